@@ -1,0 +1,1 @@
+"""lipjax: local Lipschitz robustness in JAX."""

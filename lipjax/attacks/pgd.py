@@ -1,0 +1,138 @@
+"""Projected gradient ascent on any scalar function of one input, inside a ball and a box."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import ArrayLike
+
+from lipjax import checks
+from lipjax.norms import Norm, linf
+from lipjax.types import Attack, Bounds, KeyArray, Objective, Point, Scalar
+
+
+def into_box(point: Point, bounds: Bounds) -> Point:
+    """The nearest point with every entry within the bounds; the point itself where bounds is None."""
+    return point if bounds is None else jnp.clip(point, *bounds)
+
+
+def into_ball(point: Point, center: Point, *, norm: Norm, radius: ArrayLike, bounds: Bounds) -> Point:
+    """A point of the ball around `center` that is also in the box.
+
+    Projects on the ball, then on the box. For a center inside the box the second step moves every entry towards the
+    center, so the result stays in the ball, in every lp norm.
+    """
+    return into_box(center + norm.project(point - center, radius), bounds)
+
+
+def pgd_step(
+    point: Point,
+    gradient: Point,
+    center: Point,
+    *,
+    norm: Norm,
+    radius: ArrayLike,
+    step_size: ArrayLike,
+    bounds: Bounds = (0.0, 1.0),
+) -> Point:
+    """One step of projected steepest ascent, `P(x + step_size * argmax_{||d|| <= 1} <g, d>)`.
+
+    Args:
+        point: Where to step from.
+        gradient: Gradient of the objective at `point`.
+        center: Center of the ball.
+        norm: Norm of the ball and of the step.
+        radius: Radius of the ball, in input units.
+        step_size: Length of the step in `norm`, in input units.
+        bounds: Lowest and highest legal input value.
+
+    Returns:
+        The next point, in the ball and in the box.
+
+    Example:
+        >>> x = jnp.array([0.5, 0.5])
+        >>> pgd_step(x, jnp.array([2.0, -3.0]), x, norm=linf, radius=0.1, step_size=0.5)
+        Array([0.6, 0.4], dtype=float32)
+    """
+    stepped = point + step_size * norm.steepest(gradient)
+    return into_ball(stepped, center, norm=norm, radius=radius, bounds=bounds)
+
+
+def pgd(
+    norm: Norm = linf,
+    radius: ArrayLike = 8 / 255,
+    *,
+    step_size: ArrayLike | None = None,
+    num_steps: int = 10,
+    num_restarts: int = 1,
+    random_start: bool = True,
+    best_iterate: bool = True,
+    bounds: Bounds = (0.0, 1.0),
+) -> Attack:
+    """Projected gradient descent (PGD) on the negative objective: Madry et al.'s attack, for any objective.
+
+    Args:
+        norm: Norm of the ball.
+        radius: Radius of the ball in input units (pixels in [0, 1]); may be traced.
+        step_size: Length of a step in `norm`; default `2.5 * radius / num_steps` (2/255 for Madry's CIFAR-10 setting).
+        num_steps: Number of gradient steps.
+        num_restarts: Independent runs, of which the best result is returned.
+        random_start: Start from a uniform point of the ball; otherwise from the center.
+        best_iterate: Return the best of the center, the start and all iterates; otherwise the last iterate, as in
+            adversarial training.
+        bounds: Lowest and highest legal input value; None for no limits.
+
+    Returns:
+        An attack `(key, objective, center) -> point`. The point is in the ball and in the box; at radius 0 it is the
+        center, bit for bit. With `best_iterate` the objective there is never below its value at the center or at the
+        start.
+
+    Raises:
+        ValueError: If radius or step_size is negative, or a count is not a whole number of at least 1.
+
+    References:
+        Madry et al. 2018, "Towards deep learning models resistant to adversarial attacks" (arXiv 1706.06083).
+
+    Example:
+        >>> attack = pgd(linf, radius=0.1, num_steps=5)
+        >>> attack(jax.random.key(0), lambda x: x.sum(), jnp.array([0.5, 0.95]))
+        Array([0.6, 1. ], dtype=float32)
+    """
+    checks.not_negative(radius=radius)
+    checks.at_least(1, num_steps=num_steps, num_restarts=num_restarts)
+    if step_size is None:
+        step_size = 2.5 * radius / num_steps
+    checks.not_negative(step_size=step_size)
+
+    def run(key: KeyArray, objective: Objective, center: Point) -> tuple[Point, Scalar]:
+        value_and_grad = jax.value_and_grad(objective)
+
+        def better(candidate: tuple[Point, Scalar], best: tuple[Point, Scalar]) -> tuple[Point, Scalar]:
+            wins = candidate[1] > best[1]
+            return jnp.where(wins, candidate[0], best[0]), jnp.where(wins, candidate[1], best[1])
+
+        def step(
+            carry: tuple[Point, tuple[Point, Scalar]], _: None
+        ) -> tuple[tuple[Point, tuple[Point, Scalar]], None]:
+            point, best = carry
+            value, gradient = value_and_grad(point)
+            best = better((point, value), best)
+            point = pgd_step(
+                point, gradient, center, norm=norm, radius=radius, step_size=step_size, bounds=bounds
+            )
+            return (point, best), None
+
+        start = center
+        if random_start:
+            noise = radius * norm.sample(key, center.shape).astype(center.dtype)
+            start = into_ball(center + noise, center, norm=norm, radius=radius, bounds=bounds)
+        unset = (center, objective(center) if best_iterate and random_start else jnp.array(-jnp.inf))
+        (point, best), _ = jax.lax.scan(step, (start, unset), length=num_steps)
+        return better((point, objective(point)), best) if best_iterate else (point, jnp.array(0.0))
+
+    def attack(key: KeyArray, objective: Objective, center: Point) -> Point:
+        if num_restarts == 1:
+            return run(key, objective, center)[0]
+        keys = jax.random.split(key, num_restarts)
+        points, values = jax.vmap(lambda restart_key: run(restart_key, objective, center))(keys)
+        return points[jnp.argmax(values)]
+
+    return attack

@@ -1,0 +1,58 @@
+"""Checks of hyper-parameters: a wrong one raises ValueError in the constructor that receives it.
+
+Values that are being traced (a radius inside `jit`) pass unchecked: traced code never raises.
+"""
+
+import jax
+import numpy as np
+from jaxtyping import ArrayLike
+
+
+def _known(value: ArrayLike) -> bool:
+    return not isinstance(value, jax.core.Tracer)
+
+
+def positive(**values: ArrayLike) -> None:
+    """Raises ValueError unless every value is greater than 0.
+
+    Example:
+        >>> positive(radius=-0.1)
+        Traceback (most recent call last):
+        ValueError: radius must be positive, got -0.1
+    """
+    for name, value in values.items():
+        if _known(value) and not np.all(np.asarray(value) > 0):
+            raise ValueError(f"{name} must be positive, got {value}")
+
+
+def not_negative(**values: ArrayLike) -> None:
+    """Raises ValueError unless every value is 0 or greater."""
+    for name, value in values.items():
+        if _known(value) and not np.all(np.asarray(value) >= 0):
+            raise ValueError(f"{name} must be 0 or greater, got {value}")
+
+
+def at_least(minimum: int, **values: int) -> None:
+    """Raises ValueError unless every value is a whole number that is at least `minimum`."""
+    for name, value in values.items():
+        if int(value) != value or value < minimum:
+            raise ValueError(f"{name} must be a whole number of at least {minimum}, got {value}")
+
+
+def fraction(**values: ArrayLike) -> None:
+    """Raises ValueError unless every value is in [0, 1]."""
+    for name, value in values.items():
+        if _known(value) and not np.all((np.asarray(value) >= 0) & (np.asarray(value) <= 1)):
+            raise ValueError(f"{name} must be between 0 and 1, got {value}")
+
+
+def one_of(name: str, value: str, legal: "tuple[str, ...] | list[str]") -> None:
+    """Raises ValueError unless the value is one of the legal ones, which the message lists.
+
+    Example:
+        >>> one_of("padding", "FULL", ["SAME", "VALID"])
+        Traceback (most recent call last):
+        ValueError: padding must be one of SAME, VALID; got 'FULL'
+    """
+    if value not in legal:
+        raise ValueError(f"{name} must be one of {', '.join(legal)}; got {value!r}")

@@ -1,0 +1,86 @@
+"""Losses of one example: logits `[classes]` and a label to a scalar. Larger is worse for the classifier, margin aside.
+
+Batch versions are `jax.vmap` of these.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float
+
+from lipjax.types import Scalar
+
+Logits = Float[Array, " classes"]
+
+
+def cross_entropy(logits: Logits, label: ArrayLike) -> Scalar:
+    """Cross-entropy `-log softmax(z)_y`.
+
+    Example:
+        >>> cross_entropy(jnp.zeros(4), 1)  # log 4
+        Array(1.3862944, dtype=float32)
+    """
+    return jax.nn.logsumexp(logits) - logits[label]
+
+
+def kl_divergence(logits: Logits, other: Logits) -> Scalar:
+    """Kullback-Leibler divergence `sum_i p_i (log p_i - log q_i)` of p = softmax(logits), q = softmax(other).
+
+    Example:
+        >>> kl_divergence(jnp.array([1.0, 2.0]), jnp.array([1.0, 2.0]))
+        Array(0., dtype=float32)
+    """
+    log_p = jax.nn.log_softmax(logits)
+    log_q = jax.nn.log_softmax(other)
+    return jnp.sum(jnp.exp(log_p) * (log_p - log_q))
+
+
+def margin(logits: Logits, label: ArrayLike) -> Scalar:
+    """Margin `z_y - max_{i != y} z_i`: positive exactly when the example is classified correctly.
+
+    An attack climbs its negative.
+
+    Example:
+        >>> margin(jnp.array([3.0, 1.0, 2.0]), 0)
+        Array(1., dtype=float32)
+    """
+    others = jnp.where(jnp.arange(logits.size) == label, -jnp.inf, logits)
+    return logits[label] - jnp.max(others)
+
+
+def dlr(logits: Logits, label: ArrayLike) -> Scalar:
+    """Difference of logits ratio `-(z_y - max_{i != y} z_i) / (z_(1) - z_(3))`, z_(k) the k-th largest logit.
+
+    Invariant to shifts and to positive scalings of the logits. With two classes there is no third logit and the ratio
+    to the second would be constant, so the loss is the negative margin.
+
+    References:
+        Croce and Hein 2020, "Reliable evaluation of adversarial robustness" (arXiv 2003.01690), equation 6.
+
+    Example:
+        >>> dlr(jnp.array([3.0, 1.0, 2.0]), 0)
+        Array(-0.5, dtype=float32)
+    """
+    loss = -margin(logits, label)
+    if logits.size < 3:
+        return loss
+    top = jax.lax.top_k(logits, 3)[0]
+    return loss / (top[0] - top[2] + 1e-12)
+
+
+def targeted_dlr(logits: Logits, label: ArrayLike, target: ArrayLike) -> Scalar:
+    """Targeted ratio `-(z_y - z_t) / (z_(1) - (z_(3) + z_(4)) / 2)`, larger when closer to the target class.
+
+    With three classes the denominator is `z_(1) - z_(3)`; with two it is 1, as in `dlr`.
+
+    References:
+        Croce and Hein 2020 (arXiv 2003.01690), equation 7.
+
+    Example:
+        >>> targeted_dlr(jnp.array([4.0, 1.0, 2.0, 1.0]), 0, 2)
+        Array(-0.6666667, dtype=float32)
+    """
+    loss = logits[target] - logits[label]
+    if logits.size < 3:
+        return loss
+    top = jax.lax.top_k(logits, min(logits.size, 4))[0]
+    return loss / (top[0] - jnp.mean(top[2:]) + 1e-12)

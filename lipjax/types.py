@@ -1,0 +1,195 @@
+"""The vocabulary of lipjax: small records of arrays and of pure functions. Read this page first.
+
+A `Dataset` holds a train and a test `Batch`. A `Network` is two pure functions, and a `Model` is a network together
+with its variables. A `Method` is what training does differently, as hooks. An `Attack` climbs any scalar function of
+one input inside a ball; an `Estimator` says how steep a function is near a point, and shows where.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key, Num, PyTree, Shaped
+
+KeyArray: TypeAlias = Key[Array, ""]
+Scalar: TypeAlias = Float[Array, ""]
+Params: TypeAlias = PyTree[Float[Array, "..."]]
+State: TypeAlias = PyTree[Shaped[Array, "..."]]
+Point: TypeAlias = Float[Array, "*dims"]
+Bounds: TypeAlias = tuple[float, float] | None
+"""Lowest and highest legal value of an input's entries; None where every real number is legal."""
+
+
+class Batch(NamedTuple):
+    """Examples with their labels.
+
+    Attributes:
+        inputs: Images `[batch, height, width, channel]` with pixels in [0, 1], or any array with a leading batch axis.
+            Images may also be uint8 levels 0..255 that stand for level / 255 (a quarter of the memory); `pixels`
+            turns them into floats.
+        labels: Class indices `[batch]`.
+    """
+
+    inputs: Num[Array | np.ndarray, "batch ..."]
+    labels: Int[Array | np.ndarray, " batch"]
+
+
+class Dataset(NamedTuple):
+    """Train and test examples of a classification problem.
+
+    Attributes:
+        name: What `lipjax.datasets.load` was asked for.
+        train: Training examples.
+        test: Test examples.
+        num_classes: Number of classes; labels are in `[0, num_classes)`.
+        bounds: Lowest and highest legal input value, `(0.0, 1.0)` for images.
+        class_names: One name per class, or empty.
+    """
+
+    name: str
+    train: Batch
+    test: Batch
+    num_classes: int
+    bounds: Bounds = (0.0, 1.0)
+    class_names: tuple[str, ...] = ()
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one input, without the batch axis."""
+        return tuple(self.train.inputs.shape[1:])
+
+
+class Variables(NamedTuple):
+    """What a network remembers.
+
+    Attributes:
+        params: What the optimizer moves.
+        state: What the forward pass moves (batch statistics); `{}` if there is none.
+    """
+
+    params: Params
+    state: State
+
+
+class Output(NamedTuple):
+    """What a network returns for a batch.
+
+    Attributes:
+        logits: Class scores before the softmax, `[batch, classes]`.
+        representations: Named hidden representations in depth order, each taken after its nonlinearity.
+    """
+
+    logits: Float[Array, "batch classes"]
+    representations: dict[str, Float[Array, "batch ..."]]
+
+
+class InitFn(Protocol):
+    """Creates variables for inputs of a shape (without the batch axis)."""
+
+    def __call__(self, key: KeyArray, input_shape: tuple[int, ...]) -> Variables: ...
+
+
+class ApplyFn(Protocol):
+    """Runs the network on a batch; in training mode the state may move."""
+
+    def __call__(
+        self, variables: Variables, inputs: Float[Array, "batch ..."], *, train: bool
+    ) -> tuple[Output, State]: ...
+
+
+class Network(NamedTuple):
+    """A function family: two pure functions. Inputs are pixels in [0, 1]; standardisation is the first layer."""
+
+    init: InitFn
+    apply: ApplyFn
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A network with its variables: what the hooks of a method receive.
+
+    A JAX pytree whose leaves are the variables, so a model goes through `jit`, `grad` and `vmap` as it is.
+    """
+
+    network: Network = dataclasses.field(metadata={"static": True})
+    variables: Variables
+
+    def __call__(self, inputs: Float[Array, "batch ..."], train: bool = False) -> tuple[Output, State]:
+        """Output and new state for a batch of inputs."""
+        return self.network.apply(self.variables, inputs, train=train)
+
+    def single(self, x: Float[Array, "..."]) -> Float[Array, " classes"]:
+        """Logits of one example without a batch axis, in evaluation mode."""
+        output, _ = self(x[None])
+        return output.logits[0]
+
+
+Terms: TypeAlias = Mapping[str, Scalar]
+"""Named scalar terms: summed to make the training loss, and logged one by one."""
+
+
+class Method(NamedTuple):
+    """What differs from plain training, as hooks. Each default is the identity; `methods.chain` joins methods.
+
+    Attributes:
+        perturb: `(key, model, batch) -> Batch`, before the forward pass.
+        penalize: `(key, model, batch, output) -> {name: scalar}`, terms added to the loss.
+        project: `(params) -> params`, after the optimizer's update.
+        loss: `(model, batch, output) -> {name: scalar}`, in place of the mean cross-entropy; None keeps that.
+    """
+
+    perturb: Callable[[KeyArray, Model, Batch], Batch] = lambda key, model, batch: batch
+    penalize: Callable[[KeyArray, Model, Batch, Output], Terms] = lambda key, model, batch, output: {}
+    project: Callable[[Params], Params] = lambda params: params
+    loss: Callable[[Model, Batch, Output], Terms] | None = None
+
+
+class System(NamedTuple):
+    """One row of the comparison: a network trained by a method."""
+
+    network: Network
+    method: Method
+
+
+Objective: TypeAlias = Callable[[Point], Scalar]
+"""A scalar function of one input."""
+
+Attack: TypeAlias = Callable[[KeyArray, Objective, Point], Point]
+"""`(key, objective, center) -> point`: climbs the objective inside a ball around the center."""
+
+VectorFn: TypeAlias = Callable[[Point], Float[Array, "..."]]
+"""The function whose steepness is asked for: one input to one output, both arrays without a batch axis."""
+
+
+class Estimate(NamedTuple):
+    """A lower bound that was attained, and where.
+
+    Attributes:
+        value: The bound.
+        witness: The point that attains it: re-evaluating there gives `value`.
+    """
+
+    value: Scalar
+    witness: Point
+
+
+Estimator: TypeAlias = Callable[[KeyArray, VectorFn, Point], Estimate]
+"""`(key, f, x) -> Estimate`: how steep f is near x, at least."""
+
+
+def pixels(inputs: Num[Array | np.ndarray, "..."]) -> Float[Array, "..."]:
+    """Inputs as floats: uint8 levels become level / 255, floats pass unchanged.
+
+    Example:
+        >>> pixels(np.array([0, 51, 255], np.uint8))
+        Array([0. , 0.2, 1. ], dtype=float32)
+    """
+    if inputs.dtype == np.uint8:
+        return jnp.asarray(inputs).astype(jnp.float32) / 255.0
+    return jnp.asarray(inputs)
+
+

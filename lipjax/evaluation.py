@@ -76,9 +76,7 @@ def _chunks(key: KeyArray, batch: Batch, chunk_size: int) -> _Chunks:
 
 
 @jax.jit
-def _correct(
-    f: Callable, inputs: Num[Array, "batch ..."], labels: Num[Array, " batch"]
-) -> Bool[Array, " batch"]:
+def _correct(f: Callable, inputs: Num[Array, "batch ..."], labels: Num[Array, " batch"]) -> Bool[Array, " batch"]:
     return jnp.argmax(jax.vmap(f)(pixels(inputs)), axis=-1) == labels
 
 

@@ -191,5 +191,3 @@ def pixels(inputs: Num[Array | np.ndarray, "..."]) -> Float[Array, "..."]:
     if inputs.dtype == np.uint8:
         return jnp.asarray(inputs).astype(jnp.float32) / 255.0
     return jnp.asarray(inputs)
-
-

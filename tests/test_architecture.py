@@ -16,9 +16,7 @@ LAYERS = [
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 SOURCES = sorted(
-    path
-    for path in (ROOT / "lipjax").rglob("*.py")
-    if path.name != "__init__.py" or path.parent.name != "lipjax"
+    path for path in (ROOT / "lipjax").rglob("*.py") if path.name != "__init__.py" or path.parent.name != "lipjax"
 )
 HOMES = {
     "flax": {"networks"},
@@ -65,9 +63,7 @@ def test_outside_packages_stay_in_their_home(path: Path) -> None:
 
 
 def test_the_library_never_imports_the_experiments() -> None:
-    assert not [
-        path for path in SOURCES if any(name.split(".")[0] == "experiments" for name in imported(path))
-    ]
+    assert not [path for path in SOURCES if any(name.split(".")[0] == "experiments" for name in imported(path))]
 
 
 def test_no_module_has_more_than_400_lines() -> None:
@@ -79,6 +75,4 @@ def test_nothing_reads_a_pickle() -> None:
     for path in [*SOURCES, *(ROOT / "experiments").glob("*.py")]:
         text = path.read_text()
         assert "allow_pickle=True" not in text
-        assert not {"pickle", "cloudpickle", "dill", "joblib"} & {
-            name.split(".")[0] for name in imported(path)
-        }
+        assert not {"pickle", "cloudpickle", "dill", "joblib"} & {name.split(".")[0] for name in imported(path)}

@@ -109,15 +109,11 @@ def pgd(
             wins = candidate[1] > best[1]
             return jnp.where(wins, candidate[0], best[0]), jnp.where(wins, candidate[1], best[1])
 
-        def step(
-            carry: tuple[Point, tuple[Point, Scalar]], _: None
-        ) -> tuple[tuple[Point, tuple[Point, Scalar]], None]:
+        def step(carry: tuple[Point, tuple[Point, Scalar]], _: None) -> tuple[tuple[Point, tuple[Point, Scalar]], None]:
             point, best = carry
             value, gradient = value_and_grad(point)
             best = better((point, value), best)
-            point = pgd_step(
-                point, gradient, center, norm=norm, radius=radius, step_size=step_size, bounds=bounds
-            )
+            point = pgd_step(point, gradient, center, norm=norm, radius=radius, step_size=step_size, bounds=bounds)
             return (point, best), None
 
         start = center

@@ -1,1 +1,7 @@
-"""report."""
+"""Figures and tables, made from the results that experiments write into their run directories."""
+
+from lipjax.report.figures import alpha_curves as alpha_curves
+from lipjax.report.figures import corruption_accuracies as corruption_accuracies
+from lipjax.report.figures import save as save
+from lipjax.report.tables import text_table as text_table
+from lipjax.report.tables import write_csv as write_csv

@@ -1,0 +1,133 @@
+"""Figures of results. No global state: every function returns a Figure of its own, `save` writes it as PNG and SVG."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Okabe and Ito's palette, which colour-blind readers can tell apart; markers repeat the distinction in grey print.
+COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+
+def _style(index: int, *, every: int = 1) -> dict[str, object]:
+    return {
+        "color": COLOURS[index % len(COLOURS)],
+        "marker": MARKERS[index % len(MARKERS)],
+        "markersize": 4,
+        "markevery": every,
+        "linewidth": 1.5,
+    }
+
+
+def _plain(axes: Axes) -> None:
+    axes.grid(alpha=0.3, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def alpha_curves(
+    radii: Sequence[float],
+    curves: Mapping[str, Sequence[float]],
+    *,
+    relative: bool,
+    xlabel: str,
+    ylabel: str,
+    title: str = "",
+    bands: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
+) -> Figure:
+    """alpha(r), one curve per system.
+
+    Args:
+        radii: Radii `[radii]`, in input units.
+        curves: Name of a system to its values `[radii]`.
+        relative: Draw every curve in percent of its own maximum, as on the talk's slide 17; otherwise the values
+            themselves on a logarithmic axis, since systems differ by orders of magnitude.
+        xlabel: Name and unit of the radius.
+        ylabel: Name and unit of the slope.
+        title: Title of the figure.
+        bands: Name of a system to lower and upper values `[radii]` that are shaded behind its curve.
+
+    Returns:
+        The figure.
+    """
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for index, (name, values) in enumerate(curves.items()):
+        scale = 100.0 / (np.max(values) or 1.0) if relative else 1.0
+        axes.plot(radii, np.asarray(values) * scale, label=name, **_style(index, every=max(1, len(radii) // 12)))
+        if bands and name in bands:
+            low, high = bands[name]
+            colour = COLOURS[index % len(COLOURS)]
+            axes.fill_between(radii, np.multiply(low, scale), np.multiply(high, scale), color=colour, alpha=0.15)
+    if relative:
+        axes.set_ylim(0, 103)
+    elif any(np.max(values) > 0 for values in curves.values()):
+        axes.set_yscale("log")
+    axes.set(xlabel=xlabel, ylabel=ylabel, title=title, xlim=(0, None))
+    axes.legend(title="system", frameon=False)
+    _plain(axes)
+    return figure
+
+
+def corruption_accuracies(
+    accuracies: Mapping[str, Mapping[str, Sequence[float]]],
+    clean: Mapping[str, float],
+    *,
+    title: str = "",
+) -> Figure:
+    """Accuracy against severity, one panel per corruption and one curve per system; severity 0 is the clean image.
+
+    Args:
+        accuracies: System to corruption to accuracies `[severities]`, as fractions.
+        clean: System to its clean accuracy, as a fraction.
+        title: Title of the figure.
+
+    Returns:
+        The figure.
+    """
+    names = list(next(iter(accuracies.values())))
+    columns = min(4, len(names))
+    rows = math.ceil(len(names) / columns)
+    figure = Figure(figsize=(2.6 * columns, 2.3 * rows + 0.5), layout="constrained")
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for axes, name in zip(panels.flat, names, strict=False):
+        for index, (system, by_name) in enumerate(accuracies.items()):
+            values = [clean[system], *by_name[name]]
+            axes.plot(range(len(values)), np.multiply(values, 100), label=system, **_style(index))
+        axes.set_title(name.replace("_", " "), fontsize="medium")
+        _plain(axes)
+    for axes in panels.flat[len(names) :]:
+        axes.set_visible(False)
+    figure.supxlabel("severity (0 = clean)")
+    figure.supylabel("accuracy (%)")
+    figure.suptitle(title)
+    handles, labels = panels.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper", title="system", frameon=False)
+    return figure
+
+
+def save(figure: Figure, stem: Path | str) -> list[Path]:
+    """Writes a figure as `stem.png` and `stem.svg`.
+
+    Equal figures give equal bytes (no date, no random ids), and a file appears whole or not at all.
+
+    Args:
+        figure: The figure.
+        stem: Path without suffix; its folder must exist.
+
+    Returns:
+        The paths written.
+    """
+    paths = []
+    with rc_context({"svg.hashsalt": "lipjax", "svg.fonttype": "none"}):
+        for suffix, options in ((".png", {"dpi": 160}), (".svg", {"metadata": {"Date": None}})):
+            path = Path(f"{stem}{suffix}")
+            partial_path = path.with_name(f".{path.name}.part")
+            figure.savefig(partial_path, format=suffix[1:], **options)
+            partial_path.replace(path)
+            paths.append(path)
+    return paths

@@ -1,0 +1,64 @@
+"""Tables of results, for the terminal and as CSV."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+Cell = str | int | float | None
+
+
+def _text(cell: Cell) -> str:
+    return "" if cell is None else f"{cell:.4g}" if isinstance(cell, float) else str(cell)
+
+
+def text_table(rows: Sequence[Mapping[str, Cell]]) -> str:
+    """Rows as aligned text; the columns are the keys of the first row, numbers are aligned to the right.
+
+    Args:
+        rows: One mapping per row, all with the same keys. Floats get four significant digits; give a string for
+            another format.
+
+    Returns:
+        Lines joined by newlines.
+
+    Example:
+        >>> print(text_table([{"system": "V", "accuracy": 0.875}, {"system": "PGD", "accuracy": 0.8}]))
+        system  accuracy
+        V          0.875
+        PGD          0.8
+    """
+    header = list(rows[0])
+    lines = [header, *([_text(row[name]) for name in header] for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    left = [isinstance(rows[0][name], str) and not _is_number(rows[0][name]) for name in header]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if is_left else cell.rjust(width)
+            for cell, width, is_left in zip(line, widths, left, strict=True)
+        ).rstrip()
+        for line in lines
+    )
+
+
+def _is_number(cell: Cell) -> bool:
+    try:
+        float(str(cell).rstrip("%"))
+    except ValueError:
+        return False
+    return True
+
+
+def write_csv(path: Path | str, rows: Sequence[Mapping[str, Cell]]) -> None:
+    """Writes rows as CSV with a header line; the file appears whole or not at all.
+
+    Args:
+        path: Where to write.
+        rows: One mapping per row, all with the same keys.
+    """
+    path = Path(path)
+    partial_path = path.with_name(f".{path.name}.part")
+    with partial_path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    partial_path.replace(path)

@@ -89,15 +89,17 @@ class Output(NamedTuple):
 class InitFn(Protocol):
     """Creates variables for inputs of a shape (without the batch axis)."""
 
-    def __call__(self, key: KeyArray, input_shape: tuple[int, ...]) -> Variables: ...
+    def __call__(self, key: KeyArray, input_shape: tuple[int, ...]) -> Variables:
+        """Fresh variables."""
+        ...
 
 
 class ApplyFn(Protocol):
     """Runs the network on a batch; in training mode the state may move."""
 
-    def __call__(
-        self, variables: Variables, inputs: Float[Array, "batch ..."], *, train: bool
-    ) -> tuple[Output, State]: ...
+    def __call__(self, variables: Variables, inputs: Float[Array, "batch ..."], *, train: bool) -> tuple[Output, State]:
+        """Output and new state."""
+        ...
 
 
 class Network(NamedTuple):

@@ -1,0 +1,142 @@
+"""Evaluation agrees with counting by hand, with published figures, and with itself whatever the chunk size."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jaxtyping import Array
+
+from lipjax import attacks, corruptions, evaluation, norms
+from lipjax.types import Batch, Model, Network, Output, Variables
+
+# Mean errors of ResNet-50 on ImageNet-C as RobustBench lists them, with its own AlexNet figures; its mCE is 76.38.
+RESNET50 = (68.5, 70.9, 74.0, 61.1, 73.2, 61.9, 63.7, 67.8, 62.7, 54.5, 32.2, 60.9, 55.0, 55.1, 46.2)
+ALEXNET = (88.2, 88.8, 91.7, 82.2, 83.1, 78.7, 79.6, 86.8, 83.1, 82.4, 55.8, 85.4, 64.8, 71.9, 60.7)
+
+
+def brightness_classifier(x: Array) -> Array:
+    """Class 1 for images whose mean is above one half."""
+    return jnp.stack([0.5 - x.mean(), x.mean() - 0.5])
+
+
+@pytest.fixture(scope="module")
+def grey() -> Batch:
+    """Nine flat images of rising brightness, labelled by it."""
+    levels = np.arange(9, dtype=np.float32) / 8 * 0.9 + 0.02
+    inputs = np.broadcast_to(levels[:, None, None, None], (9, 8, 8, 1)).copy()
+    return Batch(inputs, (levels > 0.5).astype(np.int32))
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    def apply(variables: Variables, inputs: Array, *, train: bool) -> tuple[Output, dict]:
+        del train
+        mean = inputs.mean((1, 2, 3))[:, None]
+        return Output((mean - 0.5) * jnp.array([-1.0, 1.0]) * variables.params, {}), {}
+
+    network = Network(lambda key, shape: Variables(jnp.ones(()), {}), apply)
+    return Model(network, Variables(jnp.array(3.0), {}))
+
+
+def test_a_perfect_classifier_has_accuracy_one_and_its_opposite_zero(grey: Batch) -> None:
+    assert evaluation.accuracy(brightness_classifier, grey) == 1.0
+    assert evaluation.accuracy(lambda x: -brightness_classifier(x), grey) == 0.0
+
+
+@pytest.mark.parametrize("chunk_size", [1, 4, 9, 100])
+def test_no_answer_depends_on_the_chunk_size(grey: Batch, chunk_size: int) -> None:
+    labels = np.array([0, 0, 1, 0, 0, 1, 1, 0, 1], np.int32)
+    batch = Batch(grey.inputs, labels)
+    expected = (np.asarray(grey.inputs).mean((1, 2, 3)) > 0.5) == labels
+    np.testing.assert_array_equal(evaluation.correct(brightness_classifier, batch, chunk_size=chunk_size), expected)
+    attack = attacks.pgd(norms.linf, 0.05, num_steps=2)
+    moved = evaluation.attacked(jax.random.key(1), brightness_classifier, batch, attack, chunk_size=chunk_size)
+    whole = evaluation.attacked(jax.random.key(1), brightness_classifier, batch, attack, chunk_size=9)
+    np.testing.assert_array_equal(moved.inputs, whole.inputs)
+
+
+def test_a_model_and_its_callable_agree(grey: Batch, model: Model) -> None:
+    np.testing.assert_array_equal(evaluation.correct(model, grey), evaluation.correct(model.single, grey))
+
+
+def test_levels_and_pixels_give_the_same_answers(grey: Batch) -> None:
+    levels = np.rint(np.asarray(grey.inputs) * 255).astype(np.uint8)
+    np.testing.assert_array_equal(
+        evaluation.correct(brightness_classifier, Batch(levels, grey.labels)),
+        evaluation.correct(brightness_classifier, Batch(levels.astype(np.float32) / 255, grey.labels)),
+    )
+
+
+@pytest.mark.parametrize("radius", [0.0, 0.05, 0.2, 0.6])
+def test_robust_accuracy_is_the_share_of_images_farther_than_the_radius_from_the_boundary(
+    grey: Batch, radius: float
+) -> None:
+    distance = np.abs(np.asarray(grey.inputs).mean((1, 2, 3)) - 0.5)
+    found = evaluation.robust_accuracy(
+        jax.random.key(0), brightness_classifier, grey, attacks.pgd(norms.linf, radius, num_steps=4)
+    )
+    assert found == np.mean(distance > radius)
+
+
+def test_corruption_accuracy_is_the_accuracy_on_the_corrupted_images(grey: Batch, model: Model) -> None:
+    key = jax.random.key(2)
+    table = evaluation.corruption_accuracy(key, model, grey, names=["brightness", "gaussian_noise"], severities=(1, 5))
+    assert {name: len(values) for name, values in table.items()} == {"brightness": 2, "gaussian_noise": 2}
+    brighter = np.clip(np.asarray(grey.inputs).mean((1, 2, 3)) + 0.3, 0, 1) > 0.5
+    assert table["brightness"][1] == np.mean(brighter == grey.labels)
+
+
+def test_one_key_gives_independent_noise_for_every_corruption_and_severity(grey: Batch) -> None:
+    key = jax.random.key(3)
+    noise = [
+        np.asarray(evaluation.corrupted(key, grey, name, severity).inputs, float) - np.rint(grey.inputs * 255)
+        for name, severity in (("gaussian_noise", 4), ("gaussian_noise", 5), ("speckle_noise", 5))
+    ]
+    middle = [values[4].ravel() for values in noise]
+    correlations = np.corrcoef(middle)[np.triu_indices(3, 1)]
+    assert np.all(np.abs(correlations) < 0.4)  # 64 pixels: 0.4 is more than three standard errors
+
+
+def test_the_published_errors_of_resnet50_give_its_published_mce() -> None:
+    errors = dict(zip(corruptions.NAMES[:15], RESNET50, strict=True))
+    baseline = dict(zip(corruptions.NAMES[:15], ALEXNET, strict=True))
+    assert evaluation.mean_corruption_error(errors, baseline=baseline) * 100 == pytest.approx(76.38, abs=0.05)
+
+
+def test_the_baseline_itself_has_an_mce_of_one() -> None:
+    errors = evaluation.ALEXNET_ERRORS
+    assert tuple(errors) == tuple(corruptions.NAMES[:15])
+    assert evaluation.mean_corruption_error(errors, baseline=errors) == pytest.approx(1.0)
+    relative = evaluation.relative_mean_corruption_error(errors, 0.435, baseline=errors, baseline_clean_error=0.435)
+    assert relative == pytest.approx(1.0)
+
+
+def test_without_a_baseline_the_errors_stay_in_their_unit() -> None:
+    errors = {"fog": [10.0, 20.0], "snow": [30.0, 40.0]}
+    assert evaluation.mean_corruption_error(errors) == 25.0
+    assert evaluation.relative_mean_corruption_error(errors, 5.0) == 20.0
+
+
+def test_a_baseline_that_lacks_a_corruption_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="no error for snow"):
+        evaluation.mean_corruption_error({"fog": 0.1, "snow": 0.2}, baseline={"fog": 0.5})
+
+
+def test_a_baseline_without_its_clean_error_is_refused() -> None:
+    with pytest.raises(ValueError, match="given together"):
+        evaluation.relative_mean_corruption_error({"fog": 0.1}, 0.1, baseline={"fog": 0.5})
+
+
+def test_equal_orders_agree_fully_and_reversed_orders_not_at_all() -> None:
+    assert evaluation.rank_agreement([1, 2, 3, 4], [10, 20, 30, 40]).kendall_tau == pytest.approx(1)
+    assert evaluation.rank_agreement([1, 2, 3, 4], [4, 3, 2, 1]).kendall_tau == pytest.approx(-1)
+    assert evaluation.rank_agreement([1, 2, 3, 4], [1, 2, 4, 3]).spearman_rho == pytest.approx(0.8)
+
+
+def test_a_constant_quantity_has_no_rank_agreement() -> None:
+    assert np.isnan(evaluation.rank_agreement([1, 1, 1], [1, 2, 3]).kendall_tau)
+
+
+def test_one_thing_can_not_be_ranked() -> None:
+    with pytest.raises(ValueError, match="at least 2"):
+        evaluation.rank_agreement([1], [2])

@@ -1,0 +1,113 @@
+"""What users take from a dataset: pixels or levels, a smaller dataset, the statistics of its channels."""
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float, Num, UInt8
+
+from lipjax import checks
+from lipjax.types import Batch, Dataset
+
+Inputs = Num[np.ndarray, "batch ..."]
+BLOCK = 1 << 16
+"""Pixels whose squared deviations are in memory at once."""
+
+
+def with_dtype(dataset: Dataset, dtype: str) -> Dataset:
+    """The dataset with inputs of a dtype: "float32" for pixels in [0, 1], "uint8" for the levels they come from.
+
+    Raises:
+        ValueError: If dtype is another one, or if levels are asked for and the inputs are real numbers.
+
+    Example:
+        >>> levels = Batch(np.array([[0, 51, 255]], np.uint8), np.array([1], np.int32))
+        >>> with_dtype(Dataset("mine", levels, levels, 2), "float32").train.inputs
+        array([[0. , 0.2, 1. ]], dtype=float32)
+    """
+    checks.one_of("dtype", dtype, list(CONVERSIONS))
+    train, test = (
+        Batch(CONVERSIONS[dtype](dataset.name, np.asarray(inputs)), labels)
+        for inputs, labels in (dataset.train, dataset.test)
+    )
+    return dataset._replace(train=train, test=test)
+
+
+def _to_pixels(name: str, inputs: Inputs) -> Float[np.ndarray, "batch ..."]:
+    # Divides in the result's precision, so no second array of the size of the result is made.
+    return np.divide(inputs, np.float32(255), dtype=np.float32) if inputs.dtype == np.uint8 else inputs
+
+
+def _to_levels(name: str, inputs: Inputs) -> UInt8[np.ndarray, "batch ..."]:
+    if inputs.dtype != np.uint8:
+        raise ValueError(f"{name}: inputs are real numbers and not levels, so use dtype 'float32'")
+    return inputs
+
+
+CONVERSIONS: dict[str, Callable[[str, np.ndarray], np.ndarray]] = {"float32": _to_pixels, "uint8": _to_levels}
+
+
+def subset(dataset: Dataset, num_train: int | None = None, num_test: int | None = None) -> Dataset:
+    """A smaller, class-balanced dataset: the first examples of every class, in the order of the dataset.
+
+    Classes take turns: the first example of every class, then the second of every class, and so on until there are
+    enough, so class counts differ by at most 1 as long as no class runs out. The examples kept stay in their order.
+    (For "the first n images" of a protocol, balanced or not, slice: `dataset.train.inputs[:n]`.)
+
+    Args:
+        dataset: The dataset.
+        num_train: Number of training examples to keep; None keeps all.
+        num_test: Number of test examples to keep; None keeps all.
+
+    Raises:
+        ValueError: If a number is not a whole number from 1 to the number of examples there are.
+
+    Example:
+        >>> from lipjax import datasets
+        >>> small = datasets.subset(datasets.load("fashion_mnist_mini"), num_train=100, num_test=20)
+        >>> np.bincount(small.train.labels)
+        array([10, 10, 10, 10, 10, 10, 10, 10, 10, 10])
+    """
+    return dataset._replace(
+        train=_first_of_every_class(dataset.train, num_train, "num_train"),
+        test=_first_of_every_class(dataset.test, num_test, "num_test"),
+    )
+
+
+def _first_of_every_class(batch: Batch, count: int | None, argument: str) -> Batch:
+    if count is None:
+        return batch
+    labels = np.asarray(batch.labels)
+    checks.at_least(1, **{argument: count})
+    if count > len(labels):
+        raise ValueError(f"{argument} must be at most {len(labels)}, the number of examples there are, got {count}")
+    by_class = np.argsort(labels, kind="stable")
+    starts = np.searchsorted(labels[by_class], labels[by_class])
+    turn = np.empty_like(by_class)
+    turn[by_class] = np.arange(len(labels)) - starts
+    kept = np.sort(np.argsort(turn, kind="stable")[:count])
+    return Batch(batch.inputs[kept], batch.labels[kept])
+
+
+def channel_statistics(batch: Batch) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of every channel over a batch, in pixel units: what a network standardises with.
+
+    Args:
+        batch: Examples whose last axis is the channel; uint8 levels count as level / 255.
+
+    Returns:
+        Means and (population) standard deviations, one per channel. A channel that is constant has deviation 1, so
+        that standardising with it gives 0 and not NaN.
+
+    Example:
+        >>> mean, std = channel_statistics(Batch(np.array([[0.0, 5.0], [1.0, 5.0]], np.float32), np.array([0, 1])))
+        >>> mean, std
+        ((0.5, 5.0), (0.5, 1.0))
+    """
+    inputs = np.asarray(batch.inputs)
+    scale = 255.0 if inputs.dtype == np.uint8 else 1.0
+    rows = inputs.reshape(-1, inputs.shape[-1])
+    mean = rows.mean(axis=0, dtype=np.float64)
+    blocks = (rows[start : start + BLOCK] - mean for start in range(0, len(rows), BLOCK))
+    std = np.sqrt(sum((block**2).sum(axis=0) for block in blocks) / len(rows))
+    std = np.where(rows.min(axis=0) == rows.max(axis=0), scale, std)
+    return tuple((mean / scale).tolist()), tuple((std / scale).tolist())

@@ -1,0 +1,131 @@
+"""Noise: every sample (pixel and channel) is disturbed by itself."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.special
+from jaxtyping import Array, Float, Int, UInt8
+
+from lipjax.corruptions.corruption import Constants, Corruption, Draws, Levels, Shape, to_levels, to_pixels
+from lipjax.types import KeyArray
+
+
+def gaussian_noise(sd: float) -> Corruption:
+    """Additive noise `u + sd * N`, N standard normal and independent for every pixel and channel.
+
+    Args:
+        sd: Standard deviation, in pixel units.
+
+    Returns:
+        Corruption with draws `{noise: standard normal [height, width, channel]}`.
+    """
+    return Corruption(lambda shape: {"sd": np.float32(sd)}, _draw_normal, _add_noise)
+
+
+def speckle_noise(sd: float) -> Corruption:
+    """Multiplicative noise `u + u * sd * N`, N standard normal: black stays black.
+
+    Args:
+        sd: Standard deviation, relative to the pixel.
+
+    Returns:
+        Corruption with draws `{noise: standard normal [height, width, channel]}`.
+    """
+    return Corruption(lambda shape: {"sd": np.float32(sd)}, _draw_normal, _scale_noise)
+
+
+def _draw_normal(key: KeyArray, shape: Shape, constants: Constants) -> Draws:
+    return {"noise": jax.random.normal(key, shape)}
+
+
+def _add_noise(image: Levels, draws: Draws, constants: Constants) -> Levels:
+    return to_levels(to_pixels(image) + constants["sd"] * draws["noise"])
+
+
+def _scale_noise(image: Levels, draws: Draws, constants: Constants) -> Levels:
+    pixels = to_pixels(image)
+    return to_levels(pixels + pixels * constants["sd"] * draws["noise"])
+
+
+def impulse_noise(amount: float) -> Corruption:
+    """Salt and pepper: a share of the samples, each channel by itself, becomes 1 or 0 with equal probability.
+
+    Args:
+        amount: Probability that a sample is hit.
+
+    Returns:
+        Corruption with draws `{hit, salt: bool [height, width, channel]}`.
+    """
+    return Corruption(lambda shape: {"amount": np.float32(amount)}, _draw_impulses, _replace)
+
+
+def _draw_impulses(key: KeyArray, shape: Shape, constants: Constants) -> Draws:
+    hit_key, salt_key = jax.random.split(key)
+    hit = jax.random.bernoulli(hit_key, constants["amount"], shape)
+    return {"hit": hit, "salt": jax.random.bernoulli(salt_key, 0.5, shape)}
+
+
+def _replace(image: Levels, draws: Draws, constants: Constants) -> Levels:
+    return jnp.where(draws["hit"], jnp.where(draws["salt"], 255, 0), image).astype(jnp.uint8)
+
+
+def shot_noise(photons: int) -> Corruption:
+    """Photon counting, `K / photons` with K ~ Poisson(photons * u); more than `photons` counts saturate.
+
+    Args:
+        photons: Expected count at a white pixel; fewer photons are noisier.
+
+    Returns:
+        Corruption with draws `{uniform: [height, width, channel]}`, which the transform turns into counts by the
+        inverse distribution function at each pixel's level; draws `{counts: whole numbers}` are taken as they are.
+    """
+
+    def constants(shape: Shape) -> Constants:
+        return {"distribution": _poisson_distribution(photons), "shades": _shades(photons)}
+
+    return Corruption(constants, _draw_uniform, _count_photons)
+
+
+def _width(photons: int) -> int:
+    # No count beyond it has a probability that single precision can see; one width for all published strengths, so
+    # that they share a program.
+    return max(1024, 4 * photons - 1024)
+
+
+def _poisson_distribution(photons: int) -> Float[np.ndarray, "levels counts"]:
+    """P(K <= k) for each of the 256 levels."""
+    levels, counts = np.arange(256)[:, None], np.arange(_width(photons))
+    return scipy.special.pdtr(counts, photons * levels / 255).astype(np.float32)
+
+
+def _shades(photons: int) -> UInt8[np.ndarray, " counts"]:
+    """Level of each count, by the published arithmetic in double precision."""
+    fractions = np.clip(np.arange(_width(photons)) / photons, 0.0, 1.0)
+    return (255 * fractions).astype(np.uint8)
+
+
+def _draw_uniform(key: KeyArray, shape: Shape, constants: Constants) -> Draws:
+    return {"uniform": jax.random.uniform(key, shape)}
+
+
+def _count_photons(image: Levels, draws: Draws, constants: Constants) -> Levels:
+    if "counts" in draws:
+        counts = draws["counts"]
+    else:
+        counts = _quantiles(constants["distribution"], image.astype(jnp.int32), draws["uniform"])
+    return jnp.asarray(constants["shades"])[jnp.minimum(counts, constants["shades"].size - 1)]
+
+
+def _quantiles(
+    distribution: Float[Array | np.ndarray, "levels counts"],
+    levels: Int[Array, "*dims"],
+    uniform: Float[Array, "*dims"],
+) -> Int[Array, "*dims"]:
+    """Smallest counts k with `uniform < distribution[level, k]`, by bisection."""
+    table, width = jnp.asarray(distribution).ravel(), distribution.shape[1]
+    counts = jnp.zeros_like(levels)
+    for step in (2**power for power in reversed(range((width - 1).bit_length()))):
+        probe = jnp.minimum(counts + step, width) - 1
+        below = table.at[levels * width + probe].get(mode="promise_in_bounds") <= uniform
+        counts = jnp.where(below, probe + 1, counts)
+    return counts

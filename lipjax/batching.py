@@ -57,6 +57,7 @@ def in_chunks(fn: Callable[..., Out], chunk_size: int | None = None) -> Callable
     mapped = jax.vmap(fn)
 
     def chunked(*arguments: PyTree) -> Out:
+        arguments = jax.tree.map(jnp.asarray, arguments)  # NumPy arrays take no traced index
         count = jax.tree.leaves(arguments)[0].shape[0]
         if chunk_size is None or count <= chunk_size:
             return mapped(*arguments)
@@ -77,7 +78,7 @@ def over_examples(fn: Callable[..., Out], chunk_size: int | None = None) -> Call
 
     Returns:
         `batched(key, *examples)`, its arguments with a leading axis. Result i depends on the key, on i and on example
-        i only: not on the number of examples nor on the chunk size.
+        i only, not on the number of examples nor on the chunk size: to the rounding of XLA's code for each shape.
 
     Example:
         >>> noisy = over_examples(lambda key, x: x + jax.random.normal(key))

@@ -32,7 +32,7 @@ def not_negative(**values: ArrayLike) -> None:
             raise ValueError(f"{name} must be 0 or greater, got {value}")
 
 
-def at_least(minimum: int, **values: int) -> None:
+def at_least(minimum: int, **values: int | np.integer) -> None:
     """Raises ValueError unless every value is a whole number that is at least `minimum`."""
     for name, value in values.items():
         if int(value) != value or value < minimum:

@@ -8,7 +8,10 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 from pathlib import Path
 
 import jax
+import jaxtyping
 import pytest
+
+jaxtyping.install_import_hook("lipjax", "typechecking.checked")
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ Every function takes a classifier: a `Model`, or any JAX callable from one input
     0.5
 """
 
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, TypeAlias
@@ -170,11 +171,9 @@ def corrupted(key: KeyArray, batch: Batch, name: str, severity: int, *, table: s
         severity: 1 to 5.
         table: Severity table; None chooses by the image size.
     """
-    key = jax.random.fold_in(jax.random.fold_in(key, corruptions.NAMES.index(name)), severity)
-    images = np.asarray(batch.inputs)
-    if images.dtype != np.uint8:
-        images = np.rint(images * 255.0).astype(np.uint8)
-    return Batch(np.asarray(corruptions.corrupt(key, images, name, severity, table)), batch.labels)
+    name_key = jax.random.fold_in(key, zlib.crc32(name.encode()))
+    images = corruptions.corrupt(jax.random.fold_in(name_key, severity), batch.inputs, name, severity, table)
+    return Batch(np.asarray(images), batch.labels)
 
 
 def corruption_accuracy(
@@ -182,7 +181,7 @@ def corruption_accuracy(
     f: Classifier,
     batch: Batch,
     *,
-    names: Iterable[str] = corruptions.NAMES[:15],
+    names: Iterable[str] = corruptions.BENCHMARK,
     severities: Sequence[int] = (1, 2, 3, 4, 5),
     table: str | None = None,
 ) -> dict[str, list[float]]:

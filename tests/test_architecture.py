@@ -10,7 +10,7 @@ LAYERS = [
     {"types"},
     {"checks"},
     {"norms", "losses", "batching", "parallel", "records"},
-    {"networks", "attacks", "corruptions", "datasets"},
+    {"networks", "attacks", "corruptions", "datasets", "augmentation"},
     {"methods", "estimators", "bounds", "compatibility"},
     {"systems", "training", "evaluation", "report", "sweep"},
 ]

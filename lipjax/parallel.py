@@ -1,0 +1,49 @@
+"""Meshes and shardings: the one place that knows about devices and processes.
+
+Training is data-parallel: every device holds the parameters and computes its part of the batch. A mesh of one device,
+or None in its place, is the ordinary program.
+"""
+
+from collections.abc import Sequence
+
+import jax
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jaxtyping import PyTree
+
+AXIS = "batch"
+
+
+def mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """A mesh with one axis, `"batch"`, over the devices.
+
+    Args:
+        devices: Devices to use; None takes all, those of other processes included.
+
+    Example:
+        >>> mesh(jax.devices()[:1]).shape
+        OrderedDict({'batch': 1})
+    """
+    devices = jax.devices() if devices is None else devices
+    return jax.make_mesh((len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices)
+
+
+def replicate(tree: PyTree, mesh: Mesh | None) -> PyTree:
+    """The arrays, whole on every device of the mesh; on the default device if mesh is None."""
+    return jax.device_put(tree, None if mesh is None else NamedSharding(mesh, PartitionSpec()))
+
+
+def shard_batch(tree: PyTree, mesh: Mesh | None) -> PyTree:
+    """The arrays with their leading axis spread over the mesh, inside `jit` or outside; as they are if mesh is None.
+
+    Args:
+        tree: Arrays whose leading axis is a multiple of the number of devices.
+        mesh: From `mesh`, or None.
+    """
+    if mesh is None:
+        return tree
+    return jax.lax.with_sharding_constraint(tree, NamedSharding(mesh, PartitionSpec(AXIS)))
+
+
+def is_main_process() -> bool:
+    """Whether this process is the one that writes records."""
+    return jax.process_index() == 0

@@ -125,9 +125,19 @@ def standardize(inputs: Hidden, mean: Channels, std: Channels) -> Hidden:
     return (inputs - jnp.asarray(mean)) / jnp.asarray(std)
 
 
+def split_windows(
+    x: Float[Array, "batch height width channels"], window: tuple[int, int]
+) -> Float[Array, "batch rows window_height columns window_width channels"]:
+    """Non-overlapping windows; rows and columns at the end that fill no window are dropped."""
+    batch, height, width, channels = x.shape
+    rows, columns = height // window[0], width // window[1]
+    x = x[:, : rows * window[0], : columns * window[1]]
+    return x.reshape(batch, rows, window[0], columns, window[1], channels)
+
+
 def average_pool(x: Hidden, window: tuple[int, int]) -> Hidden:
-    """Means of non-overlapping windows; rows and columns that fill no window are dropped."""
-    return nn.avg_pool(x, window, strides=window)
+    """Means of non-overlapping windows."""
+    return jnp.mean(split_windows(x, window), axis=(2, 4))
 
 
 vanilla = Layers(

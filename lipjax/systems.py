@@ -1,0 +1,101 @@
+"""Systems: one row of the comparison each, a network trained by a method. A new one is one more function here.
+
+A row takes a family, `family(layers=None) -> Network`, such as `functools.partial(networks.cnn, 10)`, and chooses
+for it the layers and the method. `combine` joins rows.
+"""
+
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
+
+from jaxtyping import ArrayLike
+
+from lipjax import methods, networks
+from lipjax.networks import Layers
+from lipjax.norms import Norm, linf
+from lipjax.types import Bounds, Method, Network, System
+
+
+class Family(Protocol):
+    """A network family that lacks only its layers; without them it takes its own."""
+
+    def __call__(self, *, layers: Layers = ...) -> Network:
+        """The network built from these layers."""
+
+
+Row: TypeAlias = Callable[[Family], System]
+
+
+def vanilla(family: Family) -> System:
+    """V: plain training of the family as it is."""
+    return System(family(), Method())
+
+
+def parseval(family: Family, *, beta: float = 0.01, layers: Layers = networks.parseval) -> System:
+    """P: Parseval layers, kernels kept near orthonormal. A soft promise, everywhere. See `methods.parseval`.
+
+    `layers` are the paper's, `networks.parseval`, or those of Lassance et al.'s code, `networks.parseval_lassance`.
+    """
+    return System(family(layers=layers), methods.parseval(beta))
+
+
+def l2_nonexpansive(
+    family: Family, *, gamma: float = 1.0, omega: float = 0.1, z: float = 1.0, weight: float = 0.1
+) -> System:
+    """L2NN: nonexpansive layers, three-term loss. A hard promise, everywhere. See `methods.l2_nonexpansive`."""
+    network = methods.with_scales(family(layers=networks.nonexpansive))
+    return System(network, methods.l2_nonexpansive(gamma=gamma, omega=omega, z=z, weight=weight))
+
+
+def laplacian(family: Family, *, weight: float = 1e-4, power: int = 2, num_neighbors: int | None = None) -> System:
+    """L: smooth transitions from layer to layer. A soft promise, around the boundary. See `methods.laplacian`."""
+    return System(family(), methods.laplacian(weight, power=power, num_neighbors=num_neighbors))
+
+
+def adversarial(
+    family: Family,
+    *,
+    norm: Norm = linf,
+    radius: ArrayLike = 8 / 255,
+    step_size: ArrayLike | None = None,
+    num_steps: int = 10,
+    bounds: Bounds = (0.0, 1.0),
+) -> System:
+    """PGD: training on the worst examples of a ball. A soft promise, around the data. See `methods.adversarial`."""
+    method = methods.adversarial(norm, radius, step_size=step_size, num_steps=num_steps, bounds=bounds)
+    return System(family(), method)
+
+
+def combine(*rows: Row) -> Row:
+    """A row that does what all the rows do: their methods chained, on the layers of the one that chooses any.
+
+    Args:
+        *rows: Rows, at most one of which gives the family layers.
+
+    Returns:
+        The combined row. It raises ValueError where two rows choose layers, or two replace the loss.
+
+    Example:
+        >>> from functools import partial
+        >>> row = combine(parseval, partial(laplacian, weight=1e-3), adversarial)
+        >>> network, method = row(partial(networks.mlp, 10))
+    """
+
+    def combined(family: Family) -> System:
+        plain = family()
+        systems = [row(lambda **layers: family(**layers) if layers else plain) for row in rows]
+        chosen = [system.network for system in systems if system.network is not plain]
+        if len(chosen) > 1:
+            raise ValueError(f"at most one of the combined systems may choose the layers, got {len(chosen)}")
+        return System(chosen[0] if chosen else plain, methods.chain(*(system.method for system in systems)))
+
+    return combined
+
+
+TALK: dict[str, Row] = {
+    "V": vanilla,
+    "P": parseval,
+    "L2NN": l2_nonexpansive,
+    "L": laplacian,
+    "PGD": adversarial,
+}
+"""The five systems of Lassance, Gripon, Tang and Ortega 2019 (arXiv 1909.05095), by the talk's abbreviations."""

@@ -29,7 +29,7 @@ from lipjax import checks
 from lipjax.types import Scalar
 
 Kernel: TypeAlias = Float[Array | np.ndarray, "..."]
-Blocks: TypeAlias = Inexact[Array | np.ndarray, "frequencies rows columns"]
+Blocks: TypeAlias = Inexact[Array | np.ndarray, "*frequencies rows columns"]
 Padding: TypeAlias = str | int | Sequence[int | tuple[int, int]]
 
 _LARGEST_SIDE = 4096
@@ -99,7 +99,10 @@ def _axes(kernel: Kernel, input_shape: Sequence[int], strides: Any, padding: Pad
     reaches = [(k - 1) * d + 1 for k, d in zip(taps, dilation, strict=True)]
     pads = _padding(padding, sizes, reaches, strides)
     wraps = padding == "CIRCULAR"
-    axes = [_Axis(*fields, *pad, wraps) for *fields, pad in zip(sizes, taps, strides, dilation, pads, strict=True)]
+    axes = [
+        _Axis(size, k, stride, distance, low, high, wraps)
+        for size, k, stride, distance, (low, high) in zip(sizes, taps, strides, dilation, pads, strict=True)
+    ]
     if any(axis.out < 1 for axis in axes):
         raise ValueError(f"the kernel's window does not fit into the padded input {tuple(input_shape)}")
     return axes
@@ -138,7 +141,7 @@ def _blocks(kernel: Kernel, axes: Sequence[_Axis]) -> Blocks:
     return folded.reshape(-1, symbol.shape[-2], copies * symbol.shape[-1]) / math.sqrt(copies)
 
 
-def _gram_matrices(blocks: Blocks) -> Inexact[Array | np.ndarray, "frequencies side side"]:
+def _gram_matrices(blocks: Blocks) -> Inexact[Array | np.ndarray, "*frequencies side side"]:
     adjoint = blocks.conj().swapaxes(-1, -2)
     return blocks @ adjoint if blocks.shape[-2] <= blocks.shape[-1] else adjoint @ blocks
 
@@ -151,7 +154,8 @@ def _exact(kernel: Kernel, axes: Sequence[_Axis], num_steps: int) -> Any:
             f"the matrix of this layer is {rows} x {columns}: too large for method 'exact' (at most "
             f"{_LARGEST_SIDE} on the smaller side and {_LARGEST_MATRIX} entries); 'gram' bounds it from above"
         )
-    return _library(kernel).linalg.norm(_matrix(kernel, axes), 2)
+    gram = _gram_matrices(_matrix(kernel, axes))
+    return _library(kernel).sqrt(_library(kernel).linalg.eigvalsh(gram)[-1])
 
 
 def _gram(kernel: Kernel, axes: Sequence[_Axis], num_steps: int) -> Any:
@@ -172,30 +176,33 @@ def _gram(kernel: Kernel, axes: Sequence[_Axis], num_steps: int) -> Any:
 
 
 def _fft(kernel: Kernel, axes: Sequence[_Axis], num_steps: int) -> Any:
-    return _library(kernel).linalg.norm(_blocks(kernel, axes), 2, axis=(-2, -1)).max()
+    gram = _gram_matrices(_blocks(kernel, axes))
+    return _library(kernel).sqrt(_library(kernel).linalg.eigvalsh(gram).max())
+
+
+def _convolve(kernel: Kernel, placements: Sequence[np.ndarray], x: Kernel) -> Kernel:
+    library, count = _library(kernel), len(placements)
+    x = library.tensordot(x, kernel, (-1, -2))  # [*sizes, *taps, features out]
+    for index, placement in enumerate(placements):
+        x = library.tensordot(x, placement, ((0, count - index), (2, 0)))
+    return library.moveaxis(x, 0, -1)
 
 
 def _power(kernel: Kernel, axes: Sequence[_Axis], num_steps: int) -> Any:
-    library, count = _library(kernel), len(axes)
-    taps, outs, sizes = "abc"[:count], "xyz"[:count], "stu"[:count]
-    placements = [f"{a}{x}{s}" for a, x, s in zip(taps, outs, sizes, strict=True)]
-    operands = [*[axis.placement() for axis in axes], kernel]
-    terms = ",".join([*placements, taps + "io"])
+    library = _library(kernel)
+    placements = [axis.placement() for axis in axes]
+    adjoint, flipped = kernel.swapaxes(-1, -2), [placement.swapaxes(1, 2) for placement in placements]
 
-    def forward(x: Any) -> Any:
-        return library.einsum(f"{terms},{sizes}i->{outs}o", *operands, x, optimize=True)
-
-    def backward(y: Any) -> Any:
-        return library.einsum(f"{terms},{outs}o->{sizes}i", *operands, y, optimize=True)
-
-    def normalized(x: Any) -> Any:
-        length = library.sqrt(library.sum(x * x))
+    def step(x: Kernel) -> Kernel:
+        x = _convolve(adjoint, flipped, _convolve(kernel, placements, x))
+        length = library.linalg.norm(x.ravel())
         return x / library.where(length == 0.0, 1.0, length)
 
     shape = (*[axis.size for axis in axes], kernel.shape[-2])
-    x = normalized(library.asarray(np.random.default_rng(0).normal(size=shape), dtype=kernel.dtype))
-    x = _repeat(library, num_steps, lambda v: normalized(backward(forward(v))), x)
-    return library.sqrt(library.sum(forward(x) ** 2))
+    start = np.random.default_rng(0).normal(size=shape)
+    x = library.asarray(start / np.linalg.norm(start), dtype=kernel.dtype)
+    x = _repeat(library, num_steps, step, x)
+    return library.linalg.norm(_convolve(kernel, placements, x).ravel())
 
 
 def _repeat(library: types.ModuleType, num_steps: int, step: Callable[[Any], Any], x: Any) -> Any:
@@ -212,11 +219,11 @@ def _reads(axes: Sequence[_Axis], over: int) -> list[np.ndarray]:
 
 
 def _linf(kernel: Kernel, axes: Sequence[_Axis], num_steps: int) -> Any:
-    return _largest_sum(abs(kernel).sum(-2), _reads(axes, 2))
+    return _largest_sum(_library(kernel).abs(kernel).sum(-2), _reads(axes, 2))
 
 
 def _l1(kernel: Kernel, axes: Sequence[_Axis], num_steps: int) -> Any:
-    return _largest_sum(abs(kernel).sum(-1), _reads(axes, 1))
+    return _largest_sum(_library(kernel).abs(kernel).sum(-1), _reads(axes, 1))
 
 
 def _largest_sum(weights: Kernel, reads: Sequence[np.ndarray]) -> Any:

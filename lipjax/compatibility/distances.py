@@ -1,0 +1,172 @@
+"""Exact counts of the distances between all pairs of a dataset."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+from jaxtyping import Array, Int64, Integer, Num
+
+from lipjax import checks
+from lipjax.compatibility import device, host
+from lipjax.compatibility.bins import WHOLE_BINS, Edges, edges_between, regular_edges, with_guide
+from lipjax.compatibility.blocks import Backend, Counts, Pairs, absorb, closer, cut, no_counts
+from lipjax.compatibility.conflicts import conflicting_pairs
+from lipjax.compatibility.results import PairDistances, Separation
+from lipjax.compatibility.run import count_blocks, journal_of
+from lipjax.compatibility.units import LEVELS, POWERS, Numbers, Unit, Values, comparable, flat, largest_value
+from lipjax.norms import Norm, linf
+from lipjax.types import Batch
+
+FEW_PAIRS = 2**20
+"""Up to so many pairs, every distance that occurs has a bin of its own."""
+
+
+def pair_distances(
+    inputs: Num[Array | np.ndarray, "examples ..."],
+    labels: Integer[Array | np.ndarray, " labels"],
+    norm: Norm = linf,
+    *,
+    other: Batch | tuple | None = None,
+    thresholds: Numbers = (),
+    block_size: int = 4096,
+    journal_dir: Path | str | None = None,
+    progress: bool = False,
+    backend: Backend | None = None,
+) -> PairDistances:
+    """Counts all pairs of examples by their distance `||x_i - x_j||`, apart for different and for equal classes.
+
+    Every unordered pair of two examples is counted once; between two sets, every pair of one example of each. Images
+    are counted in whole numbers (of levels 1/255; of their squares for l2), so that every count is exact; floats count
+    as images if all of them are k/255 up to rounding. Other inputs (standardised images, features) are counted in
+    double precision, in their own unit: a constant found for standardised images is not one for pixels.
+
+    Counts are kept in bins. Images in linf have 256 bins, one per level, which answer every threshold. Otherwise every
+    possible value has a bin if it is a whole number under 2^20 (CIFAR-10 in l1), or every occurring value if there are
+    at most 2^20 pairs (1,448 examples); larger sets have 2^14 bins of equal width in distance, split at the thresholds,
+    and asking for another threshold raises.
+
+    Memory does not grow with the number of pairs. The work is spread over all cores, or over all accelerators, of all
+    processes of `jax.distributed`; every process must make this call, and receives the result.
+
+    Args:
+        inputs: Examples `[examples, ...]`: uint8 levels, pixels in [0, 1], or any other floats.
+        labels: Their classes `[examples]`, any whole numbers.
+        norm: Norm of the distance: linf, l2 or l1.
+        other: Inputs and labels of a second set, to count pairs between the two sets.
+        thresholds: Distances that will be asked for (1 / alpha and 2 * radius), in input units.
+        block_size: Examples on either side of a block of pairs: a block is what one core or device does at a time.
+        journal_dir: Folder for the counts of the blocks done, from which the same call continues after a crash.
+        progress: Show a progress bar with the time left.
+        backend: How blocks are counted; by default `compatibility.host.workers` on CPU and
+            `compatibility.device.workers` on accelerators.
+
+    Returns:
+        The counts. They do not depend on block_size, on the number of devices or on interruptions.
+
+    Raises:
+        ValueError: If there are no examples, labels or features do not match, an input is not finite, or block_size is
+            not a whole number of at least 1.
+
+    Example:
+        >>> images = np.array([[0, 0], [51, 0], [0, 102]], np.uint8)
+        >>> distances = pair_distances(images, np.array([0, 1, 1]), linf)
+        >>> distances.histogram[51], distances.histogram[102], distances.same_class_histogram[102]
+        (np.int64(1), np.int64(1), np.int64(1))
+        >>> distances.smallest_compatible_alpha()
+        5.0
+        >>> distances.fraction_incompatible([4.0, 5.0], radius=0.15)
+        array([0.5, 0. ])
+
+    References:
+        Lassance et al. 2019, "Structural robustness for deep learning architectures" (arXiv 1909.05095), compatibility
+        of a Lipschitz constraint with a dataset; Yang et al. 2020, "A closer look at accuracy vs. robustness" (arXiv
+        2003.02460), separation.
+    """
+    checks.at_least(1, block_size=block_size)
+    checks.one_of("norm", norm.name, list(POWERS))
+    pairs, classes = _pairs(inputs, labels, norm, other)
+    bins = with_guide(_edges(pairs, thresholds))
+    if backend is None:
+        on_cpu = jax.default_backend() == "cpu" or not device.can_count(pairs, bins, block_size)
+        backend = host.workers if on_cpu else device.workers
+    blocks = cut(len(pairs.rows), len(pairs.columns), block_size, within=pairs.within)
+    identity = (pairs.rows, pairs.row_labels, pairs.columns, pairs.column_labels, bins.edges, pairs.norm, block_size)
+    counts, seconds = count_blocks(
+        blocks,
+        backend(pairs, bins, block_size),
+        no_counts(pairs, bins.edges),
+        absorb,
+        journal=journal_of(journal_dir, *identity),
+        within=pairs.within,
+        progress=progress,
+    )
+    return _result(pairs, bins.edges, counts, classes, seconds)
+
+
+def _pairs(
+    inputs: Num[Array | np.ndarray, "examples ..."],
+    labels: Integer[Array | np.ndarray, " labels"],
+    norm: Norm,
+    other: Batch | tuple | None,
+) -> tuple[Pairs, Integer[np.ndarray, " classes"]]:
+    """The pairs to count, with labels as indices into the classes, which are returned too."""
+    sets = [(inputs, labels)] if other is None else [(inputs, labels), tuple(other)]
+    for examples, classes in sets:
+        if len(examples) != len(classes):
+            raise ValueError(f"inputs and labels must be as many, got {len(examples)} and {len(classes)}")
+    features = comparable(*(flat(examples) for examples, _ in sets))
+    classes, codes = np.unique(np.concatenate([np.asarray(part) for _, part in sets]), return_inverse=True)
+    row_codes, column_codes = np.split(codes.astype(np.int64), [len(features[0])])
+    whole = features[0].dtype == np.uint8
+    within = other is None
+    pairs = Pairs(
+        norm=norm.name,
+        unit=Unit(LEVELS if whole else 1, POWERS[norm.name], whole),
+        rows=features[0],
+        row_labels=row_codes,
+        columns=features[-1],
+        column_labels=row_codes if within else column_codes,
+        within=within,
+        num_classes=len(classes),
+    )
+    return pairs, classes
+
+
+def _edges(pairs: Pairs, thresholds: Numbers) -> Edges:
+    bound = largest_value(pairs.norm, pairs.rows, pairs.columns)
+    edges = regular_edges(pairs.unit, bound, thresholds)
+    if pairs.num_pairs > FEW_PAIRS or (pairs.unit.whole and bound < WHOLE_BINS):
+        return edges
+    return edges_between(pairs.unit, host.value_matrix(pairs))
+
+
+def _result(
+    pairs: Pairs, edges: Edges, counts: Counts, classes: Integer[np.ndarray, " classes"], seconds: float
+) -> PairDistances:
+    nearest, neighbors, minima = counts.row_nearest, counts.row_neighbor, counts.class_minima
+    if pairs.within:
+        closer(nearest, neighbors, counts.column_nearest, counts.column_neighbor)
+        minima = np.minimum(minima, minima.T)
+    return PairDistances(
+        histogram=counts.histogram[0],
+        same_class_histogram=counts.histogram[1],
+        edges=edges,
+        separation=Separation(pairs.unit.distance(nearest), neighbors),
+        classes=classes,
+        class_minima=pairs.unit.distance(minima),
+        conflicts=_conflicts(pairs, nearest),
+        seconds=seconds,
+        unit=pairs.unit,
+        within=pairs.within,
+    )
+
+
+def _conflicts(pairs: Pairs, nearest: Values) -> Int64[np.ndarray, "conflicts 2"]:
+    if np.all(nearest > 0):
+        return np.zeros((0, 2), np.int64)
+    return conflicting_pairs(
+        pairs.rows,
+        pairs.columns,
+        lambda i, j: bool(pairs.row_labels[i] != pairs.column_labels[j]),
+        within=pairs.within,
+    )

@@ -1,0 +1,136 @@
+"""Blocks over all cores, devices and processes, with a journal from which a killed run continues."""
+
+import contextlib
+import hashlib
+import queue
+import time
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from tqdm import tqdm
+
+from lipjax.compatibility.blocks import Block
+
+Tally: TypeAlias = Any
+"""A NamedTuple of arrays: the counts of some blocks."""
+
+Absorb = Callable[[Tally, Block, Tally], None]
+"""`(total, block, counts)`: adds the counts of a block to a total, in place, in whatever order blocks come."""
+
+
+class Journal(NamedTuple):
+    """A file with the counts of the blocks done so far; nothing is kept if `path` is None."""
+
+    path: Path | None
+
+    def load(self, tally: Tally) -> tuple[int, float, Tally]:
+        """Number of blocks done, seconds that they took, and their counts: `tally` if there is no file."""
+        if self.path is None or not self.path.exists():
+            return 0, 0.0, tally
+        with np.load(self.path, allow_pickle=False) as saved:
+            arrays = {name: saved[name] for name in tally._fields}
+            return int(saved["done"]), float(saved["seconds"]), type(tally)(**arrays)
+
+    def save(self, done: int, seconds: float, tally: Tally) -> None:
+        """Replaces the file; it is never half written."""
+        if self.path is None:
+            return
+        part = self.path.with_suffix(".part")
+        with part.open("wb") as file:
+            np.savez(file, done=done, seconds=seconds, **tally._asdict())
+        part.replace(self.path)
+
+
+def journal_of(folder: Path | str | None, *identity: Any) -> Journal:
+    """The journal of the computation that these arrays and settings define; every process has its own."""
+    if folder is None:
+        return Journal(None)
+    digest = hashlib.blake2b(digest_size=12)
+    for part in identity:
+        digest.update(part.data if isinstance(part, np.ndarray) else repr(part).encode())
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    return Journal(Path(folder) / f"{digest.hexdigest()}-{jax.process_index()}-of-{jax.process_count()}.npz")
+
+
+def count_blocks(
+    blocks: Sequence[Block],
+    workers: Sequence[Callable[[Block], Tally]],
+    tally: Tally,
+    absorb: Absorb,
+    *,
+    journal: Journal,
+    within: bool,
+    progress: bool,
+) -> tuple[Tally, float]:
+    """Counts of all blocks, which every process receives, and the seconds that this process spent on its share.
+
+    Args:
+        blocks: All blocks; a process takes every `jax.process_count()`-th one.
+        workers: Functions that count one block at a time, one per core or device.
+        tally: Counts before the first block.
+        absorb: How the counts of a block are added to the tally.
+        journal: Where the tally is kept after every block.
+        within: Whether the blocks are those of one set, for the progress bar.
+        progress: Show a progress bar with the time left.
+
+    Returns:
+        The counts and the seconds, those before an interruption included.
+    """
+    mine = blocks[jax.process_index() :: jax.process_count()]
+    sizes = [block.num_pairs(within) for block in mine]
+    done, seconds, tally = journal.load(tally)
+    started = time.monotonic() - seconds
+    with (
+        tqdm(total=sum(sizes), initial=sum(sizes[:done]), unit=" pairs", unit_scale=True, disable=not progress) as bar,
+        contextlib.closing(_in_order(workers, mine[done:])) as results,
+    ):
+        for index, counts in enumerate(results, start=done):
+            absorb(tally, mine[index], counts)
+            seconds = time.monotonic() - started
+            journal.save(index + 1, seconds, tally)
+            bar.update(sizes[index])
+    return _over_processes(tally, absorb, blocks[-1]), seconds
+
+
+def _in_order(workers: Sequence[Callable[[Block], Tally]], blocks: Sequence[Block]) -> Generator[Tally, None, None]:
+    """Results in the order of the blocks, each computed by the worker that is idle first."""
+    idle: queue.SimpleQueue[Callable[[Block], Tally]] = queue.SimpleQueue()
+    for worker in workers:
+        idle.put(worker)
+
+    def count(block: Block) -> Tally:
+        worker = idle.get()
+        try:
+            return worker(block)
+        finally:
+            idle.put(worker)
+
+    pool = ThreadPoolExecutor(len(workers))
+    try:
+        yield from pool.map(count, blocks)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _over_processes(tally: Tally, absorb: Absorb, last: Block) -> Tally:
+    """The sum of the tallies of all processes, in every process."""
+    if jax.process_count() == 1:
+        return tally
+    # As bytes, since JAX would turn 64-bit counts into 32 bits.
+    packed = np.frombuffer(b"".join(array.tobytes() for array in tally), np.uint8)
+    everything = Block(0, last.row_stop, 0, last.column_stop)
+    total, *others = (_unpacked(part, tally) for part in multihost_utils.process_allgather(packed))
+    for other in others:
+        absorb(total, everything, other)
+    return total
+
+
+def _unpacked(packed: np.ndarray, like: Tally) -> Tally:
+    ends = np.cumsum([array.nbytes for array in like])
+    parts = np.split(np.asarray(packed), ends[:-1])
+    return type(like)(*(part.view(array.dtype).reshape(array.shape) for part, array in zip(parts, like, strict=True)))

@@ -1,0 +1,281 @@
+"""Slopes that a dataset requires of a function: compatibility of Lipschitz constraints with any targets."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple, no_type_check
+
+import numpy as np
+from jaxtyping import Array, Float64, Int64, Num
+from numba import config, njit
+
+from lipjax import checks
+from lipjax.compatibility.blocks import Block, cut
+from lipjax.compatibility.conflicts import conflicting_pairs
+from lipjax.compatibility.host import KERNELS, TILE, tile_values
+from lipjax.compatibility.run import count_blocks, journal_of
+from lipjax.compatibility.units import LEVELS, POWERS, TOLERANCE, Features, Numbers, Unit, Values, comparable, flat
+from lipjax.norms import Norm, linf
+
+
+class Required(NamedTuple):
+    """What some of the pairs require.
+
+    Attributes:
+        incompatible: Number of pairs that are incompatible with each constant `[alphas]`.
+        largest: The largest slope that a pair requires, so the smallest compatible constant: infinite if identical inputs
+            have different targets, 0 if no pair has different targets.
+        pair: A pair that requires it `[2]`, the first one of several; -1 for none.
+    """
+
+    incompatible: Int64[np.ndarray, " alphas"]
+    largest: float
+    pair: Int64[np.ndarray, "2"]
+
+
+class RequiredSlopes(NamedTuple):
+    """Slopes `||y_i - y_j|| / ||x_i - x_j||` that the pairs of a dataset require.
+
+    Attributes:
+        alphas: The constants that were asked for `[alphas]`.
+        anywhere: What all pairs require.
+        within_radius: What the pairs require whose balls of the given radius meet, `||x_i - x_j|| <= 2 r`.
+        different_target_pairs: Number of pairs with different targets; the others require nothing.
+        conflicts: Pairs `[conflicts, 2]` of identical inputs with different targets, which require an infinite slope;
+            the first 100,000 of them.
+        seconds: How long the counting took.
+    """
+
+    alphas: Float64[np.ndarray, " alphas"]
+    anywhere: Required
+    within_radius: Required
+    different_target_pairs: int
+    conflicts: Int64[np.ndarray, "conflicts 2"]
+    seconds: float
+
+
+class Tally(NamedTuple):
+    """Counts of all pairs (first entries), and of those within the radius (second entries).
+
+    Attributes:
+        forbidden: Number of pairs with different targets, by how many of the constants they forbid `[2, alphas + 1]`.
+        largest: Largest slope.
+        pair: The pair that requires it.
+    """
+
+    forbidden: Int64[np.ndarray, "2 counts"]
+    largest: Float64[np.ndarray, "2"]
+    pair: Int64[np.ndarray, "2 2"]
+
+
+class Task(NamedTuple):
+    """Pairs of a row with a column, whose inputs and targets are compared.
+
+    Attributes:
+        rows: Inputs of the first set.
+        columns: Inputs of the second set.
+        row_targets: Targets of the first set.
+        column_targets: Targets of the second set.
+        alphas: Constants, ascending.
+        within: Whether both sets are the same one, whose pairs i < j count.
+        unit: What a value of two inputs stands for.
+        unit_out: What a value of two targets stands for.
+        last: Largest value of inputs that are within the radius.
+    """
+
+    rows: Features
+    columns: Features
+    row_targets: Float64[np.ndarray, "rows targets"]
+    column_targets: Float64[np.ndarray, "columns targets"]
+    alphas: Float64[np.ndarray, " alphas"]
+    within: bool
+    unit: Unit
+    unit_out: Unit
+    last: float
+
+
+@njit
+@no_type_check
+def _distance(unit, value):
+    return (np.sqrt(value) if unit.power == 2 else value) / unit.levels
+
+
+@njit
+@no_type_check
+def _num_forbidden(alphas, distance, target_distance):
+    low, high = 0, alphas.shape[0]
+    while low < high:
+        middle = (low + high) // 2
+        if alphas[middle] * distance < target_distance:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@njit
+@no_type_check
+def _note(tally, scope, forbidden, slope, i, j):
+    tally.forbidden[scope, forbidden] += 1
+    largest, (first, second) = tally.largest[scope], tally.pair[scope]
+    if slope > largest or (slope == largest and (i < first or (i == first and j < second))):
+        tally.largest[scope] = slope
+        tally.pair[scope, 0], tally.pair[scope, 1] = i, j
+
+
+@njit
+@no_type_check
+def _count_tile(task, tally, tile, target_tile, rows, columns):
+    for i in range(rows.start, rows.stop):
+        for j in range(max(columns.start, i + 1) if task.within else columns.start, columns.stop):
+            value = tile[i - rows.start, j - columns.start]
+            target_distance = _distance(task.unit_out, target_tile[i - rows.start, j - columns.start])
+            if target_distance == 0:
+                continue
+            distance = _distance(task.unit, value)
+            slope = target_distance / distance if distance > 0 else np.inf
+            forbidden = _num_forbidden(task.alphas, distance, target_distance * (1 - TOLERANCE))
+            _note(tally, 0, forbidden, slope, i, j)
+            if value <= task.last:
+                _note(tally, 1, forbidden, slope, i, j)
+
+
+@njit(nogil=True)
+@no_type_check
+def _count_block(step, merge, zero, step_out, merge_out, zero_out, task, block, tally, tile, target_tile):
+    for row in range(block.row_start, block.row_stop, TILE):
+        rows = slice(row, min(row + TILE, block.row_stop))
+        targets = task.row_targets[rows]
+        for column in range(block.column_start, block.column_stop, TILE):
+            columns = slice(column, min(column + TILE, block.column_stop))
+            tile_values(step, merge, zero, task.rows[rows], task.columns[columns], tile)
+            tile_values(step_out, merge_out, zero_out, targets, task.column_targets[columns], target_tile)
+            _count_tile(task, tally, tile, target_tile, rows, columns)
+
+
+def _nothing(num_alphas: int) -> Tally:
+    return Tally(np.zeros((2, num_alphas + 1), np.int64), np.zeros(2), np.full((2, 2), -1))
+
+
+def _absorb(total: Tally, block: Block, tally: Tally) -> None:
+    np.add(total.forbidden, tally.forbidden, out=total.forbidden)
+    for scope in range(2):
+        mine, other = ((-part.largest[scope], *part.pair[scope]) for part in (total, tally))
+        if other < mine:
+            total.largest[scope], total.pair[scope] = tally.largest[scope], tally.pair[scope]
+
+
+def _workers(task: Task, norm: Norm, norm_out: Norm) -> list[Callable[[Block], Tally]]:
+    """One worker for every core that this process may use."""
+    kernels = (*KERNELS[norm.name, task.unit.whole], *KERNELS[norm_out.name, False])
+
+    def count(block: Block) -> Tally:
+        tally = _nothing(len(task.alphas))
+        tile: Values = np.empty((TILE, TILE), task.unit.dtype)
+        _count_block(*kernels, task, block, tally, tile, np.empty((TILE, TILE)))
+        return tally
+
+    return [count] * config.NUMBA_NUM_THREADS
+
+
+def required_slopes(
+    inputs: Num[Array | np.ndarray, "examples ..."],
+    targets: Num[Array | np.ndarray, "targets ..."],
+    norm: Norm = linf,
+    norm_out: Norm = linf,
+    *,
+    alphas: Numbers,
+    radius: float | None = None,
+    other: tuple | None = None,
+    block_size: int = 4096,
+    journal_dir: Path | str | None = None,
+    progress: bool = False,
+) -> RequiredSlopes:
+    """Counts the pairs that no alpha-Lipschitz function can fit, for any targets: scores, soft labels, embeddings.
+
+    The pair i, j requires the slope `||y_i - y_j|| / ||x_i - x_j||`, and is incompatible with alpha if
+    `alpha ||x_i - x_j|| < ||y_i - y_j||`, strictly; equality is up to a relative 1e-12. Identical inputs with different
+    targets require an infinite slope; pairs with equal targets require nothing. With one-hot targets and
+    `norm_out=linf` the counts are those of `pair_distances`.
+
+    Runs on the processors of all processes, in memory that does not grow with the number of pairs.
+
+    Args:
+        inputs: Examples `[examples, ...]`: uint8 levels, pixels in [0, 1], or any other floats.
+        targets: What the function should be there `[examples, ...]`.
+        norm: Norm of differences of inputs: linf, l2 or l1.
+        norm_out: Norm of differences of targets: linf, l2 or l1.
+        alphas: Lipschitz constants whose counts are asked for.
+        radius: Radius of the restriction, in input units: pairs whose closed balls of this radius meet are also counted
+            apart. None restricts nothing.
+        other: Inputs and targets of a second set, to count pairs between the two sets.
+        block_size: Examples on either side of a block of pairs.
+        journal_dir: Folder for the counts of the blocks done, from which the same call continues after a crash.
+        progress: Show a progress bar with the time left.
+
+    Returns:
+        The counts, in the order of `alphas`. They do not depend on block_size or on interruptions.
+
+    Raises:
+        ValueError: If there are no examples, inputs and targets do not match, anything is not finite, a constant or the
+            radius is negative, or block_size is not a whole number of at least 1.
+
+    Example:
+        >>> inputs, scores = np.array([[0.0], [0.2], [1.0]]), np.array([0.1, 0.9, 0.9])
+        >>> slopes = required_slopes(inputs, scores, alphas=[0.5, 1.0, 5.0])
+        >>> slopes.anywhere.incompatible
+        array([2, 1, 0])
+        >>> slopes.anywhere.largest, slopes.anywhere.pair
+        (4.0, array([0, 1]))
+    """
+    checks.at_least(1, block_size=block_size)
+    constants = np.asarray(alphas, np.float64)
+    checks.not_negative(alphas=constants, radius=0.0 if radius is None else radius)
+    sets = [(inputs, targets)] if other is None else [(inputs, targets), other]
+    ascending, order = np.unique(constants, return_inverse=True)
+    task = _task(sets, norm, norm_out, ascending, radius)
+    tally, seconds = count_blocks(
+        cut(len(task.rows), len(task.columns), block_size, within=task.within),
+        _workers(task, norm, norm_out),
+        _nothing(len(ascending)),
+        _absorb,
+        journal=journal_of(journal_dir, *task, norm.name, norm_out.name, block_size),
+        within=task.within,
+        progress=progress,
+    )
+    pairs = int(tally.forbidden[0].sum())
+    anywhere, within_radius = (_required(tally, scope, order) for scope in range(2))
+    return RequiredSlopes(ascending[order], anywhere, within_radius, pairs, _conflicts(task, tally), seconds)
+
+
+def _task(
+    sets: list[tuple], norm: Norm, norm_out: Norm, alphas: Float64[np.ndarray, " alphas"], radius: float | None
+) -> Task:
+    for role, used in (("norm", norm), ("norm_out", norm_out)):
+        checks.one_of(role, used.name, list(POWERS))
+    inputs = comparable(*(flat(examples) for examples, _ in sets))
+    targets = [np.asarray(part, np.float64).reshape(len(part), -1) for _, part in sets]
+    if [len(part) for part in inputs] != [len(part) for part in targets]:
+        raise ValueError(f"inputs and targets must be as many, got {[(len(x), len(y)) for x, y in sets]}")
+    if not all(np.all(np.isfinite(part)) for part in targets):
+        raise ValueError("targets must be finite, got NaN or infinite entries")
+    whole = inputs[0].dtype == np.uint8
+    unit = Unit(LEVELS if whole else 1, POWERS[norm.name], whole)
+    last = unit.last_within(np.inf if radius is None else 2 * radius, strict=False)
+    unit_out = Unit(1, POWERS[norm_out.name], whole=False)
+    return Task(inputs[0], inputs[-1], targets[0], targets[-1], alphas, len(sets) == 1, unit, unit_out, float(last))
+
+
+def _required(tally: Tally, scope: int, order: Int64[np.ndarray, " alphas"]) -> Required:
+    forbid_more = np.cumsum(tally.forbidden[scope, ::-1])[::-1][1:]
+    return Required(forbid_more[order], float(tally.largest[scope]), tally.pair[scope])
+
+
+def _conflicts(task: Task, tally: Tally) -> Int64[np.ndarray, "conflicts 2"]:
+    if np.isfinite(tally.largest[0]):
+        return np.zeros((0, 2), np.int64)
+    return conflicting_pairs(
+        task.rows,
+        task.columns,
+        lambda i, j: bool(np.any(task.row_targets[i] != task.column_targets[j])),
+        within=task.within,
+    )

@@ -1,54 +1,167 @@
-"""Images and labels of the user's own: an .npz archive of arrays."""
+"""Images and labels of the user's own: a folder of image files, or an .npz archive of arrays."""
 
+import contextlib
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Shaped, UInt8
+from PIL import Image
 
 from lipjax.datasets.arrays import from_arrays
+from lipjax.datasets.progress import progress
 from lipjax.types import Dataset
 
 LAYOUTS = (
     ("x_train", "y_train", "x_test", "y_test"),
     ("train_images", "train_labels", "test_images", "test_labels"),
 )
+SUFFIXES = (".png", ".jpg", ".jpeg")
+GREY = {"1", "L"}
+DEEP = ("I", "F")
+"""First letters of Pillow's modes with more than 8 bits per channel."""
 
 
-def npz(path: Path) -> Dataset:
-    """Dataset of an .npz archive with the arrays `x_train`, `y_train`, `x_test`, `y_test`.
-
-    Also read are `train_images`, `train_labels`, `test_images`, `test_labels`, and with either `class_names`, an array
-    of strings. Images `[batch, height, width]` get a channel axis. An archive that holds pickled objects is refused:
-    unpickling runs whatever code the file names.
+def from_path(path: Path) -> Dataset:
+    """Dataset of a folder (see `from_folder`) or of an .npz file (see `from_npz`).
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If there is neither.
+    """
+    if path.is_dir():
+        return from_folder(path)
+    if path.is_file():
+        return from_npz(path)
+    raise FileNotFoundError(f"{path}: there is no such folder or .npz file")
+
+
+def from_npz(path: Path) -> Dataset:
+    """Dataset of an .npz archive with the arrays `x_train`, `y_train`, `x_test`, `y_test`.
+
+    Equally good are `train_images`, `train_labels`, `test_images`, `test_labels`. Optional is `class_names`, an array
+    of strings. Images `[batch, height, width]` get a channel axis. Archives that hold pickled objects are refused:
+    unpickling runs whatever code a file asks for.
+
+    Raises:
         ValueError: If it is no archive of plain arrays, lacks one of the four, or fails the check of `from_arrays`.
     """
-    arrays = _read(path)
-    for keys in LAYOUTS:
-        if all(key in arrays for key in keys):
-            x_train, y_train, x_test, y_test = (arrays[key] for key in keys)
-            names = tuple(str(name) for name in arrays.get("class_names", ()))
-            train, test = (_with_channel(x_train), y_train), (_with_channel(x_test), y_test)
-            return from_arrays(str(path), train, test, class_names=names)
-    legal = " or ".join(", ".join(keys) for keys in LAYOUTS)
-    raise ValueError(f"{path}: must hold the arrays {legal}; it holds {', '.join(sorted(arrays)) or 'none'}")
+    arrays = _read_npz(path)
+    layout = next((keys for keys in LAYOUTS if set(keys) <= set(arrays)), None)
+    if layout is None:
+        legal = " or ".join(", ".join(keys) for keys in LAYOUTS)
+        raise ValueError(f"{path} must hold the arrays {legal}; it holds {', '.join(arrays) or 'none'}")
+    x_train, y_train, x_test, y_test = (arrays[key] for key in layout)
+    names = tuple(str(name) for name in arrays.get("class_names", ()))
+    train, test = (_with_channel(x_train), y_train), (_with_channel(x_test), y_test)
+    return from_arrays(str(path), train, test, num_classes=len(names) or None, class_names=names)
 
 
-def _read(path: Path) -> dict[str, Shaped[np.ndarray, "..."]]:
-    if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path}: is no .npz archive; write one with numpy.savez_compressed")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return dict(archive.items())
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(
-            f"{path}: can't be read ({error}); write plain arrays of numbers with numpy.savez_compressed"
-        ) from error
+def _read_npz(path: Path) -> dict[str, Shaped[np.ndarray, "..."]]:
+    with path.open("rb") as file:
+        if not zipfile.is_zipfile(file):
+            raise ValueError(f"{path} is no .npz archive; write one with numpy.savez_compressed")
+        file.seek(0)
+        try:
+            with np.load(file, allow_pickle=False) as archive:
+                return dict(archive)
+        except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+            raise ValueError(f"{path} can't be read ({error}); write plain arrays, not objects, to it anew") from error
 
 
 def _with_channel(images: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
     return images[..., None] if images.ndim == 3 else images
+
+
+class Files(NamedTuple):
+    """Image files with the index of their class."""
+
+    paths: list[Path]
+    labels: list[int]
+
+
+def from_folder(path: Path) -> Dataset:
+    """Dataset of the images `train/CLASS/*.png` and `test/CLASS/*.png` (or .jpg, .jpeg) in a folder.
+
+    Classes are the folders of `train` in alphabetical order; `test` must have the same. Examples are sorted by class
+    and then by file name. All images must have one size. They become grey if all of them are grey, and otherwise RGB,
+    where transparency is dropped. Hidden files are ignored.
+
+    Raises:
+        FileNotFoundError: If there is no `train` or no `test` folder.
+        ValueError: If there are no classes, or others in `test`; if a class has no images or something that is no
+            image; if an image is damaged, has more than 8 bits per channel, or has another size.
+    """
+    names = _class_names(path / "train")
+    if _class_names(path / "test") != names:
+        odd = sorted(set(names) ^ set(_class_names(path / "test")))
+        raise ValueError(f"{path}: train and test must have the same class folders, but only one has {', '.join(odd)}")
+    splits = [_files(path / split, names) for split in ("train", "test")]
+    size, mode = _common_format([file for files in splits for file in files.paths])
+    train, test = ((_decode(files.paths, size, mode), np.array(files.labels)) for files in splits)
+    return from_arrays(str(path), train, test, num_classes=len(names), class_names=names)
+
+
+def _class_names(folder: Path) -> tuple[str, ...]:
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder}; images must be in train/CLASS and test/CLASS")
+    names = tuple(sorted(entry.name for entry in _visible(folder) if entry.is_dir()))
+    if not names:
+        raise ValueError(f"{folder} has no class folders; images must be in {folder.name}/CLASS")
+    return names
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+
+
+def _files(folder: Path, names: tuple[str, ...]) -> Files:
+    files = Files([], [])
+    for label, name in enumerate(names):
+        paths = _visible(folder / name)
+        strange = [path for path in paths if path.suffix.lower() not in SUFFIXES]
+        if strange or not paths:
+            found = f"{strange[0]} is none" if strange else "there are none"
+            raise ValueError(f"{folder / name} must hold {', '.join(SUFFIXES)} images and nothing else, but {found}")
+        files.paths.extend(paths)
+        files.labels.extend([label] * len(paths))
+    return files
+
+
+def _common_format(paths: list[Path]) -> tuple[tuple[int, int], str]:
+    sizes: dict[tuple[int, int], Path] = {}
+    modes: dict[str, Path] = {}
+    for path in paths:
+        with _opened(path) as image:
+            sizes.setdefault(image.size, path)
+            modes.setdefault(image.mode, path)
+    deep = [path for mode, path in modes.items() if mode.startswith(DEEP)]
+    if deep:
+        raise ValueError(f"{deep[0]} has more than 8 bits per channel; convert it, or give the images as an .npz file")
+    if len(sizes) > 1:
+        (width, height), (other_width, other_height) = list(sizes)[:2]
+        first, other = list(sizes.values())[:2]
+        raise ValueError(
+            f"all images must have one size, but {first} has {width}x{height} and {other} {other_width}x{other_height} "
+            "pixels; resize them first"
+        )
+    return next(iter(sizes)), "L" if set(modes) <= GREY else "RGB"
+
+
+def _decode(paths: list[Path], size: tuple[int, int], mode: str) -> UInt8[np.ndarray, "n height width channel"]:
+    images = np.empty((len(paths), size[1], size[0], len(mode)), np.uint8)
+    for index, path in enumerate(progress(paths, f"decoding {paths[0].parents[1]}")):
+        with _opened(path) as image:
+            images[index] = np.asarray(image.convert(mode)).reshape(images.shape[1:])
+    return images
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    try:
+        with Image.open(path) as image:
+            yield image
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path} can't be read as an image ({error}); replace or remove it") from error

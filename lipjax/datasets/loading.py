@@ -1,28 +1,66 @@
 """One function that finds a dataset by its name."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from lipjax import checks
-from lipjax.datasets.files import npz
-from lipjax.datasets.toy import toy
+from lipjax.datasets.embedded import EMBEDDED
+from lipjax.datasets.files import from_path
 from lipjax.datasets.views import CONVERSIONS, with_dtype
 from lipjax.types import Dataset
 
 
-def _fashion_mnist_mini() -> Dataset:
-    return npz(Path(__file__).with_name("fashion_mnist_mini.npz"))
+def load(name: str | Path, data_dir: str | Path | None = None, *, dtype: str = "float32") -> Dataset:
+    """Train and test examples of a classification problem, by name or by path.
 
+    | name | what it is |
+    |---|---|
+    | `fashion_mnist_mini` | 5,000 + 1,000 real images 28 x 28 that come with the package |
+    | `toy` | the talk's two classes on the line segment [-2, 1] |
+    | `cifar10`, `mnist`, `name/config`, `name:version`, ... | any image classification dataset of TFDS, prepared |
+    | `./folder`, `/a/folder` | `train/CLASS/*.png` and `test/CLASS/*.png` (or .jpg) |
+    | `images.npz` | arrays `x_train`, `y_train`, `x_test`, `y_test` |
 
-EMBEDDED: dict[str, Callable[[], Dataset]] = {"fashion_mnist_mini": _fashion_mnist_mini, "toy": toy}
+    A name is taken as a path if it is a `Path`, ends in `.npz`, starts with `.`, `~` or `/`, or has a `/` and exists;
+    a folder in the working directory is therefore written `./folder`. The details, and what is refused, are in
+    `files.from_folder`, `files.from_npz`, `tfds.from_tfds`; nothing is ever downloaded or unpickled.
 
+    Args:
+        name: Name or path.
+        data_dir: TFDS data directory, for datasets of TFDS; None for `$TFDS_DATA_DIR` or `~/tensorflow_datasets`.
+        dtype: "float32" for pixels in [0, 1], or "uint8" for levels 0..255 that stand for level / 255, in a quarter of
+            the memory. Real-valued inputs (`toy`) exist as float32 only.
 
-def load(name: str, data_dir: str | None = None, *, dtype: str = "float32") -> Dataset:
-    """Train and test examples by name.
+    Returns:
+        A dataset in host memory that passed the check of `from_arrays`, under the name that was asked for. Levels that
+        come from the cache are memory-mapped and read-only.
+
+    Raises:
+        FileNotFoundError: If there is no such file or folder, or a dataset of TFDS is not prepared.
+        ValueError: If the name is unknown, dtype is wrong, or what was found is no dataset; the message names the
+            file, the problem and what to do.
 
     Example:
-        >>> load("fashion_mnist_mini").input_shape
-        (28, 28, 1)
+        >>> dataset = load("fashion_mnist_mini")
+        >>> dataset.train.inputs.shape, dataset.test.inputs.shape, dataset.num_classes
+        ((5000, 28, 28, 1), (1000, 28, 28, 1), 10)
+        >>> load("toy").bounds
+        (-2.0, 1.0)
     """
     checks.one_of("dtype", dtype, list(CONVERSIONS))
-    return with_dtype(EMBEDDED[name](), dtype)._replace(name=name)
+    return with_dtype(_find(name, data_dir), dtype)._replace(name=str(name))
+
+
+def _find(name: str | Path, data_dir: str | Path | None) -> Dataset:
+    if _is_path(name):
+        return from_path(Path(name).expanduser())
+    if name in EMBEDDED:
+        return EMBEDDED[name]()
+    from lipjax.datasets.tfds import from_tfds  # imports tensorflow_datasets, which the others do without
+
+    return from_tfds(str(name), data_dir)
+
+
+def _is_path(name: str | Path) -> bool:
+    if isinstance(name, Path) or Path(name).is_absolute():
+        return True
+    return name.startswith((".", "~")) or name.endswith(".npz") or ("/" in name and Path(name).exists())

@@ -10,7 +10,7 @@ from lipjax.types import Batch, Dataset
 
 Inputs = Num[np.ndarray, "batch ..."]
 BLOCK = 1 << 16
-"""Pixels whose squared deviations are in memory at once."""
+"""Pixels that are in memory in double precision at once."""
 
 
 def with_dtype(dataset: Dataset, dtype: str) -> Dataset:
@@ -106,8 +106,13 @@ def channel_statistics(batch: Batch) -> tuple[tuple[float, ...], tuple[float, ..
     inputs = np.asarray(batch.inputs)
     scale = 255.0 if inputs.dtype == np.uint8 else 1.0
     rows = inputs.reshape(-1, inputs.shape[-1])
-    mean = rows.mean(axis=0, dtype=np.float64)
-    blocks = (rows[start : start + BLOCK] - mean for start in range(0, len(rows), BLOCK))
-    std = np.sqrt(sum((block**2).sum(axis=0) for block in blocks) / len(rows))
-    std = np.where(rows.min(axis=0) == rows.max(axis=0), scale, std)
-    return tuple((mean / scale).tolist()), tuple((std / scale).tolist())
+    # Sums of deviations from the first pixel: exactly 0 for a constant channel, and nothing cancels for the others.
+    origin = rows[0].astype(np.float64)
+    total = squares = np.zeros_like(origin)
+    for start in range(0, len(rows), BLOCK):
+        deviations = np.ascontiguousarray(rows[start : start + BLOCK].T, np.float64) - origin[:, None]
+        total = total + deviations.sum(axis=1)
+        squares = squares + (deviations**2).sum(axis=1)
+    mean = total / len(rows)
+    std = np.where(squares == 0, scale, np.sqrt(np.maximum(squares / len(rows) - mean**2, 0)))
+    return tuple(((origin + mean) / scale).tolist()), tuple((std / scale).tolist())

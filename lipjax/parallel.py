@@ -20,8 +20,8 @@ def mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
         devices: Devices to use; None takes all, those of other processes included.
 
     Example:
-        >>> mesh(jax.devices()[:1]).shape
-        OrderedDict({'batch': 1})
+        >>> mesh(jax.devices()[:1]).size
+        1
     """
     devices = jax.devices() if devices is None else devices
     return jax.make_mesh((len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices)

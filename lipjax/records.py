@@ -12,6 +12,7 @@ the steps since its last checkpoint, and nothing else.
 import contextlib
 import dataclasses
 import datetime
+import hashlib
 import importlib.metadata
 import json
 import math
@@ -19,7 +20,6 @@ import os
 import platform
 import subprocess
 import warnings
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,6 +33,7 @@ from lipjax import checks, parallel
 
 Tree = TypeVar("Tree")
 Json = dict[str, Any]
+DIGESTS = "digests.json"
 
 
 class RunRefused(RuntimeError):  # noqa: N818 - reads as what happened
@@ -154,16 +155,14 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _checksum(tree: Any) -> int:
-    # Orbax notices a torn file; this also notices changed bytes.
-    def data(leaf: jax.Array) -> bytes:
-        is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-        return np.asarray(jax.random.key_data(leaf) if is_key else leaf).tobytes()
+def _digests(folder: Path) -> dict[str, str]:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != DIGESTS)
+    return {str(path.relative_to(folder)): _digest(path) for path in files}
 
-    total = 0
-    for leaf in jax.tree.leaves(tree):
-        total = zlib.crc32(data(leaf), total)
-    return total
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class Run:
@@ -186,10 +185,10 @@ class Run:
 
     def save(self, step: int, state: Any) -> None:
         """Keeps a pytree of arrays as the state after `step` steps; returns when it is on disk."""
-        items = ocp.args.Composite(
-            state=ocp.args.StandardSave(state), checks=ocp.args.JsonSave({"crc32": _checksum(state)})
-        )
-        self._checkpoints.save(step, args=items)
+        self._checkpoints.save(step, args=ocp.args.StandardSave(state))
+        if self._writes:
+            folder = self._folder(step)
+            write_json(folder / DIGESTS, _digests(folder))
 
     def restore(self, template: Tree) -> Tree:
         """The newest good state, or the template itself if there is none.
@@ -230,13 +229,16 @@ class Run:
     def _metrics(self) -> Path:
         return self.path / "metrics.jsonl"
 
+    def _folder(self, step: int) -> Path:
+        return self.path / "checkpoints" / str(step)
+
     def _read(self, step: int, template: Tree) -> Tree:
+        # A run that was killed while it wrote the digests had written all the rest.
+        folder = self._folder(step)
+        if (folder / DIGESTS).exists() and _digests(folder) != read_json(folder / DIGESTS):
+            raise ValueError("its files have changed since they were written")
         shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, template)
-        items = ocp.args.Composite(state=ocp.args.StandardRestore(shapes), checks=ocp.args.JsonRestore())
-        restored = self._checkpoints.restore(step, args=items)
-        if _checksum(restored.state) != restored.checks["crc32"]:
-            raise ValueError("its bytes have changed since it was written")
-        return restored.state
+        return self._checkpoints.restore(step, args=ocp.args.StandardRestore(shapes))
 
     def _keep_metrics_until(self, step: int) -> None:
         if self._writes:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh
-from jaxtyping import Array, ArrayLike, Bool, Int, PyTree
+from jaxtyping import Array, ArrayLike, Bool, Float, Int, PyTree
 from tqdm import tqdm
 
 from lipjax import checks, parallel
@@ -56,6 +56,7 @@ class TrainState(NamedTuple):
 
 
 Order = Int[Array, " examples"]
+Trace: TypeAlias = Mapping[str, Float[Array, " steps"]]
 Log: TypeAlias = Callable[[int, Mapping[str, float]], None]
 Step: TypeAlias = Callable[[KeyArray, TrainState, Batch], tuple[TrainState, Terms]]
 
@@ -87,6 +88,12 @@ def mean_cross_entropy(model: Model, batch: Batch, output: Output) -> Terms:
     return {"cross_entropy": jnp.mean(jax.vmap(cross_entropy)(output.logits, batch.labels))}
 
 
+def _joined(terms: Terms, penalties: Terms) -> Terms:
+    if clash := terms.keys() & penalties.keys():
+        raise ValueError(f"{sorted(clash)[0]!r} names two terms of the loss")
+    return {**terms, **penalties}
+
+
 def make_step(network: Network, method: Method, optimizer: optax.GradientTransformation) -> Step:
     """One update as a pure function: perturb, forward, loss and penalties, gradient, optimizer, project.
 
@@ -105,7 +112,7 @@ def make_step(network: Network, method: Method, optimizer: optax.GradientTransfo
     def objective(params: Params, state: State, key: KeyArray, batch: Batch) -> tuple[Scalar, tuple[State, Terms]]:
         model = Model(network, Variables(params, state))
         output, new_state = model(pixels(batch.inputs), train=True)
-        terms = {**loss_hook(model, batch, output), **method.penalize(key, model, batch, output)}
+        terms = _joined(loss_hook(model, batch, output), method.penalize(key, model, batch, output))
         loss = jnp.sum(jnp.stack(list(terms.values())))
         accuracy = jnp.mean(jnp.argmax(output.logits, -1) == batch.labels)
         return loss, (new_state, {**terms, "loss": loss, "accuracy": accuracy})
@@ -157,7 +164,7 @@ def _draw(keys: _Keys, examples: Batch, order: Order, step: Int[Array, ""], prog
 @partial(jax.jit, static_argnames=("program", "count"), donate_argnames=("state", "order"))
 def _advance(
     keys: _Keys, state: TrainState, order: Order, examples: Batch, *, program: _Program, count: int
-) -> tuple[TrainState, Order, Terms]:
+) -> tuple[TrainState, Order, Trace]:
     """Makes `count` updates; metrics have a leading axis of that length, the order is that of the last epoch."""
     update = make_step(*program.system, program.optimizer)
     steps_per_epoch = len(order) // program.batch_size
@@ -203,9 +210,9 @@ class _Pace(NamedTuple):
         checks.at_least(1, num_steps=self.num_steps, log_every=self.log)
         checks.at_least(1, steps_per_dispatch=self.dispatch, checkpoint_every=self.checkpoint)
         if self.log % self.dispatch:
-            raise ValueError(f"log_every must be a multiple of steps_per_dispatch, got {self.log}, {self.dispatch}")
+            raise ValueError(f"log_every must be a multiple of steps_per_dispatch, got {self.log} and {self.dispatch}")
         if self.checkpoint % self.log:
-            raise ValueError(f"checkpoint_every must be a multiple of log_every, got {self.checkpoint}, {self.log}")
+            raise ValueError(f"checkpoint_every must be a multiple of log_every, got {self.checkpoint} and {self.log}")
 
 
 class _Recorder:
@@ -213,10 +220,10 @@ class _Recorder:
 
     def __init__(self, logs: list[Log], pace: _Pace, bar: tqdm):
         self._logs, self._pace, self._bar = logs, pace, bar
-        self._pending: deque[tuple[int, Terms]] = deque()
+        self._pending: deque[tuple[int, Trace]] = deque()
         self._window: list[Mapping[str, np.ndarray]] = []
 
-    def add(self, last: int, metrics: Terms) -> None:
+    def add(self, last: int, metrics: Trace) -> None:
         self._pending.append((last, metrics))
         self.read(keep=1)
 

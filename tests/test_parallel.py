@@ -1,0 +1,75 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lipjax import parallel
+
+EIGHT_DEVICES = """
+import jax, jax.numpy as jnp, numpy as np, optax
+from lipjax import augmentation, datasets, methods, networks, parallel, training
+from lipjax.types import System
+
+assert jax.device_count() == 8
+dataset = datasets.load("fashion_mnist_mini", dtype="uint8")
+method = methods.adversarial(radius=0.05, num_steps=2)
+system = System(networks.mlp(10, widths=(16,)), method)
+
+def train(mesh):
+    lines = []
+    model = training.fit(
+        jax.random.key(0), system, dataset, optax.sgd(0.1, momentum=0.9), num_steps=6, batch_size=64, log_every=1,
+        checkpoint_every=1, augment=augmentation.random_crop(2), mesh=mesh, log=lambda step, terms: lines.append(terms),
+    )
+    return model, lines
+
+batch = parallel.shard_batch(jnp.arange(16.0), parallel.mesh())
+assert len({shard.device for shard in batch.addressable_shards}) == 8
+assert all(shard.data.shape == (2,) for shard in batch.addressable_shards)
+
+(one, lines), (eight, parallel_lines) = train(None), train(parallel.mesh())
+for leaf in jax.tree.leaves(eight.variables):
+    assert len(leaf.sharding.device_set) == 8 and leaf.sharding.is_fully_replicated
+for a, b in zip(jax.tree.leaves(one.variables), jax.tree.leaves(eight.variables), strict=True):
+    np.testing.assert_allclose(a, b, atol=1e-5)
+for a, b in zip(lines, parallel_lines, strict=True):
+    np.testing.assert_allclose(a["loss"], b["loss"], rtol=1e-4)
+"""
+
+
+def test_eight_devices_train_the_same_network_as_one() -> None:
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
+    path = str(Path(parallel.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", EIGHT_DEVICES],
+        env={**os.environ, **flags, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_without_a_mesh_a_batch_stays_as_it_is() -> None:
+    batch = jnp.arange(6.0)
+    assert parallel.shard_batch(batch, None) is batch
+
+
+def test_one_device_is_a_mesh_that_changes_no_value() -> None:
+    mesh = parallel.mesh(jax.devices()[:1])
+    batch = {"inputs": jnp.arange(6.0), "labels": jnp.arange(6)}
+    for tree in (parallel.shard_batch(batch, mesh), parallel.replicate(batch, mesh)):
+        jax.tree.map(np.testing.assert_array_equal, tree, batch)
+
+
+def test_a_batch_is_spread_inside_jit_too() -> None:
+    mesh = parallel.mesh(jax.devices()[:1])
+    doubled = jax.jit(lambda batch: parallel.shard_batch(2 * batch, mesh))(jnp.arange(4.0))
+    np.testing.assert_array_equal(doubled, [0, 2, 4, 6])
+
+
+def test_a_single_process_is_the_main_one() -> None:
+    assert parallel.is_main_process()

@@ -1,0 +1,311 @@
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from scipy.special import log_softmax, softmax
+
+from lipjax import records, training
+from lipjax.types import Batch, Dataset, Method, Model, Network, Output, System, Variables, pixels
+
+SHAPE, CLASSES, COUNT = (3, 3, 1), 4, 24
+
+
+def linear_network(start: float = 0.0) -> Network:
+    """Logits W x, with a state that counts the training steps."""
+
+    def init(key: jax.Array, input_shape: tuple[int, ...]) -> Variables:
+        weights = jax.random.normal(key, (int(np.prod(input_shape)), CLASSES))
+        return Variables({"w": weights, "count": jnp.array(start)}, {"calls": jnp.array(0)})
+
+    def apply(variables: Variables, inputs: jax.Array, *, train: bool) -> tuple[Output, dict]:
+        hidden = inputs.reshape(len(inputs), -1)
+        logits = hidden @ variables.params["w"]
+        return Output(logits, {"hidden": hidden}), {"calls": variables.state["calls"] + train}
+
+    return Network(init, apply)
+
+
+def examples(count: int = COUNT) -> Batch:
+    generator = np.random.default_rng(0)
+    inputs = generator.integers(0, 256, (count, *SHAPE), dtype=np.uint8)
+    return Batch(inputs, generator.integers(0, CLASSES, count))
+
+
+NETWORK = linear_network()
+PLAIN = System(NETWORK, Method())
+SGD = optax.sgd(0.1, momentum=0.9)
+DATASET = Dataset("levels", examples(), examples(), CLASSES)
+
+fit = partial(training.fit, jax.random.key(0), dataset=DATASET, optimizer=SGD, batch_size=8)
+
+
+def assert_same_bits(first: Model, second: Model) -> None:
+    for a, b in zip(jax.tree.leaves(first.variables), jax.tree.leaves(second.variables), strict=True):
+        assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
+
+
+def counted(params: dict) -> dict:
+    """A projection that counts the updates in the parameter `count`."""
+    return {**params, "count": jnp.round(params["count"]) + 1.0}
+
+
+# --- one step ---
+
+
+def first_step(method: Method, batch: Batch) -> tuple[training.TrainState, training.TrainState, dict]:
+    state = training.init(jax.random.key(1), NETWORK, SHAPE, optax.sgd(0.5))
+    step = jax.jit(training.make_step(NETWORK, method, optax.sgd(0.5)))
+    after, metrics = step(jax.random.key(2), state, batch)
+    return state, after, metrics
+
+
+def test_a_plain_step_is_gradient_descent_on_the_mean_cross_entropy() -> None:
+    batch = examples()
+    before, after, metrics = first_step(Method(), batch)
+    x, w = batch.inputs.reshape(COUNT, -1) / 255.0, np.asarray(before.variables.params["w"], np.float64)
+    onehot = np.eye(CLASSES)[batch.labels]
+    gradient = x.T @ (softmax(x @ w, axis=1) - onehot) / COUNT
+    np.testing.assert_allclose(after.variables.params["w"], w - 0.5 * gradient, atol=1e-6)
+    loss = -np.mean(log_softmax(x @ w, axis=1)[np.arange(COUNT), batch.labels])
+    np.testing.assert_allclose(metrics["loss"], loss, rtol=1e-6)
+    np.testing.assert_allclose(metrics["accuracy"], np.mean(np.argmax(x @ w, 1) == batch.labels))
+    assert metrics["cross_entropy"] == metrics["loss"]
+    assert (after.step, after.variables.state["calls"]) == (1, 1)
+
+
+def test_every_hook_has_its_effect() -> None:
+    method = Method(
+        perturb=lambda key, model, batch: batch._replace(inputs=jnp.zeros_like(batch.inputs)),
+        penalize=lambda key, model, batch, output: {"size": 3.0 * jnp.sum(model.variables.params["w"])},
+        project=lambda params: {**params, "count": jnp.array(5.0)},
+        loss=lambda model, batch, output: {"logits": jnp.sum(output.logits)},
+    )
+    before, after, metrics = first_step(method, examples())
+    w = before.variables.params["w"]
+    assert set(metrics) == {"size", "logits", "loss", "accuracy"}
+    assert metrics["logits"] == 0.0  # the perturbed inputs are black
+    np.testing.assert_allclose(metrics["loss"], 3.0 * jnp.sum(w), rtol=1e-6)
+    np.testing.assert_allclose(after.variables.params["w"], w - 0.5 * 3.0, rtol=1e-6)
+    assert after.variables.params["count"] == 5.0
+
+
+def test_the_loss_is_the_sum_of_its_named_terms() -> None:
+    terms = {"a": jnp.array(2.0), "b": jnp.array(-0.5)}
+    _, _, metrics = first_step(Method(penalize=lambda *_: terms), examples())
+    np.testing.assert_allclose(metrics["loss"], metrics["cross_entropy"] + 1.5, rtol=1e-6)
+
+
+def test_a_penalty_may_not_take_the_name_of_a_loss_term() -> None:
+    method = Method(penalize=lambda *_: {"cross_entropy": jnp.array(1.0)})
+    with pytest.raises(ValueError, match="'cross_entropy' names two terms"):
+        first_step(method, examples())
+
+
+def test_hooks_get_new_keys_at_every_step() -> None:
+    draw = Method(penalize=lambda key, *_: {"draw": jax.random.uniform(key)})
+    lines: list[dict] = []
+    fit(System(NETWORK, draw), num_steps=6, log_every=1, checkpoint_every=6, log=lambda _, terms: lines.append(terms))
+    assert len({line["draw"] for line in lines}) == 6
+
+
+# --- the loop ---
+
+
+def batches(num_steps: int, **options) -> list[frozenset[int]]:
+    """The examples of each step, told by a term that sums 2**index over the batch."""
+    numbers = Batch(np.arange(12, dtype=np.float32).reshape(12, 1, 1, 1), np.zeros(12, np.int32))
+    dataset = Dataset("numbers", numbers, numbers, CLASSES, bounds=None)
+    network = linear_network()
+    term = Method(penalize=lambda key, model, batch, output: {"index": jnp.sum(2.0**batch.inputs)})
+    sums: list[int] = []
+    training.fit(
+        jax.random.key(3),
+        System(network, term),
+        dataset,
+        optax.sgd(0.0),
+        num_steps=num_steps,
+        log_every=1,
+        checkpoint_every=1,
+        log=lambda _, terms: sums.append(int(terms["index"])),
+        **options,
+    )
+    return [frozenset(i for i in range(12) if total >> i & 1) for total in sums]
+
+
+def test_each_epoch_visits_every_example_once_in_a_new_order() -> None:
+    seen = batches(6, batch_size=4)
+    for epoch in (seen[:3], seen[3:]):
+        assert sum(len(batch) for batch in epoch) == 12
+        assert frozenset.union(*epoch) == frozenset(range(12))
+    assert set(seen[:3]) != set(seen[3:])
+
+
+def test_a_last_part_that_fills_no_batch_is_left_out() -> None:
+    seen = batches(4, batch_size=5)
+    assert [len(batch) for batch in seen] == [5] * 4
+    assert not seen[0] & seen[1]
+    assert not seen[2] & seen[3]
+
+
+def test_training_separates_what_a_line_separates() -> None:
+    model = fit(PLAIN, num_steps=300, optimizer=optax.adam(0.3))
+    logits = model(pixels(DATASET.train.inputs))[0].logits
+    assert np.mean(np.argmax(logits, 1) == DATASET.train.labels) > 0.8
+
+
+def test_levels_and_pixels_train_alike() -> None:
+    floats = Batch(np.asarray(DATASET.train.inputs, np.float32) / np.float32(255), DATASET.train.labels)
+    from_levels, from_pixels = fit(PLAIN, num_steps=5), fit(PLAIN, num_steps=5, dataset=DATASET._replace(train=floats))
+    np.testing.assert_allclose(from_levels.variables.params["w"], from_pixels.variables.params["w"], atol=1e-6)
+
+
+def test_the_number_of_steps_per_dispatch_changes_nothing() -> None:
+    logs: dict[int, list] = {1: [], 4: []}
+    models = [
+        fit(
+            PLAIN,
+            num_steps=10,
+            steps_per_dispatch=count,
+            log_every=4,
+            checkpoint_every=8,
+            log=lambda *line, lines=lines: lines.append(line),
+        )
+        for count, lines in logs.items()
+    ]
+    np.testing.assert_allclose(*(model.variables.params["w"] for model in models), atol=1e-6)
+    assert [step for step, _ in logs[1]] == [step for step, _ in logs[4]] == [4, 8, 10]
+    for (_, one), (_, four) in zip(logs[1], logs[4], strict=True):
+        np.testing.assert_allclose([*one.values()], [*four.values()], rtol=1e-5)
+
+
+def test_augmentation_changes_the_training_images_with_a_key_per_example_and_step() -> None:
+    draws: list[float] = []
+    spread = Method(penalize=lambda key, model, batch, output: {"spread": jnp.std(batch.inputs) * 1e-6})
+    fit(
+        System(NETWORK, spread),
+        num_steps=3,
+        log_every=1,
+        checkpoint_every=1,
+        augment=lambda key, image: jnp.full_like(image, jax.random.uniform(key)),
+        log=lambda _, terms: draws.append(terms["spread"]),
+    )
+    assert min(draws) > 0.0
+    assert len(set(draws)) == 3
+
+
+def test_two_seeds_share_one_compiled_program() -> None:
+    fit(PLAIN, num_steps=2)
+    compiled = training._advance._cache_size()
+    training.fit(jax.random.key(7), PLAIN, DATASET, SGD, num_steps=2, batch_size=8)
+    assert training._advance._cache_size() == compiled
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ({"num_steps": 0}, "num_steps must be a whole number of at least 1, got 0"),
+        ({"batch_size": 25}, "batch_size must be at most the 24 examples, got 25"),
+        (
+            {"log_every": 30, "steps_per_dispatch": 4},
+            "log_every must be a multiple of steps_per_dispatch, got 30 and 4",
+        ),
+        ({"log_every": 30}, "checkpoint_every must be a multiple of log_every, got 500 and 30"),
+    ],
+)
+def test_numbers_that_do_not_fit_are_refused(numbers: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        fit(PLAIN, **{"num_steps": 5, **numbers})
+
+
+# --- run directories ---
+
+
+def kill_at(last: int):
+    def log(step: int, terms: dict) -> None:
+        if step == last:
+            raise KeyboardInterrupt
+
+    return log
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Model, Path]]:
+    path = tmp_path_factory.mktemp("uninterrupted")
+    with records.open_run(path, {}) as run:
+        yield fit(PLAIN, num_steps=14, log_every=2, checkpoint_every=4, run=run), path
+
+
+@pytest.mark.parametrize("kills", [(2,), (4,), (6, 10), (14,)])
+def test_an_interrupted_run_continues_to_the_same_bits_and_metrics(
+    tmp_path: Path, uninterrupted: tuple[Model, Path], kills: tuple[int, ...]
+) -> None:
+    again = partial(fit, PLAIN, num_steps=14, log_every=2, checkpoint_every=4)
+    for last in kills:
+        with records.open_run(tmp_path, {}) as run, pytest.raises(KeyboardInterrupt):
+            again(run=run, log=kill_at(last))
+    with records.open_run(tmp_path, {}) as run:
+        model = again(run=run)
+    assert_same_bits(model, uninterrupted[0])
+    assert records.read_metrics(tmp_path) == records.read_metrics(uninterrupted[1])
+
+
+def test_a_finished_run_is_not_trained_again(uninterrupted: tuple[Model, Path], tmp_path: Path) -> None:
+    with records.open_run(tmp_path, {}) as run:
+        fit(PLAIN, num_steps=4, log_every=2, checkpoint_every=4, run=run)
+    steps: list[int] = []
+    with records.open_run(tmp_path, {}) as run:
+        fit(PLAIN, num_steps=4, log_every=2, checkpoint_every=4, run=run, log=lambda step, _: steps.append(step))
+    assert steps == []
+
+
+def poison(after: int) -> Method:
+    """Becomes NaN in the step after `after` updates, in the term `poison`."""
+    return Method(
+        penalize=lambda key, model, batch, output: {
+            "poison": jnp.where(model.variables.params["count"] >= after, jnp.nan, 0.0)
+        },
+        project=counted,
+    )
+
+
+@pytest.mark.parametrize("steps_per_dispatch", [1, 3])
+def test_a_loss_that_is_not_finite_stops_with_its_step_and_term(tmp_path: Path, steps_per_dispatch: int) -> None:
+    system = System(NETWORK, poison(after=7))
+    with records.open_run(tmp_path, {}) as run:
+        with pytest.raises(training.NonFiniteLoss, match=r"^poison is not finite at step 8$") as caught:
+            fit(
+                system,
+                num_steps=12,
+                log_every=3,
+                checkpoint_every=3,
+                steps_per_dispatch=steps_per_dispatch,
+                run=run,
+            )
+        assert (caught.value.step, caught.value.term) == (8, "poison")
+        kept = run.restore(training.init(jax.random.key(0), NETWORK, SHAPE, SGD))
+    assert (int(kept.step), float(kept.variables.params["count"])) == (6, 6.0)
+    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(kept.variables))
+
+
+def test_variables_that_are_not_finite_never_become_a_checkpoint(tmp_path: Path) -> None:
+    def burst(params: dict) -> dict:
+        params = counted(params)
+        return {**params, "w": jnp.where(params["count"] >= 4, jnp.inf, params["w"])}
+
+    with records.open_run(tmp_path, {}) as run:
+        with pytest.raises(training.NonFiniteLoss, match=r"^variables is not finite at step 4$"):
+            fit(System(NETWORK, Method(project=burst)), num_steps=4, log_every=2, checkpoint_every=2, run=run)
+        kept = run.restore(training.init(jax.random.key(0), NETWORK, SHAPE, SGD))
+    assert int(kept.step) == 2
+
+
+def test_a_progress_bar_is_shown_only_when_asked_or_on_a_terminal(capsys: pytest.CaptureFixture) -> None:
+    fit(PLAIN, num_steps=2)
+    assert capsys.readouterr().err == ""
+    fit(PLAIN, num_steps=2, progress=True)
+    assert "2/2" in capsys.readouterr().err

@@ -111,7 +111,7 @@ def _keys(name: str, builder: DatasetBuilder) -> Keys:
 
 def _check_prepared(name: str, builder: DatasetBuilder) -> None:
     if not builder.is_prepared():
-        call = f"tfds.data_source('{builder.info.full_name}', data_dir='{builder.data_dir}')"
+        call = f"tfds.data_source('{name}', data_dir='{builder.data_dir_root}')"
         raise FileNotFoundError(
             f"{name} is not prepared in {builder.data_path}: give the data_dir that has it, or prepare it once with "
             f'network access by  python -c "import tensorflow_datasets as tfds; {call}"'

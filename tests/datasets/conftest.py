@@ -1,12 +1,9 @@
-"""Fixtures of the dataset tests: a cache of their own, and small datasets in TFDS form made on the spot."""
+"""Fixtures of the dataset tests: cache folders of their own, never the user's."""
 
-import io
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -24,11 +21,3 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "cache"
     monkeypatch.setenv("LIPJAX_CACHE", str(folder))
     return folder
-
-
-def png(pixels: np.ndarray) -> io.BytesIO:
-    """A PNG file of an image in memory."""
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    file.seek(0)
-    return file

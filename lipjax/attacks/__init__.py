@@ -1,4 +1,13 @@
 """Attacks: climb any scalar function of one input inside a ball around a center."""
 
+from lipjax.attacks.apgd import apgd as apgd
+from lipjax.attacks.climb import restarted as restarted
+from lipjax.attacks.deepfool import deepfool as deepfool
+from lipjax.attacks.fab import fab as fab
+from lipjax.attacks.fgsm import fgsm as fgsm
+from lipjax.attacks.momentum import momentum_pgd as momentum_pgd
+from lipjax.attacks.objectives import evasion as evasion
+from lipjax.attacks.objectives import margins as margins
 from lipjax.attacks.pgd import pgd as pgd
 from lipjax.attacks.pgd import pgd_step as pgd_step
+from lipjax.attacks.square import square as square

@@ -5,22 +5,9 @@ import jax.numpy as jnp
 from jaxtyping import ArrayLike
 
 from lipjax import checks
+from lipjax.attacks.climb import Evaluated, better, into_ball, random_point, restarted
 from lipjax.norms import Norm, linf
-from lipjax.types import Attack, Bounds, KeyArray, Objective, Point, Scalar
-
-
-def into_box(point: Point, bounds: Bounds) -> Point:
-    """The nearest point with every entry within the bounds; the point itself where bounds is None."""
-    return point if bounds is None else jnp.clip(point, *bounds)
-
-
-def into_ball(point: Point, center: Point, *, norm: Norm, radius: ArrayLike, bounds: Bounds) -> Point:
-    """A point of the ball around `center` that is also in the box.
-
-    Projects on the ball, then on the box. For a center inside the box the second step moves every entry towards the
-    center, so the result stays in the ball, in every lp norm.
-    """
-    return into_box(center + norm.project(point - center, radius), bounds)
+from lipjax.types import Attack, Bounds, KeyArray, Objective, Point
 
 
 def pgd_step(
@@ -70,7 +57,7 @@ def pgd(
     """Projected gradient descent (PGD) on the negative objective: Madry et al.'s attack, for any objective.
 
     Args:
-        norm: Norm of the ball.
+        norm: Norm of the ball. In l1 a step moves one pixel only, and `apgd` finds much larger values.
         radius: Radius of the ball in input units (pixels in [0, 1]); may be traced.
         step_size: Length of a step in `norm`; default `2.5 * radius / num_steps` (2/255 for Madry's CIFAR-10 setting).
         num_steps: Number of gradient steps.
@@ -97,38 +84,23 @@ def pgd(
         Array([0.6, 1. ], dtype=float32)
     """
     checks.not_negative(radius=radius)
-    checks.at_least(1, num_steps=num_steps, num_restarts=num_restarts)
+    checks.at_least(1, num_steps=num_steps)
     if step_size is None:
         step_size = 2.5 * radius / num_steps
     checks.not_negative(step_size=step_size)
 
-    def run(key: KeyArray, objective: Objective, center: Point) -> tuple[Point, Scalar]:
+    def attack(key: KeyArray, objective: Objective, center: Point) -> Point:
         value_and_grad = jax.value_and_grad(objective)
 
-        def better(candidate: tuple[Point, Scalar], best: tuple[Point, Scalar]) -> tuple[Point, Scalar]:
-            wins = candidate[1] > best[1]
-            return jnp.where(wins, candidate[0], best[0]), jnp.where(wins, candidate[1], best[1])
-
-        def step(carry: tuple[Point, tuple[Point, Scalar]], _: None) -> tuple[tuple[Point, tuple[Point, Scalar]], None]:
+        def step(carry: tuple[Point, Evaluated], _: None) -> tuple[tuple[Point, Evaluated], None]:
             point, best = carry
             value, gradient = value_and_grad(point)
-            best = better((point, value), best)
-            point = pgd_step(point, gradient, center, norm=norm, radius=radius, step_size=step_size, bounds=bounds)
-            return (point, best), None
+            following = pgd_step(point, gradient, center, norm=norm, radius=radius, step_size=step_size, bounds=bounds)
+            return (following, better(Evaluated(point, value), best)), None
 
-        start = center
-        if random_start:
-            noise = radius * norm.sample(key, center.shape).astype(center.dtype)
-            start = into_ball(center + noise, center, norm=norm, radius=radius, bounds=bounds)
-        unset = (center, objective(center) if best_iterate and random_start else jnp.array(-jnp.inf))
-        (point, best), _ = jax.lax.scan(step, (start, unset), length=num_steps)
-        return better((point, objective(point)), best) if best_iterate else (point, jnp.array(0.0))
+        start = random_point(key, center, norm=norm, radius=radius, bounds=bounds) if random_start else center
+        lowest = objective(center) if best_iterate and random_start else jnp.array(-jnp.inf)
+        (last, best), _ = jax.lax.scan(step, (start, Evaluated(center, lowest)), length=num_steps)
+        return better(Evaluated(last, objective(last)), best).point if best_iterate else last
 
-    def attack(key: KeyArray, objective: Objective, center: Point) -> Point:
-        if num_restarts == 1:
-            return run(key, objective, center)[0]
-        keys = jax.random.split(key, num_restarts)
-        points, values = jax.vmap(lambda restart_key: run(restart_key, objective, center))(keys)
-        return points[jnp.argmax(values)]
-
-    return attack
+    return restarted(attack, num_restarts)

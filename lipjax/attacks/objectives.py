@@ -1,0 +1,91 @@
+"""What attacks climb when they attack a classifier: functions of one input made from its logits."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float, Int
+
+from lipjax import losses
+from lipjax.types import Objective, Point, Scalar, VectorFn
+
+Logits = Float[Array, " classes"]
+
+
+def evasion(
+    f: VectorFn, label: ArrayLike, loss: Callable[[Logits, ArrayLike], Scalar] = losses.cross_entropy
+) -> Objective:
+    """The loss while the classifier is right, and infinity, with gradient 0, where it is wrong.
+
+    An attack that keeps its best iterate thus returns a misclassified point if it has met one, though another point
+    may have a larger loss; and gradient ascent stays there.
+
+    Args:
+        f: The classifier, one input to its logits.
+        label: The right class.
+        loss: Loss `(logits, label) -> scalar` of one example.
+
+    Returns:
+        A scalar function of one input.
+
+    Example:
+        >>> objective = evasion(lambda x: jnp.array([x[0], 0.5]), 0)
+        >>> objective(jnp.array([0.6])), objective(jnp.array([0.4]))
+        (Array(0.6443967, dtype=float32), Array(inf, dtype=float32))
+    """
+
+    def objective(point: Point) -> Scalar:
+        logits = f(point)
+        return jnp.where(jnp.argmax(logits) == label, loss(logits, label), jnp.inf)
+
+    return objective
+
+
+def margins(f: VectorFn, label: ArrayLike) -> VectorFn:
+    """The other classes' logits minus the label's: an entry changes its sign at the boundary to its class.
+
+    Args:
+        f: The classifier, one input to its logits.
+        label: The right class, y.
+
+    Returns:
+        A function of one input with `classes - 1` entries, for the classes y + 1, y + 2, ... (modulo the number of
+        classes): what `fab` and `deepfool` walk along for an untargeted attack.
+
+    Example:
+        >>> margins(lambda x: x, 1)(jnp.array([3.0, 5.0, 4.0]))
+        Array([-1., -2.], dtype=float32)
+    """
+
+    def objective(point: Point) -> Float[Array, " others"]:
+        logits = f(point)
+        others = (label + 1 + jnp.arange(logits.size - 1)) % logits.size
+        return logits[others] - logits[label]
+
+    return objective
+
+
+def margin_to(f: VectorFn, label: ArrayLike, target: ArrayLike) -> Objective:
+    """The target's logit minus the label's: the boundary between the two classes is its zero.
+
+    Example:
+        >>> margin_to(lambda x: x, 1, 2)(jnp.array([3.0, 5.0, 4.0]))
+        Array(-1., dtype=float32)
+    """
+
+    def objective(point: Point) -> Scalar:
+        logits = f(point)
+        return logits[target] - logits[label]
+
+    return objective
+
+
+def runner_up(logits: Logits, label: ArrayLike, rank: ArrayLike) -> Int[Array, ""]:
+    """The wrong class with the `rank`-th largest logit, from 0: the target of a targeted attack.
+
+    Example:
+        >>> runner_up(jnp.array([3.0, 5.0, 4.0]), 1, 0)
+        Array(2, dtype=int32)
+    """
+    others = jnp.where(jnp.arange(logits.size) == label, -jnp.inf, logits)
+    return jax.lax.top_k(others, logits.size)[1][rank]

@@ -1,0 +1,212 @@
+"""Square: random search with square-shaped changes, which asks for values of the objective, never for its gradient."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Bool, Float, Int
+
+from lipjax import checks, norms
+from lipjax.attacks.climb import Evaluated, better, into_ball, not_below_center
+from lipjax.norms import Norm, linf
+from lipjax.types import Attack, Bounds, KeyArray, Objective, Point
+
+Image: TypeAlias = Float[Array, "height width channels"]
+Plane: TypeAlias = Float[Array, "height width"]
+Mask: TypeAlias = Bool[Array, "height width"]
+
+_HALVINGS = np.array([10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000])
+"""Queries after which the share of changed pixels is halved."""
+
+
+class Proposals(NamedTuple):
+    """How Square searches in the ball of one norm.
+
+    Attributes:
+        start: `(key, shape, radius) -> perturbation`.
+        change: `(key, perturbation, side, radius) -> perturbation`, new in a square of that side.
+        least_side: Smallest side of a square, in pixels.
+    """
+
+    start: Callable[[KeyArray, tuple[int, ...], ArrayLike], Image]
+    change: Callable[[KeyArray, Image, Int[Array, ""], ArrayLike], Image]
+    least_side: int
+
+
+def square(
+    norm: Norm = linf,
+    radius: ArrayLike = 8 / 255,
+    *,
+    num_queries: int = 5000,
+    first_share: float = 0.8,
+    bounds: Bounds = (0.0, 1.0),
+) -> Attack:
+    """Square attack: a new random square of the perturbation is kept wherever it raises the objective.
+
+    In linf the square takes one corner of the ball per channel. In l2 and l1 it takes over the length of a second
+    square, in the shape of two pyramids of opposite sign. Squares cover a share of the image that is halved after 10,
+    50, 200, 500, 1000, 2000, 4000, 6000 and 8000 queries. It stops as soon as the objective is infinite, since nothing
+    is higher: see `objectives.evasion`.
+
+    Args:
+        norm: Norm of the ball: linf, l2 or l1.
+        radius: Radius of the ball in input units (pixels in [0, 1]); may be traced.
+        num_queries: Number of evaluations of the objective after that of the start.
+        first_share: Share of the pixels that the first squares cover.
+        bounds: Lowest and highest legal input value; None for no limits.
+
+    Returns:
+        An attack `(key, objective, center) -> point` on images `[height, width, channels]`; missing axes count as 1,
+        further ones as channels. The point is in the ball and in the box; at radius 0 it is the center, bit for bit.
+        The objective there is never below its value at the center.
+
+    Raises:
+        ValueError: If the norm is another one, radius is negative, num_queries is not a whole number of at least 1, or
+            first_share is not in [0, 1].
+
+    References:
+        Andriushchenko et al. 2020, "Square attack: a query-efficient black-box adversarial attack via random search"
+        (arXiv 1912.00049), algorithms 1 to 3; l1 after Croce and Hein 2021 (arXiv 2103.01208). Defaults are those of
+        AutoAttack. Squares of any side may touch every border (AutoAttack's leave out the last row and column).
+
+    Example:
+        >>> attack = square(linf, radius=0.1, num_queries=50)
+        >>> point = attack(jax.random.key(0), lambda x: jnp.floor(100 * x.mean()), 0.5 * jnp.ones((8, 8, 1)))
+        >>> float(point.mean())
+        0.6
+    """
+    checks.one_of("norm", norm.name, tuple(_PROPOSALS))
+    checks.not_negative(radius=radius)
+    checks.at_least(1, num_queries=num_queries)
+    checks.fraction(first_share=first_share)
+    proposals = _PROPOSALS[norm.name]
+
+    def search(key: KeyArray, objective: Objective, center: Point) -> Evaluated:
+        shape = image_shape(center.shape)
+        start_key, queries_key = jax.random.split(key)
+
+        def evaluate(perturbation: Image) -> Evaluated:
+            moved = center + perturbation.reshape(center.shape)
+            point = into_ball(moved, center, norm=norm, radius=radius, bounds=bounds)
+            return Evaluated(point, objective(point))
+
+        def query(state: tuple[Evaluated, Int[Array, ""]]) -> tuple[Evaluated, Int[Array, ""]]:
+            best, index = state
+            side = _side(index, shape, first_share, proposals.least_side)
+            perturbation = (best.point - center).reshape(shape)
+            changed = proposals.change(jax.random.fold_in(queries_key, index), perturbation, side, radius)
+            return better(evaluate(changed), best), index + 1
+
+        def is_unfinished(state: tuple[Evaluated, Int[Array, ""]]) -> Bool[Array, ""]:
+            return (state[1] < num_queries) & (state[0].value < jnp.inf)
+
+        start = evaluate(proposals.start(start_key, shape, radius))
+        return jax.lax.while_loop(is_unfinished, query, (start, jnp.array(0)))[0]
+
+    return not_below_center(search)
+
+
+def image_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """An input's shape as height, width, channels.
+
+    Example:
+        >>> image_shape((7,)), image_shape((4, 5)), image_shape((4, 5, 3)), image_shape((2, 2, 2, 2))
+        ((7, 1, 1), (4, 5, 1), (4, 5, 3), (2, 2, 4))
+    """
+    height, width = (*shape, 1, 1)[:2]
+    return height, width, math.prod(shape[2:])
+
+
+def _side(index: Int[Array, ""], shape: tuple[int, int, int], first_share: float, least: int) -> Int[Array, ""]:
+    share = first_share / 2.0 ** jnp.sum(index > _HALVINGS)
+    return jnp.maximum(jnp.round(jnp.sqrt(share * shape[0] * shape[1])).astype(int), least)
+
+
+def _window(key: KeyArray, shape: tuple[int, ...], side: Int[Array, ""]) -> tuple[Mask, Array, Array]:
+    """A random square within the image as a mask, with the rows and columns counted from its corner."""
+    corners = [
+        jax.random.randint(axis_key, (), 0, jnp.maximum(size - side, 0) + 1)
+        for axis_key, size in zip(jax.random.split(key), shape[:2], strict=True)
+    ]
+    rows, columns = (jnp.arange(size) - corner for size, corner in zip(shape[:2], corners, strict=True))
+    is_row, is_column = ((offsets >= 0) & (offsets < side) for offsets in (rows, columns))
+    return is_row[:, None] & is_column, rows, columns
+
+
+def _linf_start(key: KeyArray, shape: tuple[int, ...], radius: ArrayLike) -> Image:
+    return jnp.broadcast_to(jax.random.rademacher(key, (1, *shape[1:])) * radius, shape)
+
+
+def _linf_change(key: KeyArray, perturbation: Image, side: Int[Array, ""], radius: ArrayLike) -> Image:
+    window_key, sign_key = jax.random.split(key)
+    mask, _, _ = _window(window_key, perturbation.shape, side)
+    signs = jax.random.rademacher(sign_key, perturbation.shape[2:])
+    return jnp.where(mask[..., None], radius * signs, perturbation)
+
+
+def _pyramid(rows: Array, columns: Array, height: Int[Array, ""], width: Int[Array, ""]) -> Plane:
+    """Nested boxes around the middle of a rectangle, the k-th of them 1 / k^2 high; rows and columns are its own."""
+    longest = jnp.maximum(height // 2, width // 2) + 1
+    ring = jnp.maximum(jnp.abs(rows - height // 2)[:, None], jnp.abs(columns - width // 2)[None])
+    table = jnp.cumsum(jnp.concatenate([jnp.zeros(1), 1.0 / jnp.arange(1.0, max(ring.shape) + 2) ** 2]))
+    return jnp.maximum(table[longest] - table[jnp.minimum(ring, longest)], 0.0)
+
+
+def _two_pyramids(key: KeyArray, rows: Array, columns: Array, side: Int[Array, ""]) -> Plane:
+    """A positive pyramid on one half of a square and a negative one on the other, side by side or one above another."""
+    half = side // 2
+
+    def stacked(down: Array, across: Array) -> Plane:
+        upper = _pyramid(down, across, half, side)
+        lower = _pyramid(down - half, across, side - half, side)
+        return jnp.where(down[:, None] < half, upper, -lower)
+
+    return jnp.where(jax.random.bernoulli(key), stacked(rows, columns), stacked(columns, rows).T)
+
+
+def _divide(x: Image, divisor: Array) -> Image:
+    return x / jnp.where(divisor == 0.0, 1.0, divisor)
+
+
+def _lp_proposals(exponent: int) -> Proposals:
+    def mass(x: Image) -> Float[Array, " channels"]:
+        return jnp.sum(jnp.abs(x) ** exponent, axis=(0, 1))
+
+    def length(x: Image) -> Float[Array, " channels"]:
+        return mass(x) ** (1.0 / exponent)
+
+    def start(key: KeyArray, shape: tuple[int, ...], radius: ArrayLike) -> Image:
+        plane_key, sign_key = jax.random.split(key)
+        side = max(min(shape[:2]) // 5, 1)
+        rows, columns = (jnp.arange(size) for size in shape[:2])
+        plane = _two_pyramids(plane_key, rows % side, columns % side, jnp.array(side))
+        signs = jax.random.rademacher(sign_key, (*(-(-size // side) for size in shape[:2]), shape[2]))
+        tiles = plane[..., None] * signs[rows[:, None] // side, columns // side]
+        return _divide(tiles, jnp.sum(mass(tiles)) ** (1.0 / exponent)) * radius
+
+    def change(key: KeyArray, perturbation: Image, side: Int[Array, ""], radius: ArrayLike) -> Image:
+        window_key, source_key, plane_key, sign_key = jax.random.split(key, 4)
+        side = side + 1 - side % 2
+        mask, rows, columns = _window(window_key, perturbation.shape, side)
+        source, _, _ = _window(source_key, perturbation.shape, side)
+        inside, taken = mask[..., None], (mask | source)[..., None]
+
+        plane = jnp.where(inside, _two_pyramids(plane_key, rows, columns, side)[..., None], 0.0)
+        before = jnp.where(inside, perturbation, 0.0)
+        signs = jax.random.rademacher(sign_key, perturbation.shape[2:])
+        after = signs * _divide(plane, length(plane)) + _divide(before, length(before))
+        unused = jnp.maximum(radius**exponent - jnp.sum(mass(perturbation)), 0.0) / perturbation.shape[2]
+        available = (unused + mass(jnp.where(taken, perturbation, 0.0))) ** (1.0 / exponent)
+        return jnp.where(inside, available * _divide(after, length(after)), jnp.where(taken, 0.0, perturbation))
+
+    return Proposals(start, change, least_side=3)
+
+
+_PROPOSALS = {
+    norms.linf.name: Proposals(_linf_start, _linf_change, least_side=1),
+    norms.l2.name: _lp_proposals(2),
+    norms.l1.name: _lp_proposals(1),
+}

@@ -20,12 +20,12 @@ def linear_network(start: float = 0.0) -> Network:
 
     def init(key: jax.Array, input_shape: tuple[int, ...]) -> Variables:
         weights = jax.random.normal(key, (int(np.prod(input_shape)), CLASSES))
-        return Variables({"w": weights, "count": jnp.array(start)}, {"calls": jnp.array(0)})
+        return Variables({"w": weights, "count": jnp.float32(start)}, {"calls": jnp.int32(0)})
 
     def apply(variables: Variables, inputs: jax.Array, *, train: bool) -> tuple[Output, dict]:
         hidden = inputs.reshape(len(inputs), -1)
         logits = hidden @ variables.params["w"]
-        return Output(logits, {"hidden": hidden}), {"calls": variables.state["calls"] + train}
+        return Output(logits, {"hidden": hidden}), {"calls": variables.state["calls"] + jnp.int32(train)}
 
     return Network(init, apply)
 

@@ -24,7 +24,7 @@ def test_cross_entropy_equals_optax_and_scipy():
     values = jax.vmap(losses.cross_entropy)(LOGITS, LABELS)
     by_optax = optax.losses.softmax_cross_entropy_with_integer_labels(LOGITS, LABELS)
     by_scipy = -scipy.special.log_softmax(np.asarray(LOGITS, np.float64), axis=1)[np.arange(8), LABELS]
-    np.testing.assert_allclose(values, by_optax, rtol=1e-6)
+    np.testing.assert_allclose(values, by_optax, atol=1e-6)
     np.testing.assert_allclose(values, by_scipy, rtol=1e-5)
 
 
@@ -32,6 +32,13 @@ def test_cross_entropy_of_huge_logits_is_finite_with_the_softmax_as_derivative()
     logits = jnp.array([1e4, 0.0, -1e4])
     assert losses.cross_entropy(logits, 2) == 2e4
     np.testing.assert_allclose(jax.grad(losses.cross_entropy)(logits, 2), [1.0, 0.0, -1.0])
+
+
+def test_cross_entropy_and_its_derivative_are_exact_for_a_sure_classifier():
+    value, gradient = jax.value_and_grad(losses.cross_entropy)(jnp.array([40.0, 0.0, 1.0]), 0)
+    small, larger = np.exp(-40.0), np.exp(-39.0)
+    np.testing.assert_allclose(value, small + larger, rtol=1e-5)
+    np.testing.assert_allclose(gradient, [-small - larger, small, larger], rtol=1e-5)
 
 
 def test_kl_divergence_equals_scipy_and_is_zero_only_for_equal_distributions():

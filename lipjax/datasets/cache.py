@@ -64,7 +64,7 @@ def _read(folder: Path) -> Arrays | None:
         checksums = dict(json.loads((folder / CHECKSUMS).read_bytes()))
         if any(_checksum(folder / f"{name}.npy") != checksum for name, checksum in checksums.items()):
             return None
-        return {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in checksums}
+        return {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in checksums} or None
     except (OSError, ValueError, TypeError):
         return None
 

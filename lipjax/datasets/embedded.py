@@ -26,4 +26,4 @@ def fashion_mnist_mini() -> Dataset:
 
 
 EMBEDDED: dict[str, Callable[[], Dataset]] = {"fashion_mnist_mini": fashion_mnist_mini, "toy": toy}
-"""What `load` finds without a file of the user's: a dataset more is a function and a row."""
+"""What `load` finds without a file of the user's: one more dataset is one function and one row."""

@@ -94,10 +94,10 @@ def from_folder(path: Path) -> Dataset:
         ValueError: If there are no classes, or others in `test`; if a class has no images or something that is no
             image; if an image is damaged, has more than 8 bits per channel, or has another size.
     """
-    names = _class_names(path / "train")
-    if _class_names(path / "test") != names:
-        odd = sorted(set(names) ^ set(_class_names(path / "test")))
-        raise ValueError(f"{path}: train and test must have the same class folders, but only one has {', '.join(odd)}")
+    names, test_names = _class_names(path / "train"), _class_names(path / "test")
+    if names != test_names:
+        odd = ", ".join(sorted(set(names) ^ set(test_names)))
+        raise ValueError(f"{path}: train and test must have the same class folders, but only one has {odd}")
     splits = [_files(path / split, names) for split in ("train", "test")]
     size, mode = _common_format([file for files in splits for file in files.paths])
     train, test = ((_decode(files.paths, size, mode), np.array(files.labels)) for files in splits)

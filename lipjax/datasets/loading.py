@@ -22,7 +22,9 @@ def load(name: str | Path, data_dir: str | Path | None = None, *, dtype: str = "
 
     A name is taken as a path if it is a `Path`, ends in `.npz`, starts with `.`, `~` or `/`, or has a `/` and exists;
     a folder in the working directory is therefore written `./folder`. The details, and what is refused, are in
-    `files.from_folder`, `files.from_npz`, `tfds.from_tfds`; nothing is ever downloaded or unpickled.
+    `files.from_folder`, `files.from_npz`, `tfds.from_tfds`; nothing is ever downloaded or unpickled. Datasets of TFDS
+    are decoded once and then come from the cache folder: `$LIPJAX_CACHE`, else `$XDG_CACHE_HOME/lipjax`, else
+    `~/.cache/lipjax`.
 
     Args:
         name: Name or path.

@@ -16,7 +16,7 @@ import tensorflow_datasets
 from absl import logging
 from jaxtyping import Int
 from tensorflow_datasets.core import DatasetBuilder, DatasetNotFoundError
-from tensorflow_datasets.core.features import ClassLabel, Image
+from tensorflow_datasets.core.features import ClassLabel, Image, Text
 
 from lipjax.datasets import cache
 from lipjax.datasets.arrays import from_arrays
@@ -91,30 +91,34 @@ def _builder(name: str, data_dir: str | Path | None) -> DatasetBuilder:
             f"unknown dataset {name!r}: legal are {', '.join(EMBEDDED)}, the names of TFDS ({', '.join(near)}, ...), "
             f"and the path of a folder ('./{name}') or of an .npz file"
         ) from error
-    except (AssertionError, ValueError) as error:
-        raise ValueError(f"{name!r} names no dataset, config or version of TFDS: {error}") from error
+    except (AssertionError, ImportError, ValueError) as error:
+        raise ValueError(f"TFDS has no dataset, config or version {name!r} that can be read here: {error}") from error
 
 
 def _keys(name: str, builder: DatasetBuilder) -> Keys:
     features = builder.info.features
-    image, label = builder.info.supervised_keys or ("image", "label")
-    kinds = {key: features[key] for key in (image, label) if key in features}
-    if not isinstance(kinds.get(image), Image) or not isinstance(kinds.get(label), ClassLabel):
+    keys = builder.info.supervised_keys or ("image", "label")
+    kinds = [features[key] for key in keys if isinstance(key, str) and key in features]
+    if len(kinds) != 2 or not isinstance(kinds[0], Image) or not isinstance(kinds[1], ClassLabel):
         raise ValueError(f"{name} does not classify images: its features are {', '.join(features)}")
-    if kinds[image].np_dtype != np.uint8 or None in kinds[image].shape:
+    if kinds[0].np_dtype != np.uint8 or None in kinds[0].shape:
         raise ValueError(
-            f"{name} has images of shape {kinds[image].shape} and dtype {np.dtype(kinds[image].np_dtype)}; make them "
-            "uint8 of one size and give them as a folder or as an .npz file"
+            f"{name} has images of shape {kinds[0].shape} and dtype {np.dtype(kinds[0].np_dtype)}; make them uint8 of "
+            "one size and give them as a folder or as an .npz file"
         )
-    return Keys(image, label, "id" if "id" in features else None)
+    has_id = "id" in features and isinstance(features["id"], Text)
+    return Keys(image=keys[0], label=keys[1], id="id" if has_id else None)
 
 
 def _check_prepared(name: str, builder: DatasetBuilder) -> None:
     if not builder.is_prepared():
         call = f"tfds.data_source('{name}', data_dir='{builder.data_dir_root}')"
+        others = sorted(path.name for path in builder.data_path.parent.glob("[0-9]*.*.*"))
         raise FileNotFoundError(
-            f"{name} is not prepared in {builder.data_path}: give the data_dir that has it, or prepare it once with "
-            f'network access by  python -c "import tensorflow_datasets as tfds; {call}"'
+            f"{name} is not prepared in {builder.data_path}"
+            + (f", but version {' and '.join(others)} is, which name:version asks for" if others else "")
+            + ": give the data_dir that has it, or prepare it once with network access by  "
+            f'python -c "import tensorflow_datasets as tfds; {call}"'
         )
 
 
@@ -164,7 +168,7 @@ def _decode(name: str, builder: DatasetBuilder, keys: Keys, split: str) -> cache
 
 
 def _order(ids: Sequence[bytes]) -> Int[np.ndarray, " examples"]:
-    endings = [re.search(rb"\d+$", id_) for id_ in ids]
+    endings = [re.search(rb"(?<!\d)\d{1,18}$", id_) for id_ in ids]  # longer numbers are no positions
     numbers = np.array([int(ending[0]) if ending else -1 for ending in endings], np.int64)
     order = np.argsort(numbers, kind="stable")
     places = np.arange(len(ids))

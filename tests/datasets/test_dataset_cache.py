@@ -61,6 +61,7 @@ DAMAGE = {
     "a missing array": lambda entry: (entry / "labels.npy").unlink(),
     "missing checksums": lambda entry: (entry / "checksums.json").unlink(),
     "torn checksums": lambda entry: (entry / "checksums.json").write_text('{"images": 12'),
+    "no checksums": lambda entry: (entry / "checksums.json").write_text("{}"),
     "checksums of another kind": lambda entry: (entry / "checksums.json").write_text("7"),
     "a pickle": lambda entry: np.save(entry / "labels.npy", np.array([{}]), allow_pickle=True),
 }

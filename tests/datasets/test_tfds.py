@@ -69,10 +69,10 @@ class TinyWithIds(Tiny):
 
 
 class TinyWithOtherIds(TinyWithIds):
-    """Its ids are no positions."""
+    """Its ids end in numbers that are no positions."""
 
     def example(self, split: str, index: int) -> dict:
-        return super().example(split, index) | {"id": f"n{index // 2}"}
+        return super().example(split, index) | {"id": f"n{10**19 * (index % 2) + index}"}
 
 
 class TinyValidation(Tiny):
@@ -217,7 +217,7 @@ def test_an_unknown_name_is_answered_with_the_known_ones(prepared: Path) -> None
 
 @pytest.mark.parametrize("name", ["", "two words", "cifar10:9.9.9", "tiny_configs/none", "cifar10/"])
 def test_an_impossible_name_is_refused(prepared: Path, name: str) -> None:
-    with pytest.raises(ValueError, match=f"{name!r} names no dataset, config or version of TFDS"):
+    with pytest.raises(ValueError, match=f"TFDS has no dataset, config or version {name!r} that can be read here"):
         datasets.load(name, prepared)
 
 
@@ -229,6 +229,15 @@ def test_an_unprepared_dataset_is_refused_with_what_to_do(prepared: Path, monkey
     message = rf"cifar100 is not prepared in {folder}/cifar100/.*tfds.data_source\('cifar100', data_dir='{folder}'\)"
     with pytest.raises(FileNotFoundError, match=message):
         datasets.load("cifar100", prepared)
+
+
+def test_another_version_is_pointed_out_and_can_be_asked_for(copy: Path, own_cache: Path) -> None:
+    folder = (copy / "tiny_with_ids" / "1.0.0").rename(copy / "tiny_with_ids" / "0.9.0")
+    info = (folder / "dataset_info.json").read_text().replace('"1.0.0"', '"0.9.0"')
+    (folder / "dataset_info.json").write_text(info)
+    with pytest.raises(FileNotFoundError, match=r"but version 0\.9\.0 is, which name:version asks for"):
+        datasets.load("tiny_with_ids", copy)
+    assert len(datasets.load("tiny_with_ids:0.9.0", copy).train.labels) == NUM_TRAIN
 
 
 def test_a_missing_data_dir_is_refused(tmp_path: Path) -> None:

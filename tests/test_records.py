@@ -206,3 +206,24 @@ def test_the_environment_names_the_versions_and_the_device() -> None:
     assert environment["versions"]["jax"] == jax.__version__
     assert environment["device"] == jax.devices()[0].device_kind
     json.dumps(environment, allow_nan=False)
+
+
+def test_a_journal_computes_a_name_once_and_survives_its_process(tmp_path: Path) -> None:
+    path, calls = tmp_path / "journal.json", []
+
+    def compute() -> dict:
+        calls.append(1)
+        return {"max": np.array([0.5, np.inf]), "n": np.int64(3)}
+
+    first = records.Journal(path).get("V", compute)
+    again = records.Journal(path).get("V", compute)
+    assert first == again == {"max": [0.5, "Infinity"], "n": 3}
+    assert len(calls) == 1
+
+
+def test_a_computation_that_fails_is_not_journalled(tmp_path: Path) -> None:
+    journal = records.Journal(tmp_path / "journal.json")
+    with pytest.raises(ZeroDivisionError):
+        journal.get("V", lambda: 1 / 0)
+    assert "V" not in records.Journal(tmp_path / "journal.json")
+    assert journal.get("V", lambda: 2) == 2

@@ -23,6 +23,7 @@ import scipy.stats
 from jaxtyping import Array, Bool, Float, Num
 
 from lipjax import corruptions
+from lipjax.attacks import evasion
 from lipjax.batching import example_keys
 from lipjax.losses import cross_entropy
 from lipjax.types import Attack, Batch, KeyArray, Model, Scalar, pixels
@@ -112,9 +113,7 @@ def _attack(
     attack: Attack,
     loss: Callable[[Array, Array], Scalar],
 ) -> Float[Array, "batch ..."]:
-    return jax.vmap(lambda key, x, label: attack(key, lambda point: loss(f(point), label), x))(
-        keys, pixels(inputs), labels
-    )
+    return jax.vmap(lambda key, x, label: attack(key, evasion(f, label, loss), x))(keys, pixels(inputs), labels)
 
 
 def attacked(
@@ -126,7 +125,7 @@ def attacked(
     loss: Callable[..., Scalar] = cross_entropy,
     chunk_size: int = 250,
 ) -> Batch:
-    """The batch with every input moved to where the attack found the loss to be largest.
+    """The batch with every input moved to where the attack found it misclassified, or else the loss largest.
 
     Args:
         key: A typed key; every example gets its own, whatever the chunk size.

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -37,6 +38,7 @@ def alpha_curves(
     xlabel: str,
     ylabel: str,
     title: str = "",
+    legend: str = "system",
     bands: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
 ) -> Figure:
     """alpha(r), one curve per system.
@@ -49,6 +51,7 @@ def alpha_curves(
         xlabel: Name and unit of the radius.
         ylabel: Name and unit of the slope.
         title: Title of the figure.
+        legend: Title of the legend: what the curves are.
         bands: Name of a system to lower and upper values `[radii]` that are shaded behind its curve.
 
     Returns:
@@ -68,7 +71,7 @@ def alpha_curves(
     elif any(np.max(values) > 0 for values in curves.values()):
         axes.set_yscale("log")
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title, xlim=(0, None))
-    axes.legend(title="system", frameon=False)
+    axes.legend(title=legend, frameon=False)
     _plain(axes)
     return figure
 
@@ -107,6 +110,38 @@ def corruption_accuracies(
     figure.suptitle(title)
     handles, labels = panels.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right upper", title="system", frameon=False)
+    return figure
+
+
+def image_pairs(
+    images: Float[np.ndarray, "pairs height width channel"],
+    others: Float[np.ndarray, "pairs height width channel"],
+    captions: Sequence[str],
+) -> Figure:
+    """Pairs of images side by side with their difference: rows of image, other image, difference.
+
+    Args:
+        images: Images in [0, 1].
+        others: Images in [0, 1], one for each of `images`.
+        captions: One caption per pair.
+
+    Returns:
+        The figure. Differences are stretched to the full range, grey for none.
+    """
+    differences = others - images
+    scale = np.abs(differences).max((1, 2, 3), keepdims=True)
+    stretched = 0.5 + 0.5 * differences / np.where(scale == 0, 1, scale)
+    figure = Figure(figsize=(1.3 * len(images) + 0.3, 4.4), layout="constrained")
+    panels = figure.subplots(3, len(images), squeeze=False)
+    for row, (name, shown) in zip(
+        panels, {"image": images, "perturbed": others, "difference": stretched}.items(), strict=True
+    ):
+        for axes, image in zip(row, shown, strict=True):
+            axes.imshow(np.clip(image, 0, 1).squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            axes.set(xticks=[], yticks=[])
+        row[0].set_ylabel(name)
+    for axes, caption in zip(panels[0], captions, strict=True):
+        axes.set_title(caption, fontsize="x-small")
     return figure
 
 

@@ -1,0 +1,82 @@
+"""The last good states of a run: written by orbax, told from damaged ones by digests of their files."""
+
+import hashlib
+import warnings
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax
+import orbax.checkpoint as ocp
+
+from lipjax import parallel
+from lipjax.records.files import read_json, write_json
+
+Tree = TypeVar("Tree")
+DIGESTS = "digests.json"
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != DIGESTS)
+    return {str(path.relative_to(folder)): _digest(path) for path in files}
+
+
+class Checkpoints:
+    """A folder with one checkpoint per step, the newest of which are kept.
+
+    A checkpoint appears whole or not at all, whenever the process dies. Nothing is pickled.
+    """
+
+    def __init__(self, path: Path, keep: int, *, read_only: bool = False):
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=None if read_only else keep, enable_async_checkpointing=False, read_only=read_only
+        )
+        self.path = path
+        self._manager = ocp.CheckpointManager(path, options=options)
+
+    def save(self, step: int, state: Any) -> None:
+        """Keeps a pytree of arrays; returns when it is on disk."""
+        self._manager.save(step, args=ocp.args.StandardSave(state))
+        if parallel.is_main_process():
+            folder = self.path / str(step)
+            write_json(folder / DIGESTS, _digests(folder))
+
+    def newest(self, template: Tree) -> tuple[int, Tree] | None:
+        """The newest good state with its step, or None if there is no checkpoint.
+
+        Warns of every checkpoint that it passes over because it can't be read.
+
+        Raises:
+            ValueError: If there are checkpoints and none can be read with this template.
+        """
+        steps = sorted(self._manager.all_steps(), reverse=True)
+        for step in steps:
+            try:
+                return step, self._read(step, template)
+            except Exception as error:  # orbax raises whatever its parsers raise
+                reason = f"{type(error).__name__}: {error}"
+                warnings.warn(f"checkpoint {self.path / str(step)} can't be read ({reason})", stacklevel=2)
+        if steps:
+            raise ValueError(f"no checkpoint in {self.path} can be read: is it from another version of the network?")
+        return None
+
+    def remove_after(self, step: int) -> None:
+        """Removes the checkpoints of later steps."""
+        for later in [saved for saved in self._manager.all_steps() if saved > step]:
+            self._manager.delete(later)
+
+    def close(self) -> None:
+        """Waits for all that is being written."""
+        self._manager.close()
+
+    def _read(self, step: int, template: Tree) -> Tree:
+        # A process that was killed before it wrote the digests had written all the rest.
+        folder = self.path / str(step)
+        if (folder / DIGESTS).exists() and _digests(folder) != read_json(folder / DIGESTS):
+            raise ValueError("its files have changed since they were written")
+        shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, template)
+        return self._manager.restore(step, args=ocp.args.StandardRestore(shapes))

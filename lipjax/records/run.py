@@ -1,0 +1,155 @@
+"""A run directory, held by one process."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import filelock
+
+from lipjax import checks, parallel
+from lipjax.records.checkpoints import Checkpoints
+from lipjax.records.files import Json, read_json, read_metrics, to_json, write_json, write_text
+
+Tree = TypeVar("Tree")
+
+
+class RunRefused(RuntimeError):  # noqa: N818 - reads as what happened
+    """The run directory can't be used: another process holds it, or it belongs to other settings."""
+
+
+class Run:
+    """A run directory held by this process; made by `open_run`.
+
+    Where a program runs as several processes, all of them call the same methods: the main process writes the
+    records, and all take part in the checkpoints.
+    """
+
+    def __init__(self, path: Path, checkpoints: Checkpoints):
+        self.path = path
+        self._checkpoints = checkpoints
+        self._writes = parallel.is_main_process()
+
+    def log(self, step: int, metrics: Mapping[str, Any]) -> None:
+        """Appends a line to metrics.jsonl."""
+        if self._writes:
+            with self._metrics.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(to_json({"step": step, **metrics}), allow_nan=False) + "\n")
+
+    def save(self, step: int, state: Any) -> None:
+        """Keeps a pytree of arrays as the state after `step` steps; returns when it is on disk."""
+        self._checkpoints.save(step, state)
+
+    def restore(self, template: Tree) -> Tree:
+        """The newest good state, or the template itself if there is none.
+
+        Lines of metrics.jsonl that came after the state are removed, so that no step is recorded twice. A checkpoint
+        that can't be read is passed over with a warning, and removed once an older one has been read.
+
+        Args:
+            template: A pytree of arrays like the saved one; gives structure, types and shardings.
+
+        Raises:
+            ValueError: If there are checkpoints and none can be read with this template.
+        """
+        step, state = self._checkpoints.newest(template) or (0, template)
+        self._checkpoints.remove_after(step)
+        self._keep_metrics_until(step)
+        return state
+
+    def finish(self, results: Mapping[str, Any]) -> None:
+        """Writes results.json."""
+        if self._writes:
+            write_json(self.path / "results.json", results)
+
+    @property
+    def _metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    def _keep_metrics_until(self, step: int) -> None:
+        if self._writes:
+            lines = [json.dumps(line) for line in read_metrics(self.path) if line["step"] <= step]
+            write_text(self._metrics, "".join(f"{line}\n" for line in lines))
+
+
+@contextlib.contextmanager
+def _held(path: Path) -> Iterator[None]:
+    # The operating system drops the lock of a process that dies, so a killed run never blocks its successor.
+    lock = filelock.FileLock(path / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise RunRefused(f"{path} is in use by another process") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _agree(path: Path, config: Json) -> None:
+    if not path.exists():
+        write_json(path, config)
+    recorded = read_json(path)
+    names = sorted(recorded.keys() | config.keys())
+    changes = [
+        f"{name} was {recorded.get(name)!r}, now {config.get(name)!r}"
+        for name in names
+        if recorded.get(name) != config.get(name)
+    ]
+    if changes:
+        raise RunRefused(f"{path.parent} belongs to a run with other settings: {', '.join(changes)}")
+
+
+@contextlib.contextmanager
+def open_run(run_dir: str | os.PathLike, config: Any, *, num_checkpoints: int = 2) -> Iterator[Run]:
+    """Holds a run directory: makes it, or reopens the one that the same settings made.
+
+    Args:
+        run_dir: The directory.
+        config: The run's settings: a record or a mapping that JSON can express.
+        num_checkpoints: How many of the newest checkpoints are kept.
+
+    Yields:
+        The run; no other process can open the directory meanwhile.
+
+    Raises:
+        RunRefused: If another process holds the directory, or if it was made with other settings.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, open_run(folder, {"seed": 0}) as run:
+        ...     run.log(1, {"loss": 0.5})
+        ...     read_metrics(folder)
+        [{'step': 1, 'loss': 0.5}]
+    """
+    checks.at_least(1, num_checkpoints=num_checkpoints)
+    path = Path(run_dir).absolute()
+    path.mkdir(parents=True, exist_ok=True)
+    main = parallel.is_main_process()
+    with _held(path) if main else contextlib.nullcontext():
+        if main:
+            _agree(path / "config.json", to_json(config))
+        with contextlib.closing(Checkpoints(path / "checkpoints", num_checkpoints)) as checkpoints:
+            yield Run(path, checkpoints)
+
+
+def load_state(run_dir: str | os.PathLike, template: Tree) -> Tree:
+    """The newest good state of a run, whether or not a process is at work on it.
+
+    Args:
+        run_dir: A run directory; it is not changed.
+        template: A pytree of arrays like the saved one.
+
+    Raises:
+        FileNotFoundError: If there is no checkpoint.
+        ValueError: If there are checkpoints and none can be read with this template.
+    """
+    path = Path(run_dir).absolute() / "checkpoints"
+    if path.is_dir():
+        with contextlib.closing(Checkpoints(path, keep=1, read_only=True)) as checkpoints:
+            found = checkpoints.newest(template)
+        if found is not None:
+            return found[1]
+    raise FileNotFoundError(f"{run_dir} has no checkpoint")

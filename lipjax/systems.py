@@ -5,7 +5,7 @@ for it the layers and the method. `combine` joins rows.
 """
 
 from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from jaxtyping import ArrayLike
 
@@ -15,6 +15,7 @@ from lipjax.norms import Norm, linf
 from lipjax.types import Bounds, Method, Network, System
 
 
+@runtime_checkable
 class Family(Protocol):
     """A network family that lacks only its layers; without them it takes its own."""
 

@@ -58,8 +58,8 @@ class Checkpoints:
             try:
                 return step, self._read(step, template)
             except Exception as error:  # orbax raises whatever its parsers raise
-                reason = f"{type(error).__name__}: {error}"
-                warnings.warn(f"checkpoint {self.path / str(step)} can't be read ({reason})", stacklevel=2)
+                reason = (str(error) or type(error).__name__).splitlines()[0]
+                warnings.warn(f"checkpoint {step} in {self.path} can't be read: {reason}", stacklevel=2)
         if steps:
             raise ValueError(f"no checkpoint in {self.path} can be read: is it from another version of the network?")
         return None

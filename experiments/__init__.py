@@ -1,0 +1,1 @@
+"""Commands: `python -m experiments.NAME --help` says what each shows, how long it takes and which flags it has."""

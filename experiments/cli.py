@@ -1,0 +1,180 @@
+"""From a frozen `Config` to a command: one flag per field, and errors that are told without a traceback.
+
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Config:
+        radius: float = cli.flag(8 / 255, "Radius of the ball.", unit="pixels in [0, 1]")
+
+    def run(config: Config) -> Results: ...
+
+    if __name__ == "__main__":
+        cli.run_main(Config, run, __doc__)
+
+A command exits with 2 if its flags are wrong or its run directory is in use, before any compute.
+"""
+
+import dataclasses
+import re
+import sys
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from absl import flags
+
+from lipjax.records import RunRefused, to_json
+from lipjax.training import NonFiniteLoss
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Config = TypeVar("Config", bound="DataclassInstance")
+
+
+class UsageError(ValueError):
+    """A flag has a value that can't be used."""
+
+
+def flag(
+    default: Any,
+    help: str,
+    *,
+    unit: str = "",
+    legal: Sequence[str] = (),
+    minimum: int | None = None,
+    recorded: bool = True,
+) -> Any:
+    """A field of a `Config` that is a flag of the command.
+
+    Args:
+        default: Value without the flag.
+        help: What it means, a sentence.
+        unit: Unit of the value.
+        legal: The values that it may have; none for any of its type.
+        minimum: The smallest legal whole number.
+        recorded: Whether two runs that differ in it are different runs.
+    """
+    meta = {"help": help, "unit": unit, "legal": tuple(legal), "minimum": minimum, "recorded": recorded}
+    return dataclasses.field(default=default, metadata=meta)
+
+
+class _Number(flags.ArgumentParser):
+    syntactic_help = "a number, or a fraction such as 8/255"
+
+    def parse(self, argument: str | float) -> float:
+        numerator, _, denominator = str(argument).partition("/")
+        try:
+            return float(numerator) / float(denominator or 1)
+        except (ValueError, ZeroDivisionError):
+            raise ValueError(f"{argument!r} is not {self.syntactic_help}") from None
+
+
+class _List(flags.ArgumentParser):
+    """Values with commas between them; commas within parentheses belong to a value."""
+
+    def __init__(self, element: flags.ArgumentParser):
+        self.syntactic_help = "values with commas between them"
+        self._element = element
+
+    def parse(self, argument: str | tuple) -> tuple:
+        parts = re.split(r",(?![^(]*\))", argument) if isinstance(argument, str) else argument
+        return tuple(self._element.parse(part) for part in parts)
+
+
+def _parser(annotation: Any, meta: Mapping[str, Any]) -> flags.ArgumentParser:
+    inner = [argument for argument in typing.get_args(annotation) if argument not in (type(None), ...)]
+    if inner:  # tuple[T, ...], or T | None
+        element = _parser(inner[0], meta)
+        return _List(element) if typing.get_origin(annotation) is tuple else element
+    if meta["legal"]:
+        return flags.EnumParser(list(meta["legal"]))
+    if annotation is int:
+        return flags.IntegerParser(lower_bound=meta["minimum"])
+    return {float: _Number, str: flags.ArgumentParser}[annotation]()
+
+
+def _define(values: flags.FlagValues, config_class: Any) -> None:
+    annotations = typing.get_type_hints(config_class)
+    for field in dataclasses.fields(config_class):
+        if bool in (annotations[field.name], *typing.get_args(annotations[field.name])):
+            flags.DEFINE_boolean(field.name, field.default, field.metadata["help"], flag_values=values)
+        else:
+            parser = _parser(annotations[field.name], field.metadata)
+            flags.DEFINE(parser, field.name, field.default, field.metadata["help"], flag_values=values)
+
+
+def parse(config_class: type[Config], arguments: Sequence[str]) -> Config:
+    """The config that command line arguments ask for.
+
+    Raises:
+        UsageError: If a flag is unknown or its value is not of its type, or if the config refuses its values.
+    """
+    values = flags.FlagValues()
+    _define(values, config_class)
+    try:
+        rest = values(["", *arguments])[1:]
+        if rest:
+            raise UsageError(f"{rest[0]!r} is not a flag: flags are written --name=value")
+        return config_class(**{field.name: values[field.name].value for field in dataclasses.fields(config_class)})
+    except (flags.Error, ValueError) as error:
+        raise UsageError(str(error)) from error
+
+
+def help_text(config_class: type, doc: str) -> str:
+    """The docstring of the experiment and its flags with default, meaning, unit and legal values."""
+    lines = [doc.strip(), "", "Flags:"]
+    for field in dataclasses.fields(config_class):
+        meta = field.metadata
+        unit = f" In {meta['unit']}." if meta["unit"] else ""
+        legal = f" One of: {', '.join(meta['legal'])}." if meta["legal"] else ""
+        lines.append(f"  --{field.name}={_written(field.default)}\n      {meta['help']}{unit}{legal}")
+    return "\n".join(lines)
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(_written, value))
+    return "" if value is None else str(value)
+
+
+def settings(config: Any) -> dict[str, Any]:
+    """What a run directory records of a config, in terms of JSON."""
+    recorded = [field.name for field in dataclasses.fields(config) if field.metadata["recorded"]]
+    return to_json({name: getattr(config, name) for name in recorded})
+
+
+def from_settings(config_class: type[Config], recorded: Mapping[str, Any]) -> Config:
+    """The config that `settings` recorded.
+
+    Raises:
+        UsageError: If it has fields that the class has not.
+    """
+    legal = {field.name for field in dataclasses.fields(config_class)}
+    if unknown := sorted(recorded.keys() - legal):
+        raise UsageError(f"settings of another experiment or version: unknown {', '.join(unknown)}")
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in recorded.items()}
+    return config_class(**values)
+
+
+def run_main(
+    config_class: type[Config], run: Callable[[Config], Any], doc: str | None, arguments: Sequence[str] | None = None
+) -> None:
+    """Runs an experiment as a command: flags to config, config to `run`.
+
+    Args:
+        config_class: Frozen dataclass whose fields are made by `flag`.
+        run: The experiment.
+        doc: Its docstring, shown by --help.
+        arguments: Command line arguments; None for those of this process.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if {"--help", "-h", "-help"} & set(arguments):
+        print(help_text(config_class, doc or ""))
+        return
+    try:
+        run(parse(config_class, arguments))
+    except (UsageError, RunRefused) as error:
+        print(f"error: {error}\n(--help explains the flags)", file=sys.stderr)
+        sys.exit(2)
+    except NonFiniteLoss as error:
+        print(f"error: training stopped: {error}", file=sys.stderr)
+        sys.exit(1)

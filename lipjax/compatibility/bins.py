@@ -4,7 +4,7 @@ Bin b holds the values v with `edges[b - 1] < v <= edges[b]`. A threshold on an 
 an exact count; any other threshold is refused.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import Int32, Int64, Shaped
@@ -20,6 +20,7 @@ NUM_BINS = 2**14
 NUM_CELLS = 2**16
 
 Edges = Shaped[np.ndarray, " bins"]
+Count: TypeAlias = Int64[np.ndarray, "..."] | np.int64
 
 
 class Bins(NamedTuple):
@@ -74,8 +75,8 @@ def edges_between(unit: Unit, values: Values) -> Edges:
 
 
 def count_up_to(
-    edges: Edges, histogram: Int64[np.ndarray, " bins"], limits: Values, unit: Unit
-) -> Int64[np.ndarray, "..."]:
+    edges: Edges, histogram: Int64[np.ndarray, " bins"], limits: Values | np.number, unit: Unit
+) -> Count:
     """Number of values `v <= limit`, for every limit.
 
     Raises:
@@ -86,7 +87,7 @@ def count_up_to(
     on_edge = (first > 0) & (edges[first - 1] >= limits * (1 - slack))
     inside = ~on_edge & (limits >= 0) & (np.append(histogram, 0)[first] > 0)
     if np.any(inside):
-        asked = ", ".join(f"{distance:.6g}" for distance in unit.distance(limits[inside]))
+        asked = ", ".join(f"{distance:.6g}" for distance in unit.distance(np.extract(inside, limits)))
         raise ValueError(
             f"the bins do not tell the count at distance {asked}: "
             "pass such distances (1 / alpha, and 2 * radius) as thresholds to pair_distances"

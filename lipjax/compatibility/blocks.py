@@ -9,8 +9,8 @@ from jaxtyping import Int64, Shaped
 from lipjax.compatibility.bins import Bins, Edges
 from lipjax.compatibility.units import Features, Unit, Values
 
-Labels = Int64[np.ndarray, " examples"]
-Indices = Int64[np.ndarray, " examples"]
+Labels = Int64[np.ndarray, " _"]
+Indices = Int64[np.ndarray, " _"]
 
 
 class Pairs(NamedTuple):

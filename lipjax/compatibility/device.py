@@ -33,7 +33,7 @@ STEPS: dict[str, Callable[[Matrix, Matrix], Matrix]] = {
 
 def can_count(pairs: Pairs, bins: Bins, block_size: int) -> bool:
     """Whether the inputs are images, with values and counts of a block that fit in 32 bits."""
-    return pairs.unit.whole and max(bins.edges[-1], block_size**2) < NONE
+    return pairs.unit.whole and max(int(bins.edges[-1]), block_size**2) < NONE
 
 
 def workers(pairs: Pairs, bins: Bins, block_size: int) -> list[Worker]:

@@ -84,8 +84,9 @@ def pair_distances(
     """
     checks.at_least(1, block_size=block_size)
     checks.one_of("norm", norm.name, list(POWERS))
-    pairs, classes = _pairs(inputs, labels, norm, other)
-    bins = with_guide(_edges(pairs, thresholds))
+    pairs, classes = pairs_of(inputs, labels, norm, other)
+    block_size = min(block_size, max(len(pairs.rows), len(pairs.columns)))
+    bins = with_guide(edges_of(pairs, thresholds))
     if backend is None:
         on_cpu = jax.default_backend() == "cpu" or not device.can_count(pairs, bins, block_size)
         backend = host.workers if on_cpu else device.workers
@@ -103,7 +104,7 @@ def pair_distances(
     return _result(pairs, bins.edges, counts, classes, seconds)
 
 
-def _pairs(
+def pairs_of(
     inputs: Num[Array | np.ndarray, "examples ..."],
     labels: Integer[Array | np.ndarray, " labels"],
     norm: Norm,
@@ -132,7 +133,7 @@ def _pairs(
     return pairs, classes
 
 
-def _edges(pairs: Pairs, thresholds: Numbers) -> Edges:
+def edges_of(pairs: Pairs, thresholds: Numbers = ()) -> Edges:
     bound = largest_value(pairs.norm, pairs.rows, pairs.columns)
     edges = regular_edges(pairs.unit, bound, thresholds)
     if pairs.num_pairs > FEW_PAIRS or (pairs.unit.whole and bound < WHOLE_BINS):

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int, Int64
 
 from lipjax import checks
-from lipjax.compatibility.bins import Edges, count_up_to
+from lipjax.compatibility.bins import Count, Edges, count_up_to
 from lipjax.compatibility.blocks import Indices
 from lipjax.compatibility.units import TOLERANCE, Numbers, Unit
 
@@ -33,7 +33,7 @@ class Separation(NamedTuple):
         """The mean distance."""
         return float(self.distances.mean())
 
-    def quantile(self, q: Numbers) -> Float[np.ndarray, "..."]:
+    def quantile(self, q: Numbers) -> Float[np.ndarray, "..."] | np.float64:
         """Distances that a fraction q of the examples does not exceed."""
         return np.quantile(self.distances, np.asarray(q), method="inverted_cdf")
 
@@ -95,7 +95,7 @@ class PairDistances:
         """Largest distance in each bin, in input units."""
         return self.unit.distance(self.edges)
 
-    def count_within(self, distance: Numbers, *, strict: bool = False) -> Int64[np.ndarray, "..."]:
+    def count_within(self, distance: Numbers, *, strict: bool = False) -> Count:
         """Number of pairs of different classes at most (if strict, less than) a distance apart.
 
         Args:
@@ -113,7 +113,7 @@ class PairDistances:
 
     def count_incompatible(
         self, alpha: Numbers, radius: float | None = None, *, target_distance: float = 1.0
-    ) -> Int64[np.ndarray, "..."]:
+    ) -> Count:
         """Number of pairs that are incompatible with an alpha-Lipschitz function.
 
         Args:
@@ -136,7 +136,7 @@ class PairDistances:
 
     def fraction_incompatible(
         self, alpha: Numbers, radius: float | None = None, *, target_distance: float = 1.0
-    ) -> Float[np.ndarray, "..."]:
+    ) -> Float[np.ndarray, "..."] | np.float64:
         """`count_incompatible` as a fraction of all pairs of different classes, whatever their distance."""
         count = self.count_incompatible(alpha, radius, target_distance=target_distance)
         return count / max(1, self.different_class_pairs)

@@ -132,5 +132,5 @@ def _over_processes(tally: Tally, absorb: Absorb, last: Block) -> Tally:
 
 def _unpacked(packed: np.ndarray, like: Tally) -> Tally:
     ends = np.cumsum([array.nbytes for array in like])
-    parts = np.split(np.asarray(packed), ends[:-1])
+    parts = np.split(np.array(packed), ends[:-1])
     return type(like)(*(part.view(array.dtype).reshape(array.shape) for part, array in zip(parts, like, strict=True)))

@@ -228,7 +228,7 @@ def required_slopes(
         (4.0, array([0, 1]))
     """
     checks.at_least(1, block_size=block_size)
-    constants = np.asarray(alphas, np.float64)
+    constants = np.atleast_1d(np.asarray(alphas, np.float64))
     checks.not_negative(alphas=constants, radius=0.0 if radius is None else radius)
     sets = [(inputs, targets)] if other is None else [(inputs, targets), other]
     ascending, order = np.unique(constants, return_inverse=True)

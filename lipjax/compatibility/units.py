@@ -16,9 +16,10 @@ TOLERANCE = 1e-12
 
 ROWS_AT_ONCE = 1024
 
-Features = Num[np.ndarray, "batch features"]
+Features = Num[np.ndarray, "_ _"]
 Numbers: TypeAlias = ArrayLike | Sequence[float]
 Values = Num[np.ndarray, "..."]
+"""Counted values: whole numbers, or floats."""
 
 
 # Norm by norm: counted is the distance to this power, ...
@@ -54,13 +55,12 @@ class Unit(NamedTuple):
         """The value that says that there is no pair: larger than all others."""
         return np.iinfo(np.int64).max if self.whole else np.inf
 
-    def distance(self, values: ArrayLike) -> Float[np.ndarray, "..."]:
+    def distance(self, values: Values) -> Float[np.ndarray, "..."]:
         """Distances in input units; infinite where there is no pair."""
-        values = np.asarray(values)
         roots = np.sqrt(values) if self.power == 2 else values
         return np.where(values == self.none, np.inf, roots / self.levels)
 
-    def last_within(self, distance: Numbers, *, strict: bool) -> Values:
+    def last_within(self, distance: Numbers, *, strict: bool) -> Values | np.number:
         """The largest value whose distance is at most (if strict, less than) the given one."""
         exact = np.multiply(distance, self.levels, dtype=np.float64) ** self.power
         limit = exact * (1 - TOLERANCE if strict else 1 + TOLERANCE)
@@ -69,7 +69,7 @@ class Unit(NamedTuple):
         return np.minimum(np.ceil(limit) - 1 if strict else np.floor(limit), 2.0**62).astype(np.int64)
 
 
-def flat(inputs: Shaped[Array | np.ndarray, "batch ..."]) -> Features:
+def flat(inputs: Shaped[Array | np.ndarray, "_ ..."]) -> Features:
     """Inputs as a matrix with a row per example; ValueError unless they are numbers that can be compared."""
     array = np.asarray(inputs)
     if array.dtype != np.uint8 and not np.issubdtype(array.dtype, np.floating):
@@ -81,7 +81,7 @@ def flat(inputs: Shaped[Array | np.ndarray, "batch ..."]) -> Features:
     return np.ascontiguousarray(array.reshape(array.shape[0], -1))
 
 
-def levels_of(features: Features) -> UInt8[np.ndarray, "batch features"] | None:
+def levels_of(features: Features) -> UInt8[np.ndarray, "_ _"] | None:
     """The uint8 levels of pixels k / 255; None if the features are not all of that form, up to rounding."""
     if features.dtype == np.uint8:
         return features

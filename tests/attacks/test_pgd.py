@@ -87,7 +87,9 @@ def test_a_step_goes_one_step_size_along_the_steepest_direction():
 def test_more_restarts_never_find_less(four_classes):
     def losses(num_restarts):
         attack = attacks.pgd(linf, 0.1, step_size=0.1, num_steps=2, num_restarts=num_restarts, best_iterate=False)
-        return jax.vmap(lambda x, y: cross_entropy(four_classes.f(x), y))(run(attack, four_classes), four_classes.labels)
+        return jax.vmap(lambda x, y: cross_entropy(four_classes.f(x), y))(
+            run(attack, four_classes), four_classes.labels
+        )
 
     # The keys of the runs differ from those of a single run, so only the many examples together must gain.
     assert jnp.mean(losses(8)) > jnp.mean(losses(1))

@@ -1,0 +1,106 @@
+"""What a cascade has done so far, on disk: one file per chunk of examples, each whole or absent."""
+
+import hashlib
+import io
+import os
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Float, Int, PyTree
+
+from lipjax import records
+
+
+class Chunk(NamedTuple):
+    """One attack on some examples.
+
+    Attributes:
+        rows: Which examples of the batch.
+        fooled: Whether the attack made the classifier wrong.
+        points: The adversarial inputs of those that it fooled, in order.
+    """
+
+    rows: Int[np.ndarray, " chunk"]
+    fooled: Bool[np.ndarray, " chunk"]
+    points: Float[np.ndarray, "fooled ..."]
+
+
+class Journal:
+    """Chunks by name, in a folder that belongs to one evaluation; without a folder, every chunk is computed.
+
+    Args:
+        folder: Where to keep the chunks; created if need be. None for nowhere.
+        settings: What decides the result. They are written to the folder, and must be the same to go on there.
+
+    Raises:
+        ValueError: If the folder has the journal of an evaluation with other settings.
+    """
+
+    def __init__(self, folder: str | os.PathLike | None, settings: Mapping[str, Any]) -> None:
+        self._folder = None if folder is None else Path(folder)
+        if self._folder is None:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path, settings = self._folder / "cascade.json", records.to_json(settings)
+        before = records.read_json(path) if path.exists() else settings
+        differing = sorted(name for name in {*before, *settings} if before.get(name) != settings.get(name))
+        if differing:
+            raise ValueError(f"{path} is the journal of another evaluation, with other {', '.join(differing)}")
+        records.write_json(path, settings)
+
+    def recalled(self, name: str, rows: Int[np.ndarray, " chunk"], compute: Callable[[], Chunk]) -> Chunk:
+        """The chunk of that name as the journal has it, or as it is computed and written down now.
+
+        Args:
+            name: Name of the chunk.
+            rows: The examples that it must be about.
+            compute: Makes the chunk.
+
+        Raises:
+            ValueError: If the journal's file is damaged or about other examples.
+        """
+        if self._folder is None:
+            return compute()
+        path = self._folder / f"{name}.npz"
+        if not path.exists():
+            chunk = compute()
+            _write(path, chunk)
+            return chunk
+        chunk = _read(path)
+        if not np.array_equal(chunk.rows, rows):
+            raise ValueError(f"{path} is about other examples than this evaluation: delete it to go on without it")
+        return chunk
+
+
+def _write(path: Path, chunk: Chunk) -> None:
+    content = io.BytesIO()
+    np.savez(content, **chunk._asdict())
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(content.getvalue())
+    os.replace(partial, path)
+
+
+def _read(path: Path) -> Chunk:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return Chunk(arrays["rows"], arrays["fooled"], arrays["points"])
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is damaged: delete it to go on without it") from error
+
+
+def digest(tree: PyTree) -> str:
+    """SHA-256 of a tree's arrays: shapes, types and bytes.
+
+    Example:
+        >>> digest({"a": np.zeros(2)}) == digest({"a": np.zeros(2)}), digest(np.zeros(2)) == digest(np.zeros(3))
+        (True, False)
+    """
+    total = hashlib.sha256()
+    for leaf in map(np.asarray, jax.tree.leaves(tree)):
+        total.update(f"{leaf.dtype}{leaf.shape}".encode())
+        total.update(np.ascontiguousarray(leaf).tobytes())
+    return total.hexdigest()

@@ -1,0 +1,289 @@
+"""The cascade's guarantees, its journal, and the signs by which it distrusts itself."""
+
+import functools
+import json
+import os
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lipjax import attacks
+from lipjax.losses import cross_entropy
+from lipjax.norms import l2, linf
+from lipjax.types import Model, Network, Output, Variables
+
+SHORT = {"num_steps": 15}
+LENGTHS = {"apgd_ce": SHORT, "apgd_t": SHORT, "fab_t": SHORT, "square": {"num_queries": 60}}
+
+
+@functools.cache
+def short(norm, num_classes, bounds):
+    """The standard suite with fewer steps."""
+    stages = attacks.standard(norm, num_classes, bounds)
+    return tuple(
+        stage._replace(attack=functools.partial(stage.attack, **LENGTHS[stage.name]), repeats=min(stage.repeats, 3))
+        for stage in stages
+    )
+
+
+@functools.cache
+def random_start(norm, num_classes, bounds):
+    """A suite that uses its keys."""
+    pgd = functools.partial(attacks.pgd, norm, bounds=bounds, num_steps=3)
+    return (attacks.Stage("pgd", pgd, attacks.suites.untargeted(cross_entropy), repeats=2),)
+
+
+@functools.cache
+def one_step(norm, num_classes, bounds):
+    """A suite that compiles fast: two runs of FGSM."""
+    fgsm = functools.partial(attacks.fgsm, norm, bounds=bounds)
+    return (attacks.Stage("fgsm", fgsm, attacks.suites.untargeted(cross_entropy), repeats=2),)
+
+
+@functools.cache
+def targeted_only(norm, num_classes, bounds):
+    """The stages that depend on the number of classes."""
+    return short(norm, num_classes, bounds)[1:3]
+
+
+@functools.cache
+def white_and_black(norm, num_classes, bounds):
+    """One attack with gradients and one without."""
+    return short(norm, num_classes, bounds)[::3]
+
+
+@pytest.fixture(scope="module")
+def result(four_classes):
+    f, inputs, labels = four_classes
+    return attacks.cascade(jax.random.key(0), f, inputs, labels, radius=0.06, suite=short)
+
+
+def predictions(f, points):
+    return np.asarray(jnp.argmax(jax.vmap(f)(jnp.asarray(points)), axis=1))
+
+
+def test_robust_accuracy_never_rises_along_the_cascade(result):
+    assert list(result.accuracies) == ["clean", "apgd_ce", "apgd_t", "fab_t", "square"]
+    accuracies = list(result.accuracies.values())
+    assert accuracies == sorted(accuracies, reverse=True)
+    assert accuracies[0] == 1.0
+    assert 0.0 < accuracies[-1] < 1.0
+
+
+def test_accuracies_flags_and_names_tell_the_same(result):
+    assert result.accuracies["square"] == np.mean(result.robust)
+    np.testing.assert_array_equal(result.robust, result.fooled_by == "")
+    survivors = np.isin(result.fooled_by, ["", "fab_t", "square"])
+    np.testing.assert_allclose(result.accuracies["apgd_t"], np.mean(survivors))
+
+
+def test_adversarial_inputs_are_misclassified_and_legal_and_robust_inputs_are_untouched(result, four_classes):
+    f, inputs, labels = four_classes
+    np.testing.assert_array_equal(predictions(f, result.points) == np.asarray(labels), result.robust)
+    assert np.max(np.abs(result.points - np.asarray(inputs))) <= 0.06 + 1e-6
+    assert result.points.min() >= 0.0
+    assert result.points.max() <= 1.0
+    np.testing.assert_array_equal(result.points[result.robust], np.asarray(inputs)[result.robust])
+
+
+def test_a_healthy_evaluation_raises_no_flag(result):
+    assert result.health.flags == {}
+
+
+def test_the_chunk_size_does_not_change_the_result(four_classes):
+    f, inputs, labels = four_classes
+    one, other = (
+        attacks.cascade(jax.random.key(0), f, inputs, labels, radius=0.06, suite=random_start, chunk_size=size)
+        for size in (9, 40)
+    )
+    assert 0 < one.robust.sum() < len(labels)
+    np.testing.assert_array_equal(other.fooled_by, one.fooled_by)
+    np.testing.assert_allclose(other.points, one.points, atol=1e-5)
+
+
+def test_examples_that_are_wrong_from_the_start_are_not_attacked(four_classes):
+    f, inputs, labels = four_classes
+    wrong = jnp.where(jnp.arange(len(labels)) < 10, (labels + 1) % 4, labels)
+    seen = []
+    found = attacks.cascade(
+        jax.random.key(0), f, inputs, wrong, radius=0.0, suite=one_step, progress=lambda *event: seen.append(event)
+    )
+    assert found.accuracies == {"clean": 0.75, "fgsm": 0.75}
+    assert (found.fooled_by == "clean").sum() == 10
+    assert seen == [("fgsm 1/2", 16, 30), ("fgsm 1/2", 30, 30), ("fgsm 2/2", 16, 30), ("fgsm 2/2", 30, 30)]
+
+
+def test_radius_zero_gives_the_clean_accuracy_bit_for_bit(four_classes):
+    f, inputs, labels = four_classes
+    found = attacks.cascade(jax.random.key(0), f, inputs, labels, radius=0.0, suite=short)
+    assert set(found.accuracies.values()) == {1.0}
+    np.testing.assert_array_equal(found.points, inputs)
+
+
+@pytest.mark.parametrize("num_classes", [2, 3, 10])
+def test_any_number_of_classes_from_two_is_attacked(num_classes):
+    matrix = jax.random.normal(jax.random.key(1), (num_classes, 16))
+    inputs = jax.random.uniform(jax.random.key(2), (12, 4, 4, 1), minval=0.4, maxval=0.6)
+    f = jax.tree_util.Partial(lambda w, x: w @ (x.ravel() - 0.5), matrix)
+    labels = predictions(f, inputs)
+    # For a linear classifier, the distance to the nearest boundary is known (no pixel is near the limits).
+    logits = np.asarray(jax.vmap(f)(inputs))
+    margins = np.array(
+        [[z[y] - z[k] if k != y else np.inf for k in range(num_classes)] for z, y in zip(logits, labels, strict=True)]
+    )
+    slopes = np.array([[np.abs(matrix[y] - matrix[k]).sum() for k in range(num_classes)] for y in labels])
+    distances = np.min(margins / np.where(slopes == 0, 1.0, slopes), axis=1)
+    radius = float(np.median(distances))
+    found = attacks.cascade(jax.random.key(0), f, inputs, labels, radius=radius, suite=targeted_only)
+    near, far = distances < 0.97 * radius, distances > 1.001 * radius
+    assert near.sum() >= 4
+    assert far.sum() >= 4
+    assert not found.robust[near].any()
+    assert found.robust[far].all()
+
+
+def test_a_second_radius_runs_the_same_programs(four_classes):
+    f, inputs, labels = four_classes
+    traces = []
+
+    def counted(f, x):
+        traces.append(1)
+        return f(x)
+
+    def run(radius):
+        traces.clear()
+        victim = jax.tree_util.Partial(counted, f)
+        attacks.cascade(jax.random.key(0), victim, inputs, labels, radius=radius, suite=one_step)
+        return len(traces)
+
+    first, second = run(0.01), run(0.02)
+    # What remains are the shape of the logits and the two calls that look for randomness.
+    assert second == 3 < first
+
+
+def network_of(f):
+    def apply(variables, inputs, *, train):
+        return Output(jax.vmap(lambda x: f.func(variables.params, x))(inputs), {}), variables.state
+
+    return Network(lambda key, shape: Variables(f.args[0], {}), apply)
+
+
+def test_a_model_its_single_and_uint8_levels_give_what_a_function_and_pixels_give(four_classes):
+    f, inputs, labels = four_classes
+    levels = np.round(np.asarray(inputs) * 255).astype(np.uint8)
+    model = Model(network_of(f), Variables(f.args[0], {}))
+    cascade = functools.partial(attacks.cascade, jax.random.key(0), labels=labels, radius=0.05, suite=one_step)
+    expected = cascade(f, levels.astype(np.float32) / 255).points
+    for classifier in (f, model, model.single):
+        np.testing.assert_allclose(cascade(classifier, levels).points, expected, atol=1e-6)
+
+
+class KilledError(Exception):
+    pass
+
+
+def test_a_killed_evaluation_goes_on_with_equal_results_and_repeats_nothing(four_classes, tmp_path):
+    f, inputs, labels = four_classes
+    cascade = functools.partial(attacks.cascade, jax.random.key(3), f, inputs, labels, radius=0.06, suite=short)
+    whole = cascade(journal=tmp_path / "whole")
+    events = []
+
+    def kill_later(*event):
+        events.append(event)
+        if len(events) == 5:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        cascade(journal=tmp_path / "killed", progress=kill_later)
+    done = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "killed").glob("*.npz")}
+    assert len(done) == 5
+    resumed = cascade(journal=tmp_path / "killed")
+    for field in ("robust", "fooled_by", "points"):
+        np.testing.assert_array_equal(getattr(resumed, field), getattr(whole, field))
+    for name in ("result.json", "adversarial.npy", "cascade.json"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert {name: (tmp_path / "killed" / name).stat().st_mtime_ns for name in done} == done
+    chunks = sorted(path.name for path in (tmp_path / "whole").glob("*.npz"))
+    assert sorted(path.name for path in (tmp_path / "killed").glob("*.npz")) == chunks
+    assert not list((tmp_path / "killed").glob("*.partial"))
+
+
+@pytest.fixture
+def journaled(four_classes, tmp_path):
+    f, inputs, labels = four_classes
+    settings = {"f": f, "inputs": inputs, "labels": labels, "radius": 0.05, "suite": one_step, "journal": tmp_path}
+    attacks.cascade(jax.random.key(0), **settings)
+    return settings
+
+
+def test_the_result_is_saved_with_its_adversarial_inputs(journaled):
+    result = json.loads((journaled["journal"] / "result.json").read_text())
+    points = np.load(journaled["journal"] / "adversarial.npy", allow_pickle=False)
+    robust = predictions(journaled["f"], points) == np.asarray(journaled["labels"])
+    assert [name == "" for name in result["fooled_by"]] == robust.tolist()
+    assert result["accuracies"]["fgsm"] == np.mean(robust)
+    assert result["flags"] == {}
+
+
+def test_the_journal_of_another_evaluation_is_refused_by_what_differs(journaled):
+    other = jax.tree.map(lambda leaf: leaf + 1e-3, journaled["f"])
+    changes = [({"radius": 0.04}, "other radius"), ({"norm": l2}, "other norm"), ({"f": other}, "other classifier")]
+    for change, message in changes:
+        with pytest.raises(ValueError, match=message):
+            attacks.cascade(jax.random.key(0), **(journaled | change))
+    with pytest.raises(ValueError, match="other key"):
+        attacks.cascade(jax.random.key(1), **journaled)
+
+
+def test_a_damaged_or_foreign_chunk_is_refused(journaled):
+    first, second = sorted(journaled["journal"].glob("*.npz"))[:2]
+    first.write_bytes(second.read_bytes())
+    with pytest.raises(ValueError, match="about other examples"):
+        attacks.cascade(jax.random.key(0), **journaled)
+    first.write_bytes(b"torn")
+    with pytest.raises(ValueError, match="damaged"):
+        attacks.cascade(jax.random.key(0), **journaled)
+    os.remove(first)
+    attacks.cascade(jax.random.key(0), **journaled)
+    assert first.exists()
+
+
+def backwards(x):
+    """The identity, with its derivative's sign changed."""
+    return 2.0 * jax.lax.stop_gradient(x) - x
+
+
+SICK = {
+    "zero_gradients": (lambda f, x: f(jnp.round(x * 4) / 4), 0.0, one_step),
+    "probabilities": (lambda f, x: jax.nn.softmax(f(x)), 0.0, one_step),
+    "random": (lambda f, x: f(x) + 0.05 * np.random.default_rng().normal(size=4), 0.0, one_step),
+    "black_box": (lambda f, x: f(backwards(x)), 0.15, white_and_black),
+}
+
+
+@pytest.mark.parametrize("sign", SICK)
+def test_every_sign_of_sickness_is_raised_by_its_disease_alone(sign, four_classes):
+    wrap, radius, suite = SICK[sign]
+    f = jax.tree_util.Partial(wrap, four_classes.f)
+    labels = predictions(f, four_classes.inputs)
+    found = attacks.cascade(jax.random.key(0), f, four_classes.inputs, labels, radius=radius, suite=suite)
+    assert list(found.health.flags) == [sign]
+
+
+def test_what_can_not_be_attacked_is_refused(four_classes):
+    f, inputs, labels = four_classes
+    cascade = functools.partial(attacks.cascade, jax.random.key(0))
+    with pytest.raises(ValueError, match="num_classes must be a whole number of at least 2"):
+        cascade(lambda x: f(x)[:1], inputs, labels)
+    with pytest.raises(ValueError, match="num_examples must be a whole number of at least 1"):
+        cascade(f, inputs[:0], labels[:0])
+    with pytest.raises(ValueError, match="radius must be 0 or greater"):
+        cascade(f, inputs, labels, radius=-1.0)
+    with pytest.raises(ValueError, match="chunk_size must be a whole number"):
+        cascade(f, inputs, labels, chunk_size=0)
+    for names in (("a", "a"), ("../a", "b")):
+        stages = [one_step(linf, 4, None)[0]._replace(name=name) for name in names]
+        with pytest.raises(ValueError, match="stages need different names"):
+            cascade(f, inputs, labels, suite=lambda *_, stages=stages: stages)

@@ -74,9 +74,7 @@ def edges_between(unit: Unit, values: Values) -> Edges:
     return edges[edges >= 0]
 
 
-def count_up_to(
-    edges: Edges, histogram: Int64[np.ndarray, " bins"], limits: Values | np.number, unit: Unit
-) -> Count:
+def count_up_to(edges: Edges, histogram: Int64[np.ndarray, " bins"], limits: Values | np.number, unit: Unit) -> Count:
     """Number of values `v <= limit`, for every limit.
 
     Raises:

@@ -30,7 +30,7 @@ def pair_distances(
     thresholds: Numbers = (),
     block_size: int = 4096,
     journal_dir: Path | str | None = None,
-    progress: bool = False,
+    progress: bool | None = False,
     backend: Backend | None = None,
 ) -> PairDistances:
     """Counts all pairs of examples by their distance `||x_i - x_j||`, apart for different and for equal classes.
@@ -56,7 +56,7 @@ def pair_distances(
         thresholds: Distances that will be asked for (1 / alpha and 2 * radius), in input units.
         block_size: Examples on either side of a block of pairs: a block is what one core or device does at a time.
         journal_dir: Folder for the counts of the blocks done, from which the same call continues after a crash.
-        progress: Show a progress bar with the time left.
+        progress: Show a progress bar with the time left; None for on terminals only.
         backend: How blocks are counted; by default `compatibility.host.workers` on CPU and
             `compatibility.device.workers` on accelerators.
 
@@ -134,6 +134,7 @@ def pairs_of(
 
 
 def edges_of(pairs: Pairs, thresholds: Numbers = ()) -> Edges:
+    """The bins of `pair_distances`."""
     bound = largest_value(pairs.norm, pairs.rows, pairs.columns)
     edges = regular_edges(pairs.unit, bound, thresholds)
     if pairs.num_pairs > FEW_PAIRS or (pairs.unit.whole and bound < WHOLE_BINS):

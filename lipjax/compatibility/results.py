@@ -111,9 +111,7 @@ class PairDistances:
         limits = self.unit.last_within(distance, strict=strict)
         return count_up_to(self.edges, self.histogram, limits, self.unit)
 
-    def count_incompatible(
-        self, alpha: Numbers, radius: float | None = None, *, target_distance: float = 1.0
-    ) -> Count:
+    def count_incompatible(self, alpha: Numbers, radius: float | None = None, *, target_distance: float = 1.0) -> Count:
         """Number of pairs that are incompatible with an alpha-Lipschitz function.
 
         Args:
@@ -155,14 +153,15 @@ class PairDistances:
             return 0.0
         return target_distance / self.min_distance if self.min_distance else np.inf
 
-    def closest_pairs(self, count: int) -> Int64[np.ndarray, "pairs 2"]:
+    def closest_pairs(self, count: int) -> tuple[Int64[np.ndarray, "pairs 2"], Float[np.ndarray, " pairs"]]:
         """The closest pairs among those of an example and its nearest example of another class, without repetitions.
 
         Args:
             count: How many pairs at most.
 
         Returns:
-            Indices `[pairs, 2]`, the closest pair first; between two sets, of one of `inputs` and one of `other`.
+            Indices `[pairs, 2]` (between two sets, of one of `inputs` and one of `other`) and their distances
+            `[pairs]`, ascending.
         """
         distances, neighbors = self.separation
         order = np.argsort(distances, kind="stable")
@@ -171,4 +170,5 @@ class PairDistances:
         if self.within:
             pairs = np.sort(pairs, axis=1)
         _, first = np.unique(pairs, axis=0, return_index=True)
-        return pairs[np.sort(first)][:count]
+        kept = np.sort(first)[:count]
+        return pairs[kept], distances[order[kept]]

@@ -23,7 +23,7 @@ Absorb = Callable[[Tally, Block, Tally], None]
 """`(total, block, counts)`: adds the counts of a block to a total, in place, in whatever order blocks come."""
 
 
-class Journal(NamedTuple):
+class BlockJournal(NamedTuple):
     """A file with the counts of the blocks done so far; nothing is kept if `path` is None."""
 
     path: Path | None
@@ -46,15 +46,17 @@ class Journal(NamedTuple):
         part.replace(self.path)
 
 
-def journal_of(folder: Path | str | None, *identity: Any) -> Journal:
+def journal_of(folder: Path | str | None, *identity: Any) -> BlockJournal:
     """The journal of the computation that these arrays and settings define; every process has its own."""
     if folder is None:
-        return Journal(None)
+        return BlockJournal(None)
     digest = hashlib.blake2b(digest_size=12)
     for part in identity:
-        digest.update(part.data if isinstance(part, np.ndarray) else repr(part).encode())
+        is_array = isinstance(part, np.ndarray)
+        digest.update(repr((part.shape, part.dtype) if is_array else part).encode())
+        digest.update(part.data if is_array else b"")
     Path(folder).mkdir(parents=True, exist_ok=True)
-    return Journal(Path(folder) / f"{digest.hexdigest()}-{jax.process_index()}-of-{jax.process_count()}.npz")
+    return BlockJournal(Path(folder) / f"{digest.hexdigest()}-{jax.process_index()}-of-{jax.process_count()}.npz")
 
 
 def count_blocks(
@@ -63,9 +65,9 @@ def count_blocks(
     tally: Tally,
     absorb: Absorb,
     *,
-    journal: Journal,
+    journal: BlockJournal,
     within: bool,
-    progress: bool,
+    progress: bool | None,
 ) -> tuple[Tally, float]:
     """Counts of all blocks, which every process receives, and the seconds that this process spent on its share.
 
@@ -76,7 +78,7 @@ def count_blocks(
         absorb: How the counts of a block are added to the tally.
         journal: Where the tally is kept after every block.
         within: Whether the blocks are those of one set, for the progress bar.
-        progress: Show a progress bar with the time left.
+        progress: Show a progress bar with the time left; None for on terminals only.
 
     Returns:
         The counts and the seconds, those before an interruption included.
@@ -86,7 +88,13 @@ def count_blocks(
     done, seconds, tally = journal.load(tally)
     started = time.monotonic() - seconds
     with (
-        tqdm(total=sum(sizes), initial=sum(sizes[:done]), unit=" pairs", unit_scale=True, disable=not progress) as bar,
+        tqdm(
+            total=sum(sizes),
+            initial=sum(sizes[:done]),
+            unit=" pairs",
+            unit_scale=True,
+            disable=None if progress is None else not progress,
+        ) as bar,
         contextlib.closing(_in_order(workers, mine[done:])) as results,
     ):
         for index, counts in enumerate(results, start=done):

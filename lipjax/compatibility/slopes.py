@@ -22,8 +22,8 @@ class Required(NamedTuple):
 
     Attributes:
         incompatible: Number of pairs that are incompatible with each constant `[alphas]`.
-        largest: The largest slope that a pair requires, so the smallest compatible constant: infinite if identical inputs
-            have different targets, 0 if no pair has different targets.
+        largest: The largest slope that a pair requires, so the smallest compatible constant: infinite if identical
+            inputs have different targets, 0 if no pair has different targets.
         pair: A pair that requires it `[2]`, the first one of several; -1 for none.
     """
 
@@ -188,7 +188,7 @@ def required_slopes(
     other: tuple | None = None,
     block_size: int = 4096,
     journal_dir: Path | str | None = None,
-    progress: bool = False,
+    progress: bool | None = False,
 ) -> RequiredSlopes:
     """Counts the pairs that no alpha-Lipschitz function can fit, for any targets: scores, soft labels, embeddings.
 
@@ -210,7 +210,7 @@ def required_slopes(
         other: Inputs and targets of a second set, to count pairs between the two sets.
         block_size: Examples on either side of a block of pairs.
         journal_dir: Folder for the counts of the blocks done, from which the same call continues after a crash.
-        progress: Show a progress bar with the time left.
+        progress: Show a progress bar with the time left; None for on terminals only.
 
     Returns:
         The counts, in the order of `alphas`. They do not depend on block_size or on interruptions.

@@ -60,8 +60,8 @@ def test_the_program_for_accelerators_refuses_what_does_not_fit_in_32_bits() -> 
     features = np.array([[0.1], [0.25]])
     with pytest.raises(ValueError, match="only images"):
         pair_distances(features, np.array([0, 1]), backend=device.workers)
+    corners = np.array([[0], [255]], np.uint8).repeat(34000, axis=1)
     with pytest.raises(ValueError, match="under 2\\^31"):
-        corners = np.array([[0], [255]], np.uint8).repeat(34000, axis=1)
         pair_distances(corners, np.array([0, 1]), l2, backend=device.workers)
 
 

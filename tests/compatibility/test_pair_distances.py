@@ -54,9 +54,7 @@ def test_counts_at_every_occurring_distance_are_those_of_brute_force_strict_or_n
 @pytest.mark.parametrize("block_size", [37, 64, 130, 500])
 def test_no_result_depends_on_the_block_size(norm: Norm, block_size: int) -> None:
     images, labels = some_images()
-    assert_equal(
-        pair_distances(images, labels, norm), pair_distances(images, labels, norm, block_size=block_size)
-    )
+    assert_equal(pair_distances(images, labels, norm), pair_distances(images, labels, norm, block_size=block_size))
 
 
 def test_blocks_of_one_image_count_the_same() -> None:
@@ -108,16 +106,15 @@ def test_class_minima_are_the_smallest_distances_between_classes(norm: Norm) -> 
 @pytest.mark.parametrize("block_size", [64, 500])
 def test_between_two_sets_every_pair_counts_once(norm: Norm, block_size: int) -> None:
     (first, first_labels), (second, second_labels) = some_images(70), some_images(101, seed=1)
-    result = pair_distances(
-        first, first_labels, norm, other=Batch(second, second_labels), block_size=block_size
-    )
+    result = pair_distances(first, first_labels, norm, other=Batch(second, second_labels), block_size=block_size)
     distances = all_distances(norm.name, first, second)
     different = pair_mask(first_labels, second_labels, same=False)
     assert_counts_are(result, distances, different, ~different)
     apart = np.where(different, distances, np.inf)
     np.testing.assert_array_equal(result.separation.neighbors, apart.argmin(1))
-    closest = result.closest_pairs(1)[0]
-    assert distances[tuple(closest)] == pytest.approx(result.min_distance)
+    closest, closest_distances = result.closest_pairs(20)
+    np.testing.assert_allclose(distances[tuple(closest.T)], closest_distances)
+    assert closest_distances[0] == result.min_distance
 
 
 def test_the_pairs_of_a_union_are_those_of_its_parts_and_those_between_them() -> None:
@@ -297,8 +294,10 @@ def test_conflicts_between_two_sets_name_an_example_of_each() -> None:
 def test_the_closest_pairs_come_in_order_and_once() -> None:
     images = np.array([[0], [3], [10], [200]], np.uint8)
     result = pair_distances(images, np.array([0, 1, 0, 1]))
-    np.testing.assert_array_equal(result.closest_pairs(10), [[0, 1], [1, 2], [2, 3]])
-    np.testing.assert_array_equal(result.closest_pairs(1), [[0, 1]])
+    pairs, distances = result.closest_pairs(10)
+    np.testing.assert_array_equal(pairs, [[0, 1], [1, 2], [2, 3]])
+    np.testing.assert_allclose(distances, np.array([3, 7, 190]) / 255)
+    np.testing.assert_array_equal(result.closest_pairs(1)[0], [[0, 1]])
 
 
 @pytest.mark.parametrize("count", [1, 5])
@@ -311,7 +310,7 @@ def test_a_single_class_forbids_nothing(count: int) -> None:
     assert result.smallest_compatible_alpha() == 0.0
     assert result.min_distance == np.inf
     assert np.all(result.separation.neighbors == -1)
-    assert result.closest_pairs(3).shape == (0, 2)
+    assert result.closest_pairs(3)[0].shape == (0, 2)
 
 
 @pytest.mark.parametrize(

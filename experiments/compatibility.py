@@ -1,0 +1,270 @@
+"""Is a Lipschitz constraint compatible with a dataset? Counts all pairs of its examples (slides 10 to 13 of the talk).
+
+    python -m experiments.compatibility --dataset=cifar10 --data_dir=DIR --norm=linf --radius=0.15 --out_dir=runs/pairs
+
+Two examples of different classes that are closer than 1 / alpha can't both get their one-hot targets from an
+alpha-Lipschitz function. Prints, for a table of constants alpha, how many pairs forbid it: among all, and among those
+whose balls of the given radius meet. Writes into the run directory
+
+    compatibility.json        the exact histograms of distances, and the table
+    separation.json           distances to the nearest example of another class, between classes, the closest pairs
+    pair_distances.npz        upper ends of the bins; distance and index of every example's nearest one of another class
+    compatibility.png, .svg   the figure of slide 13
+    closest_pairs.png, .svg   the closest pairs of different classes, for images
+
+Distances are in input units (pixels in [0, 1]). The same command continues a run that was stopped.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+from matplotlib.figure import Figure
+
+from experiments import choices, cli
+from lipjax import datasets, records, report
+from lipjax.compatibility import PairDistances, pair_distances
+from lipjax.report.figures import COLOURS
+from lipjax.types import Batch, Dataset, pixels
+
+NORMS = choices.WORDS["norm"]
+EVENLY = 0.05 * np.arange(1, 21)
+FRACTIONS = {"linf": 0.25 + 0.04 * np.arange(20), "l2": EVENLY, "l1": EVENLY}
+"""Distances of the table, as fractions of the largest possible distance: in linf those of slide 13."""
+
+SPLITS: dict[str, Callable[[Dataset], tuple[Batch, Batch | None]]] = {
+    "train": lambda dataset: (dataset.train, None),
+    "test": lambda dataset: (dataset.test, None),
+    "test-train": lambda dataset: (dataset.test, dataset.train),
+}
+"""Whose pairs are counted: those within a split, or those of a test and a training example."""
+
+SYMBOLS = {"linf": r"$L_\infty$", "l2": "$L_2$", "l1": "$L_1$"}
+QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+NUM_CLOSEST = 8
+MOST_STEPS = 1000
+"""Steps of a drawn curve; there may be a million bins."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Flags of the experiment."""
+
+    dataset: str = cli.flag("cifar10", "fashion_mnist_mini or toy, a prepared TFDS dataset, a folder or an .npz file.")
+    data_dir: str | None = cli.flag(None, "TFDS data directory, for datasets of TFDS; default ~/tensorflow_datasets.")
+    split: str = cli.flag("train", "Whose pairs are counted.", legal=tuple(SPLITS))
+    num_examples: int | None = cli.flag(None, "Only the first examples of each split; default all.", minimum=1)
+    norm: str = cli.flag("linf", "Norm of the distance.", legal=tuple(NORMS))
+    radius: float = cli.flag(0.15, "Radius of the balls that must meet.", unit="the norm, of pixels in [0, 1]")
+    distances: tuple[float, ...] = cli.flag((), "Distances 1 / alpha of the table; default those of slide 13.")
+    out_dir: str = cli.flag("runs/compatibility", "The run directory.", recorded=False)
+    progress: bool | None = cli.flag(None, "Show a progress bar; default on terminals only.", recorded=False)
+
+    def __post_init__(self) -> None:
+        """Refuses values that can't be used."""
+        if self.radius < 0 or any(distance <= 0 for distance in self.distances):
+            raise cli.UsageError("--radius must be 0 or greater and --distances positive numbers")
+
+
+def load(config: Config) -> Dataset:
+    """The dataset, as levels where it consists of images."""
+    with choices.flag_errors("dataset"):
+        try:
+            dataset = datasets.load(config.dataset, config.data_dir, dtype="uint8")
+        except ValueError:
+            dataset = datasets.load(config.dataset, config.data_dir)
+    first = slice(config.num_examples)
+    train, test = (Batch(part.inputs[first], part.labels[first]) for part in (dataset.train, dataset.test))
+    return dataset._replace(train=train, test=test)
+
+
+def distances_of(config: Config, dataset: Dataset) -> Float[np.ndarray, " distances"]:
+    """The distances 1 / alpha of the table."""
+    if config.distances:
+        return np.array(config.distances)
+    low, high = dataset.bounds or (0.0, 1.0)
+    largest = float(NORMS[config.norm].value(jnp.full(dataset.input_shape, high - low)))
+    return FRACTIONS[config.norm] * largest
+
+
+def summary(
+    result: PairDistances, config: Config, num_examples: int, distances: Float[np.ndarray, " d"]
+) -> dict[str, Any]:
+    """The contents of compatibility.json."""
+    alphas = 1 / distances
+    columns = {
+        "alpha": alphas,
+        "distance": distances,
+        "pairs": result.count_incompatible(alphas),
+        "pairs_within_radius": result.count_incompatible(alphas, config.radius),
+    }
+    pairs = result.different_class_pairs + result.same_class_pairs
+    return {
+        "dataset": config.dataset,
+        "split": config.split,
+        "norm": config.norm,
+        "examples": num_examples,
+        "different_class_pairs": result.different_class_pairs,
+        "histogram": result.histogram,
+        "same_class_histogram": result.same_class_histogram,
+        "thresholds": [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)],
+        "min_distance_different_class": result.min_distance,
+        "seconds": result.seconds,
+        "pairs_per_second": pairs / result.seconds,
+    }
+
+
+def separation(result: PairDistances, dataset: Dataset) -> dict[str, Any]:
+    """The contents of separation.json."""
+    return {
+        "minimum": result.separation.minimum,
+        "mean": result.separation.mean,
+        "quantiles": {str(q): result.separation.quantile(q) for q in QUANTILES},
+        "separated_for_radii_up_to": result.separation.minimum / 2,
+        "classes": result.classes,
+        "class_names": dataset.class_names,
+        "class_minima": result.class_minima,
+        "closest_pairs": [
+            {"pair": pair, "distance": distance} for pair, distance in zip(*result.closest_pairs(100), strict=True)
+        ],
+        "conflicts": result.conflicts,
+    }
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Counts, and writes the run directory; continues a run that was stopped.
+
+    Raises:
+        UsageError: If there is no such dataset.
+        RunRefused: If the directory is in use or belongs to other flags.
+    """
+    dataset = load(config)
+    batch, other = SPLITS[config.split](dataset)
+    distances = distances_of(config, dataset)
+    with records.open_run(config.out_dir, cli.settings(config)) as held:
+        result = pair_distances(
+            *batch,
+            NORMS[config.norm],
+            other=other,
+            thresholds=[*distances, 2 * config.radius],
+            journal_dir=held.path / "journal",
+            progress=config.progress,
+        )
+        results = summary(result, config, len(batch.labels), distances)
+        records.write_json(held.path / "compatibility.json", results)
+        records.write_json(held.path / "separation.json", separation(result, dataset))
+        arrays = result.separation._asdict() | {"bin_distances": result.bin_distances}
+        np.savez(held.path / "pair_distances.npz", **arrays)
+        _draw(held.path, result, results, config, dataset)
+    _print(result, results, config)
+    return records.to_json(results)
+
+
+def _print(result: PairDistances, results: dict[str, Any], config: Config) -> None:
+    pairs = max(1, result.different_class_pairs)
+    rows = [
+        {
+            "alpha": f"{row['alpha']:.4f}",
+            "1/alpha": f"{row['distance']:.4g}",
+            "fraction": f"{row['pairs'] / pairs:.4e}",
+            "pairs": str(row["pairs"]),
+            f"fraction, r = {config.radius:g}": f"{row['pairs_within_radius'] / pairs:.4e}",
+            f"pairs, r = {config.radius:g}": str(row["pairs_within_radius"]),
+        }
+        for row in results["thresholds"]
+    ]
+    print(
+        f"{report.text_table(rows)}\n\n"
+        f"{config.dataset} {config.split}: {result.different_class_pairs} pairs of different classes, "
+        f"{result.same_class_pairs} of the same class; distances in {config.norm}\n"
+        f"closest pair of different classes: {result.min_distance:.4f}, so no pair forbids alpha >= "
+        f"{result.smallest_compatible_alpha():.4f}; identical examples of different classes: {len(result.conflicts)}\n"
+        f"distance to the nearest example of another class: minimum {result.separation.minimum:.4f}, "
+        f"mean {result.separation.mean:.4f}\n"
+        f"{result.seconds:.1f} s, {results['pairs_per_second']:.4g} pairs/s"
+    )
+
+
+def _draw(folder: Path, result: PairDistances, results: dict[str, Any], config: Config, dataset: Dataset) -> None:
+    if not result.different_class_pairs:
+        return
+    report.save(curves(result, results, config), folder / "compatibility")
+    batch, other = SPLITS[config.split](dataset)
+    if batch.inputs.ndim == 4:
+        report.save(closest_pairs(result, batch, other or batch, dataset.class_names), folder / "closest_pairs")
+
+
+def _steps(result: PairDistances) -> tuple[Float[np.ndarray, " edges"], Float[np.ndarray, " steps"]]:
+    """Incompatible pairs as a function of alpha: the edges of its steps, ascending, and the number of pairs on each."""
+    occupied = np.flatnonzero((result.histogram > 0) & (result.bin_distances > 0))
+    kept = occupied[np.unique(np.linspace(0, len(occupied) - 1, MOST_STEPS).astype(int))][::-1]
+    alphas, counts = 1 / result.bin_distances[kept], np.cumsum(result.histogram)[kept]
+    identical = float(result.count_within(0.0))
+    return np.array([0.9 * alphas[0], *alphas, 1.06 * alphas[-1]]), np.array([*counts, identical], float)
+
+
+def curves(result: PairDistances, results: dict[str, Any], config: Config) -> Figure:
+    """Fraction of pairs that are incompatible with each alpha: of all, and of those whose balls meet (slide 13)."""
+    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    axes = figure.subplots()
+    pairs, close = result.different_class_pairs, int(result.count_within(2 * config.radius))
+    alphas, counts = _steps(result)
+    for values, column, label, colour in (
+        (counts, "pairs", r"$r = \infty$ (all pairs)", COLOURS[1]),
+        (np.minimum(counts, close), "pairs_within_radius", f"$r = {config.radius:g}$ (balls meet)", COLOURS[2]),
+    ):
+        axes.stairs(values / pairs, alphas, baseline=None, color=colour, linewidth=1.5, label=label)
+        table = np.array([(row["alpha"], row[column] / pairs) for row in results["thresholds"] if row[column]])
+        axes.plot(*table.reshape(-1, 2).T, "o", color=colour, markersize=3.5)
+    if close:
+        axes.annotate(
+            f"{close:,} pairs",
+            (alphas[0], close / pairs),
+            xytext=(6, 5),
+            textcoords="offset points",
+            fontsize="small",
+            color=COLOURS[2],
+        )
+    axes.set(yscale="log", xlim=(alphas[0], alphas[-1]), ylim=(0.3 / pairs, 3), ylabel="fraction of incompatible pairs")
+    axes.set_xlabel(rf"Lipschitz constant $\alpha$, metric {SYMBOLS[config.norm]}")
+    axes.secondary_yaxis("right", functions=(_times(pairs), _times(1 / pairs))).set_ylabel("incompatible pairs")
+    axes.grid(alpha=0.3, linewidth=0.6)
+    axes.spines["top"].set_visible(False)
+    axes.legend(frameon=False)
+    return figure
+
+
+def _times(factor: float) -> Callable[[Any], Any]:
+    return lambda values: np.asarray(values) * factor
+
+
+def closest_pairs(result: PairDistances, batch: Batch, other: Batch, names: tuple[str, ...]) -> Figure:
+    """The closest pairs of different classes, a column each: two images, and how much each pixel differs."""
+    pairs, distances = result.closest_pairs(NUM_CLOSEST)
+    chosen = [
+        Batch(*(np.asarray(part)[index] for part in side))
+        for side, index in ((batch, pairs[:, 0]), (other, pairs[:, 1]))
+    ]
+    images = [np.asarray(pixels(side.inputs)) for side in chosen]
+    differences = np.abs(images[0] - images[1]).max(-1)
+    figure = Figure(figsize=(1.25 * len(pairs) + 0.9, 4.3), layout="constrained")
+    panels = figure.subplots(3, len(pairs), squeeze=False)
+    for row, (side, shown) in enumerate(zip(chosen, images, strict=True)):
+        for axes, image, label, index in zip(panels[row], shown, side.labels, pairs[:, row], strict=True):
+            axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            axes.set_xlabel(f"{names[label] if names else label} #{index}", fontsize="x-small")
+    for column, (difference, distance) in enumerate(zip(differences, distances, strict=True)):
+        drawn = panels[2, column].imshow(difference, cmap="magma", vmin=0, vmax=differences.max())
+        panels[0, column].set_title(f"$d = {distance:.3g}$", fontsize="small")
+    for axes in panels.flat:
+        axes.set(xticks=[], yticks=[])
+    figure.colorbar(drawn, ax=panels, aspect=40, pad=0.01, label="largest difference of a pixel's channels")
+    return figure
+
+
+if __name__ == "__main__":
+    cli.run_main(Config, run, __doc__)

@@ -22,8 +22,8 @@ def cosine_similarities(representation: Float[Array, "batch ..."]) -> Graph:
 
 def nearest_neighbors(graph: Graph, num_neighbors: int) -> Graph:
     """The graph without the edges that neither end counts among its `num_neighbors` largest, itself included."""
-    smallest_kept = -jnp.sort(-graph, axis=1)[:, num_neighbors - 1 : num_neighbors]
-    kept = graph >= smallest_kept
+    kept_count = min(num_neighbors, len(graph))
+    kept = graph >= jnp.sort(graph, axis=1)[:, -kept_count, None]
     return jnp.where(kept | kept.T, graph, 0.0)
 
 

@@ -1,0 +1,43 @@
+"""The convolution by slices against XLA's."""
+
+import jax
+import numpy as np
+import pytest
+
+from lipjax.networks.convolution import _by_slices, _by_xla, convolve
+
+
+def reference(images, kernel, strides, padding):
+    """Cross-correlation in float64 by NumPy's windows."""
+    images, kernel = np.asarray(images, np.float64), np.asarray(kernel, np.float64)
+    taps = kernel.shape[0]
+    if padding == "SAME":
+        outs = [-(-size // strides) for size in images.shape[1:3]]
+        total = [max((out - 1) * strides + taps - size, 0) for out, size in zip(outs, images.shape[1:3], strict=True)]
+        images = np.pad(images, ((0, 0), *((pad // 2, pad - pad // 2) for pad in total), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(images, (taps, taps), (1, 2))[:, ::strides, ::strides]
+    return np.einsum("nhwcab,abco->nhwo", windows, kernel)
+
+
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+@pytest.mark.parametrize(("taps", "strides"), [(1, 1), (1, 2), (2, 2), (3, 1), (3, 2), (5, 3)])
+def test_slices_give_the_cross_correlation(padding, taps, strides):
+    images = jax.random.normal(jax.random.key(1), (2, 8, 5, 2))
+    kernel = jax.random.normal(jax.random.key(2), (taps, taps, 2, 3))
+    expected = reference(images, kernel, strides, padding)
+    maps = jax.jit(_by_slices, static_argnums=(2, 3))(images, kernel, strides, padding)
+    np.testing.assert_allclose(maps, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+def test_xlas_convolution_gives_the_cross_correlation(padding):
+    images = jax.random.normal(jax.random.key(1), (2, 8, 5, 2))
+    kernel = jax.random.normal(jax.random.key(2), (3, 3, 2, 3))
+    np.testing.assert_allclose(_by_xla(images, kernel, 2, padding), reference(images, kernel, 2, padding), atol=1e-4)
+
+
+def test_a_mapped_convolution_of_single_images_is_the_convolution_of_the_batch(key):
+    images = jax.random.normal(key, (3, 8, 8, 2))
+    kernel = jax.random.normal(jax.random.key(1), (3, 3, 2, 4))
+    single = jax.vmap(lambda image: convolve(image[None], kernel, strides=2)[0])(images)
+    np.testing.assert_allclose(single, convolve(images, kernel, strides=2), rtol=1e-5, atol=1e-6)

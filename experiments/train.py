@@ -8,6 +8,7 @@ directory as --run_dir.
 """
 
 import dataclasses
+import math
 import os
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,9 +21,12 @@ from experiments.choices import DataFlags, SystemFlags, TrainingFlags
 from lipjax import evaluation, parallel, records, training
 from lipjax.types import Dataset, Model, System
 
+STEPS_PER_DISPATCH = 10
+"""On CPU too: the convolutions of lipjax's networks are as fast inside a loop as outside."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(DataFlags, SystemFlags, TrainingFlags):
+class Config(TrainingFlags, SystemFlags, DataFlags):
     """What is trained, on what, how, and where it is recorded."""
 
     out_dir: str = cli.flag("runs/train", "The run directory.", recorded=False)
@@ -72,26 +76,35 @@ def prepare(config: Config) -> tuple[Dataset, System]:
 def run(config: Config, log: training.Log | None = None) -> dict[str, Any]:
     """Trains, measures the accuracies, and writes the run directory; continues a run that was stopped.
 
+    Args:
+        config: What to train.
+        log: Called as `log(step, metrics)`, as in `training.fit`.
+
+    Returns:
+        What results.json has.
+
     Raises:
         UsageError: If a choice can't be used.
         RunRefused: If the directory is in use or belongs to another config.
         NonFiniteLoss: If training diverges.
     """
     dataset, system = prepare(config)
+    optimizer, augment, mesh = choices.optimizer(config), choices.augment(config.augment), _mesh(config)
     with records.open_run(config.out_dir, cli.settings(config)) as run_dir:
         model = training.fit(
             jax.random.key(config.seed),
             system,
             dataset,
-            choices.optimizer(config),
+            optimizer,
             num_steps=config.num_steps,
             batch_size=config.batch_size,
-            augment=choices.augment(config.augment),
+            augment=augment,
             run=run_dir,
             log=log,
             log_every=config.log_every,
             checkpoint_every=config.checkpoint_every,
-            mesh=_mesh(config),
+            steps_per_dispatch=math.gcd(config.log_every, STEPS_PER_DISPATCH),
+            mesh=mesh,
             progress=config.progress,
         )
         results = {
@@ -114,8 +127,8 @@ def load(run_dir: str | os.PathLike) -> Trained:
     try:
         config = cli.from_settings(Config, records.read_json(Path(run_dir) / "config.json"))
         dataset, system = prepare(config)
-        key, optimizer = jax.random.key(config.seed), choices.optimizer(config)
-        template = training.init(key, system.network, dataset.input_shape, optimizer)
+        optimizer = choices.optimizer(config)
+        template = training.init(jax.random.key(0), system.network, dataset.input_shape, optimizer)
         state = records.load_state(run_dir, template)
     except (OSError, ValueError) as error:
         raise cli.UsageError(f"{run_dir} can't be read as a training run: {error}") from error

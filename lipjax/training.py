@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh
-from jaxtyping import Array, ArrayLike, Bool, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 from tqdm import tqdm
 
 from lipjax import checks, parallel
@@ -75,6 +75,7 @@ class NonFiniteLoss(FloatingPointError):  # noqa: N818 - reads as what happened
         self.term = term
 
 
+@partial(jax.jit, static_argnames=("network", "input_shape", "optimizer"))
 def init(
     key: KeyArray, network: Network, input_shape: tuple[int, ...], optimizer: optax.GradientTransformation
 ) -> TrainState:
@@ -146,8 +147,7 @@ class _Keys(NamedTuple):
     step: KeyArray
 
 
-@partial(jax.jit, static_argnames="count")
-def _epoch_order(key: KeyArray, epoch: ArrayLike, count: int) -> Order:
+def _epoch_order(key: KeyArray, epoch: Int[Array, ""], count: int) -> Order:
     return jax.random.permutation(jax.random.fold_in(key, epoch), count)
 
 
@@ -172,7 +172,8 @@ def _advance(
     def advance(carry: tuple[TrainState, Order], _: None) -> tuple[tuple[TrainState, Order], Terms]:
         state, order = carry
         epoch, position = jnp.divmod(state.step, steps_per_epoch)
-        order = jax.lax.cond(position == 0, lambda: _epoch_order(keys.order, epoch, len(order)), lambda: order)
+        is_due = (position == 0) | (order[0] < 0)
+        order = jax.lax.cond(is_due, lambda: _epoch_order(keys.order, epoch, len(order)), lambda: order)
         state, metrics = update(keys.step, state, _draw(keys, examples, order, state.step, program))
         return (state, order), metrics
 
@@ -238,8 +239,8 @@ class _Recorder:
                 self._log(last)
 
     def _log(self, step: int) -> None:
-        names = self._window[0]
-        means = {name: float(np.mean(np.concatenate([part[name] for part in self._window]))) for name in names}
+        columns = {name: np.concatenate([part[name] for part in self._window]) for name in self._window[0]}
+        means = {name: float(np.mean(column, dtype=np.float64)) for name, column in columns.items()}
         self._window.clear()
         self._bar.set_postfix(loss=means["loss"], accuracy=means["accuracy"])
         for log in self._logs:
@@ -255,8 +256,8 @@ def _train(
     recorder: _Recorder,
     save: Callable[[int, TrainState], None],
 ) -> TrainState:
-    start, count = int(state.step), len(examples.labels)
-    order = _epoch_order(keys.order, start // (count // program.batch_size), count)
+    start = int(state.step)
+    order = parallel.replicate(jnp.full(len(examples.labels), -1), program.mesh)  # -1: not drawn yet
     for first in range(start, pace.num_steps, pace.dispatch):
         last = min(first + pace.dispatch, pace.num_steps)
         state, order, metrics = _advance(keys, state, order, examples, program=program, count=last - first)

@@ -26,15 +26,13 @@ def _digests(folder: Path) -> dict[str, str]:
 
 
 class Checkpoints:
-    """A folder with one checkpoint per step, the newest of which are kept.
+    """A folder with one checkpoint per step, of which the `keep` newest are kept; all if it is None.
 
     A checkpoint appears whole or not at all, whenever the process dies. Nothing is pickled.
     """
 
-    def __init__(self, path: Path, keep: int, *, read_only: bool = False):
-        options = ocp.CheckpointManagerOptions(
-            max_to_keep=None if read_only else keep, enable_async_checkpointing=False, read_only=read_only
-        )
+    def __init__(self, path: Path, keep: int | None):
+        options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=False)
         self.path = path
         self._manager = ocp.CheckpointManager(path, options=options)
 

@@ -148,7 +148,7 @@ def load_state(run_dir: str | os.PathLike, template: Tree) -> Tree:
     """
     path = Path(run_dir).absolute() / "checkpoints"
     if path.is_dir():
-        with contextlib.closing(Checkpoints(path, keep=1, read_only=True)) as checkpoints:
+        with contextlib.closing(Checkpoints(path, keep=None)) as checkpoints:
             found = checkpoints.newest(template)
         if found is not None:
             return found[1]

@@ -111,7 +111,7 @@ def parse(text: str) -> list[Choice]:
     """
     try:
         return [_choice(term) for term in _terms(ast.parse(text.strip(), mode="eval").body)]
-    except (SyntaxError, ValueError, ZeroDivisionError) as error:
+    except (SyntaxError, TypeError, ValueError, ZeroDivisionError) as error:
         form = "name, name(option=value, ...), or several of them joined by +"
         raise UsageError(f"{text!r} is not of the form {form}") from error
 

@@ -1,0 +1,117 @@
+import dataclasses
+import json
+
+import pytest
+
+from experiments import cli
+from lipjax.records import RunRefused
+from lipjax.training import NonFiniteLoss
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    radius: float = cli.flag(8 / 255, "Radius of the ball.", unit="pixels in [0, 1]")
+    steps: int = cli.flag(10, "Number of steps.", minimum=1)
+    norm: str = cli.flag("linf", "Norm of the ball.", legal=("l2", "linf"))
+    radii: tuple[float, ...] = cli.flag((0.1, 0.2), "Radii of the curve.")
+    systems: tuple[str, ...] = cli.flag(("V", "P"), "What is compared.")
+    limit: int | None = cli.flag(None, "Examples; default all.", minimum=1)
+    quick: bool = cli.flag(False, "Do less.")
+    out_dir: str = cli.flag("runs/x", "The run directory.", recorded=False)
+
+    def __post_init__(self) -> None:
+        if self.quick and self.steps > 10:
+            raise ValueError("--quick allows at most 10 --steps")
+
+
+def test_without_flags_a_config_has_its_defaults() -> None:
+    assert cli.parse(Config, []) == Config()
+
+
+@pytest.mark.parametrize(
+    ("argument", "name", "value"),
+    [
+        ("--radius=0.5", "radius", 0.5),
+        ("--radius=4/255", "radius", 4 / 255),
+        ("--steps=3", "steps", 3),
+        ("--norm=l2", "norm", "l2"),
+        ("--radii=1/4,0.5", "radii", (0.25, 0.5)),
+        ("--systems=V,L(weight=1e-3, power=2)+P,PGD", "systems", ("V", "L(weight=1e-3, power=2)+P", "PGD")),
+        ("--systems=L2NN", "systems", ("L2NN",)),
+        ("--limit=7", "limit", 7),
+        ("--quick", "quick", True),
+        ("--noquick", "quick", False),
+    ],
+)
+def test_a_flag_sets_its_field(argument: str, name: str, value: object) -> None:
+    assert cli.parse(Config, [argument]) == dataclasses.replace(Config(), **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--radius=wide"], "'wide' is not a number, or a fraction such as 8/255"),
+        (["--radius=1/0"], "'1/0' is not a number"),
+        (["--steps=0"], "flag --steps=0"),
+        (["--steps=2.5"], "flag --steps=2.5"),
+        (["--norm=l1"], "<l2|linf>"),
+        (["--radii=0.1,far"], "'far' is not a number"),
+        (["--limit=0"], "flag --limit=0"),
+        (["--speed=3"], "Unknown command line flag 'speed'"),
+        (["stray"], "'stray' is not a flag"),
+        (["--quick", "--steps=11"], "--quick allows at most 10 --steps"),
+    ],
+)
+def test_a_wrong_flag_is_refused_with_what_is_legal(arguments: list[str], message: str) -> None:
+    with pytest.raises(cli.UsageError) as caught:
+        cli.parse(Config, arguments)
+    assert message in str(caught.value)
+
+
+def test_help_has_default_meaning_unit_and_legal_values() -> None:
+    text = cli.help_text(Config, "What it shows.")
+    assert text.startswith("What it shows.\n")
+    assert "--radius=0.03137254901960784\n      Radius of the ball. In pixels in [0, 1]." in text
+    assert "--norm=linf\n      Norm of the ball. One of: l2, linf." in text
+    assert "--radii=0.1,0.2\n" in text
+    assert "--limit=\n" in text
+
+
+def test_recorded_settings_give_the_config_back() -> None:
+    config = Config(systems=("V",), limit=3, out_dir="elsewhere")
+    recorded = json.loads(json.dumps(cli.settings(config)))
+    assert "out_dir" not in recorded
+    assert cli.from_settings(Config, recorded) == dataclasses.replace(config, out_dir="runs/x")
+
+
+def test_settings_of_another_experiment_are_refused() -> None:
+    with pytest.raises(cli.UsageError, match="unknown depth, width"):
+        cli.from_settings(Config, {"width": 3, "radius": 0.1, "depth": 2})
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (cli.UsageError("--norm: no such norm"), 2, "error: --norm: no such norm"),
+        (RunRefused("runs/x is in use"), 2, "error: runs/x is in use"),
+        (NonFiniteLoss(3, "laplacian"), 1, "error: training stopped: laplacian is not finite at step 3"),
+    ],
+)
+def test_expected_errors_end_without_a_traceback(
+    error: Exception, code: int, message: str, capsys: pytest.CaptureFixture
+) -> None:
+    def run(config: Config) -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as end:
+        cli.run_main(Config, run, "", [])
+    assert end.value.code == code
+    assert capsys.readouterr().err.startswith(message)
+
+
+def test_help_runs_nothing(capsys: pytest.CaptureFixture) -> None:
+    def run(config: Config) -> None:
+        raise AssertionError("help ran the experiment")
+
+    cli.run_main(Config, run, "What it shows.", ["--help"])
+    assert "--radius=" in capsys.readouterr().out

@@ -123,18 +123,9 @@ def absorb(total: Counts, block: Block, counts: Counts) -> None:
     """Adds the counts of a block to a total, in place. The order of blocks does not matter."""
     np.add(total.histogram, counts.histogram, out=total.histogram)
     np.minimum(total.class_minima, counts.class_minima, out=total.class_minima)
-    closer(
-        total.row_nearest[block.rows],
-        total.row_neighbor[block.rows],
-        counts.row_nearest,
-        counts.row_neighbor,
-    )
-    closer(
-        total.column_nearest[block.columns],
-        total.column_neighbor[block.columns],
-        counts.column_nearest,
-        counts.column_neighbor,
-    )
+    rows, columns = block.rows, block.columns
+    closer(total.row_nearest[rows], total.row_neighbor[rows], counts.row_nearest, counts.row_neighbor)
+    closer(total.column_nearest[columns], total.column_neighbor[columns], counts.column_nearest, counts.column_neighbor)
 
 
 def closer(nearest: Values, neighbor: Indices, other_nearest: Values, other_neighbor: Indices) -> None:

@@ -17,6 +17,9 @@ from lipjax.compatibility.units import LEVELS, POWERS, Numbers, Unit, Values, co
 from lipjax.norms import Norm, linf
 from lipjax.types import Batch
 
+MOST_CLASSES = 2048
+"""Limit of the matrix of distances between classes, of which every core has a part."""
+
 FEW_PAIRS = 2**20
 """Up to so many pairs, every distance that occurs has a bin of its own."""
 
@@ -64,8 +67,8 @@ def pair_distances(
         The counts. They do not depend on block_size, on the number of devices or on interruptions.
 
     Raises:
-        ValueError: If there are no examples, labels or features do not match, an input is not finite, or block_size is
-            not a whole number of at least 1.
+        ValueError: If there are no examples or more than 2,048 classes, labels or features do not match, an input is
+            not finite or neither uint8 nor float, or block_size is not a whole number of at least 1.
 
     Example:
         >>> images = np.array([[0, 0], [51, 0], [0, 102]], np.uint8)
@@ -91,13 +94,12 @@ def pair_distances(
         on_cpu = jax.default_backend() == "cpu" or not device.can_count(pairs, bins, block_size)
         backend = host.workers if on_cpu else device.workers
     blocks = cut(len(pairs.rows), len(pairs.columns), block_size, within=pairs.within)
-    identity = (pairs.rows, pairs.row_labels, pairs.columns, pairs.column_labels, bins.edges, pairs.norm, block_size)
     counts, seconds = count_blocks(
         blocks,
         backend(pairs, bins, block_size),
         no_counts(pairs, bins.edges),
         absorb,
-        journal=journal_of(journal_dir, *identity),
+        journal=journal_of(journal_dir, *pairs, bins.edges, block_size),
         within=pairs.within,
         progress=progress,
     )
@@ -112,11 +114,13 @@ def pairs_of(
 ) -> tuple[Pairs, Integer[np.ndarray, " classes"]]:
     """The pairs to count, with labels as indices into the classes, which are returned too."""
     sets = [(inputs, labels)] if other is None else [(inputs, labels), tuple(other)]
-    for examples, classes in sets:
-        if len(examples) != len(classes):
-            raise ValueError(f"inputs and labels must be as many, got {len(examples)} and {len(classes)}")
+    for examples, of_examples in sets:
+        if len(examples) != len(of_examples):
+            raise ValueError(f"inputs and labels must be as many, got {len(examples)} and {len(of_examples)}")
     features = comparable(*(flat(examples) for examples, _ in sets))
     classes, codes = np.unique(np.concatenate([np.asarray(part) for _, part in sets]), return_inverse=True)
+    if len(classes) > MOST_CLASSES:
+        raise ValueError(f"labels have {len(classes)} classes, more than {MOST_CLASSES}: use required_slopes")
     row_codes, column_codes = np.split(codes.astype(np.int64), [len(features[0])])
     whole = features[0].dtype == np.uint8
     within = other is None

@@ -70,15 +70,21 @@ class Unit(NamedTuple):
 
 
 def flat(inputs: Shaped[Array | np.ndarray, "_ ..."]) -> Features:
-    """Inputs as a matrix with a row per example; ValueError unless they are numbers that can be compared."""
+    """Inputs as a matrix with a row per example: uint8, or finite floats.
+
+    Raises:
+        ValueError: If they are neither, or if there are none.
+    """
     array = np.asarray(inputs)
-    if array.dtype != np.uint8 and not np.issubdtype(array.dtype, np.floating):
-        raise ValueError(f"inputs must be uint8 levels or floats, got {array.dtype}")
-    if array.shape[0] == 0:
+    if len(array) == 0:
         raise ValueError("inputs must hold at least one example, got none")
-    if array.dtype != np.uint8:
+    if np.issubdtype(array.dtype, np.floating):
         array = array.astype(np.promote_types(array.dtype, np.float32), copy=False)
-    return np.ascontiguousarray(array.reshape(array.shape[0], -1))
+        if not np.all(np.isfinite([array.min(), array.max()])):
+            raise ValueError("inputs must be finite, got NaN or infinite entries")
+    elif array.dtype != np.uint8:
+        raise ValueError(f"inputs must be uint8 levels or floats, got {array.dtype}")
+    return np.ascontiguousarray(array.reshape(len(array), -1))
 
 
 def levels_of(features: Features) -> UInt8[np.ndarray, "_ _"] | None:
@@ -97,16 +103,13 @@ def levels_of(features: Features) -> UInt8[np.ndarray, "_ _"] | None:
 
 
 def comparable(*sets: Features) -> tuple[Features, ...]:
-    """The sets as levels if all of them are images, and as finite floats otherwise."""
+    """The sets as levels if all of them are images, and as floats otherwise."""
     if len({part.shape[1] for part in sets}) > 1:
         raise ValueError(f"the sets have different numbers of features: {[part.shape[1] for part in sets]}")
     levels = [part for part in map(levels_of, sets) if part is not None]
     if len(levels) == len(sets):
         return tuple(levels)
-    floats = tuple(part / LEVELS if part.dtype == np.uint8 else part for part in sets)
-    if not all(np.all(np.isfinite(part)) for part in floats):
-        raise ValueError("inputs must be finite, got NaN or infinite entries")
-    return floats
+    return tuple(part / LEVELS if part.dtype == np.uint8 else part for part in sets)
 
 
 def largest_value(norm: str, *sets: Features) -> float:

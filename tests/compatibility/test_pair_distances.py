@@ -320,6 +320,8 @@ def test_a_single_class_forbids_nothing(count: int) -> None:
         (np.zeros((2, 3), np.uint8), np.zeros(3, int), {}, "got 2 and 3"),
         (np.zeros((2, 3), int), np.zeros(2, int), {}, "uint8 levels or floats, got int64"),
         (np.array([[0.1], [np.nan]]), np.zeros(2, int), {}, "must be finite"),
+        (np.array([[-np.inf], [0.1]]), np.zeros(2, int), {}, "must be finite"),
+        (np.zeros((2049, 1), np.uint8), np.arange(2049), {}, "2049 classes"),
         (np.zeros((2, 3), np.uint8), np.zeros(2, int), {"block_size": 0}, "block_size"),
         (np.zeros((2, 3), np.uint8), np.zeros(2, int), {"norm": linf._replace(name="l3")}, "linf, l1, l2"),
         (

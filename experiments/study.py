@@ -132,7 +132,8 @@ def tasks_of(config: Config, dataset: Dataset, units: list[Unit]) -> list[Task]:
     return [*map(training, units), *map(corruption, names), *map(attack, units), *map(alpha, units)]
 
 
-def _of_system(label: str, units: list[Unit], done: Json, config: Config) -> Json:
+def of_system(label: str, units: list[Unit], done: Json, config: Config) -> Json:
+    """What results.json says of a system: means over its seeds, and lists where readers want every seed."""
     mine = [unit for unit in units if unit.label == label]
     clean = [done[f"train {unit.name}"]["test_accuracy"] for unit in mine]
     by_name = {
@@ -233,7 +234,7 @@ def run(config: Config) -> Json:
             tasks_of(config, dataset, units), records.Journal(folder / "journal.json"), progress=config.progress
         )
         labels = list(dict.fromkeys(unit.label for unit in units))
-        systems = {label: _of_system(label, units, done, config) for label in labels}
+        systems = {label: of_system(label, units, done, config) for label in labels}
         results = {
             "dataset": config.dataset,
             "network": config.network,

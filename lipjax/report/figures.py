@@ -25,7 +25,8 @@ def _style(index: int, *, every: int = 1) -> dict[str, object]:
     }
 
 
-def _plain(axes: Axes) -> None:
+def plain(axes: Axes) -> None:
+    """The look of all axes: a light grid and no frame."""
     axes.grid(alpha=0.3, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
 
@@ -72,7 +73,7 @@ def alpha_curves(
         axes.set_yscale("log")
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title, xlim=(0, None))
     axes.legend(title=legend, frameon=False)
-    _plain(axes)
+    plain(axes)
     return figure
 
 
@@ -102,7 +103,7 @@ def corruption_accuracies(
             values = [clean[system], *by_name[name]]
             axes.plot(range(len(values)), np.multiply(values, 100), label=system, **_style(index))
         axes.set_title(name.replace("_", " "), fontsize="medium")
-        _plain(axes)
+        plain(axes)
     for axes in panels.flat[len(names) :]:
         axes.set_visible(False)
     figure.supxlabel("severity (0 = clean)")

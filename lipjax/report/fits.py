@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int, Num
 from matplotlib.figure import Figure
 
-from lipjax.report.figures import COLOURS, _plain
+from lipjax.report.figures import COLOURS, plain
 
 
 def one_dimensional_fits(
@@ -35,14 +35,12 @@ def one_dimensional_fits(
     for axes, (name, values) in zip(panels, fits.items(), strict=True):
         for label in (0, 1):
             ours = inputs[labels == label]
-            axes.axvspan(
-                ours.min() - radius, ours.max() + radius, color=COLOURS[1 + label], alpha=0.12, linewidth=0
-            )
+            axes.axvspan(ours.min() - radius, ours.max() + radius, color=COLOURS[1 + label], alpha=0.12, linewidth=0)
             axes.plot(ours, np.full(ours.size, label), ".", color=COLOURS[1 + label], label=f"class {label}")
         axes.plot(grid, values, color=COLOURS[0], linewidth=1.6, label="f(x)")
         axes.set_title(f"{name}\n{captions[name]}", fontsize="medium")
         axes.set(xlabel="x", xlim=(grid[0], grid[-1]), ylim=(-0.2, 1.2))
-        _plain(axes)
+        plain(axes)
     panels[0].set_ylabel("f(x)")
     panels[0].legend(loc="center left", frameon=False)
     return figure

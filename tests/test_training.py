@@ -9,7 +9,8 @@ import optax
 import pytest
 from scipy.special import log_softmax, softmax
 
-from lipjax import records, training
+from lipjax import networks, records, training
+from lipjax.training import loop
 from lipjax.types import Batch, Dataset, Method, Model, Network, Output, System, Variables, pixels
 
 SHAPE, CLASSES, COUNT = (3, 3, 1), 4, 24
@@ -102,8 +103,29 @@ def test_the_loss_is_the_sum_of_its_named_terms() -> None:
 
 def test_a_penalty_may_not_take_the_name_of_a_loss_term() -> None:
     method = Method(penalize=lambda *_: {"cross_entropy": jnp.array(1.0)})
-    with pytest.raises(ValueError, match="'cross_entropy' names two terms"):
+    with pytest.raises(ValueError, match="'cross_entropy' names two metrics"):
         first_step(method, examples())
+
+
+@pytest.mark.parametrize("name", ["loss", "accuracy"])
+def test_the_names_of_the_sum_and_of_the_accuracy_are_taken(name: str) -> None:
+    method = Method(loss=lambda *_: {name: jnp.array(1.0)})
+    with pytest.raises(ValueError, match=f"'{name}' names two metrics"):
+        first_step(method, examples())
+
+
+def test_a_step_of_several_runs_at_once_is_the_step_of_each() -> None:
+    optimizer = optax.inject_hyperparams(optax.sgd)(learning_rate=0.1)
+    step = training.make_step(NETWORK, Method(), optimizer)
+    keys = jax.random.split(jax.random.key(0), 3)
+    states = [training.init(key, NETWORK, SHAPE, optimizer) for key in keys]
+    for state, rate in zip(states, (0.1, 0.2, 0.4), strict=True):
+        state.optimizer_state.hyperparams["learning_rate"] = jnp.float32(rate)
+    packed = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+    together, _ = jax.jit(jax.vmap(step, in_axes=(0, 0, None)))(keys, packed, examples())
+    for index, (key, state) in enumerate(zip(keys, states, strict=True)):
+        alone, _ = jax.jit(step)(key, state, examples())
+        np.testing.assert_allclose(together.variables.params["w"][index], alone.variables.params["w"], atol=1e-6)
 
 
 def test_hooks_get_new_keys_at_every_step() -> None:
@@ -183,6 +205,13 @@ def test_the_number_of_steps_per_dispatch_changes_nothing() -> None:
         np.testing.assert_allclose([*one.values()], [*four.values()], rtol=1e-5)
 
 
+def test_half_precision_computes_in_bfloat16_and_keeps_float32_parameters() -> None:
+    network = networks.mlp(CLASSES, widths=(8,), dtype=jnp.bfloat16)
+    model = fit(System(network, Method()), num_steps=3)
+    assert {leaf.dtype for leaf in jax.tree.leaves(model.variables)} == {np.dtype("float32")}
+    assert model(pixels(DATASET.test.inputs))[0].representations["dense0"].dtype == jnp.bfloat16
+
+
 def test_augmentation_changes_the_training_images_with_a_key_per_example_and_step() -> None:
     draws: list[float] = []
     spread = Method(penalize=lambda key, model, batch, output: {"spread": jnp.std(batch.inputs) * 1e-6})
@@ -200,9 +229,9 @@ def test_augmentation_changes_the_training_images_with_a_key_per_example_and_ste
 
 def test_two_seeds_share_one_compiled_program() -> None:
     fit(PLAIN, num_steps=2)
-    compiled = training._advance._cache_size()
+    compiled = loop._advance._cache_size()
     training.fit(jax.random.key(7), PLAIN, DATASET, SGD, num_steps=2, batch_size=8)
-    assert training._advance._cache_size() == compiled
+    assert loop._advance._cache_size() == compiled
 
 
 @pytest.mark.parametrize(

@@ -26,13 +26,15 @@ def _digests(folder: Path) -> dict[str, str]:
 
 
 class Checkpoints:
-    """A folder with one checkpoint per step, of which the `keep` newest are kept; all if it is None.
+    """A folder with one checkpoint per step, of which the `keep` newest are kept; None is for readers.
 
     A checkpoint appears whole or not at all, whenever the process dies. Nothing is pickled.
     """
 
     def __init__(self, path: Path, keep: int | None):
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=False)
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=keep, enable_async_checkpointing=False, cleanup_tmp_directories=keep is not None
+        )
         self.path = path
         self._manager = ocp.CheckpointManager(path, options=options)
 

@@ -1,0 +1,124 @@
+"""One update that any method fits into, as a pure function that never learns a method's name."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Int, PyTree
+
+from lipjax.losses import cross_entropy
+from lipjax.types import (
+    Batch,
+    KeyArray,
+    Method,
+    Model,
+    Network,
+    Output,
+    Params,
+    Scalar,
+    State,
+    Terms,
+    Variables,
+    pixels,
+)
+
+
+class TrainState(NamedTuple):
+    """Where a training run stands.
+
+    Attributes:
+        step: How many updates were made.
+        variables: Parameters and network state.
+        optimizer_state: What optax remembers.
+    """
+
+    step: Int[Array, ""]
+    variables: Variables
+    optimizer_state: PyTree
+
+
+Step: TypeAlias = Callable[[KeyArray, TrainState, Batch], tuple[TrainState, Terms]]
+
+
+@partial(jax.jit, static_argnames=("network", "input_shape", "optimizer"))
+def init(
+    key: KeyArray, network: Network, input_shape: tuple[int, ...], optimizer: optax.GradientTransformation
+) -> TrainState:
+    """The state before the first update.
+
+    Args:
+        key: A typed key.
+        network: What is trained.
+        input_shape: Shape of one input, without the batch axis.
+        optimizer: An optax transformation.
+
+    Example:
+        >>> from lipjax import networks
+        >>> state = init(jax.random.key(0), networks.mlp(2), (4,), optax.sgd(0.1))
+        >>> int(state.step)
+        0
+    """
+    variables = network.init(key, input_shape)
+    return TrainState(jnp.zeros((), jnp.int32), variables, optimizer.init(variables.params))
+
+
+def mean_cross_entropy(model: Model, batch: Batch, output: Output) -> Terms:
+    """The loss of plain training, as a method's `loss` hook: the batch mean of the cross-entropy."""
+    return {"cross_entropy": jnp.mean(jax.vmap(cross_entropy)(output.logits, batch.labels))}
+
+
+def _joined(terms: Terms, penalties: Terms) -> Terms:
+    taken = {"loss", "accuracy"} & (terms.keys() | penalties.keys())
+    if clash := taken | (terms.keys() & penalties.keys()):
+        raise ValueError(f"{min(clash)!r} names two metrics: give the term of the loss another name")
+    return {**terms, **penalties}
+
+
+def make_step(network: Network, method: Method, optimizer: optax.GradientTransformation) -> Step:
+    """One update as a pure function: perturb, forward, loss and penalties, gradient, optimizer, project.
+
+    Args:
+        network: What is trained.
+        method: How it differs from plain training.
+        optimizer: Any optax transformation: schedules, weight decay and clipping live there.
+
+    Returns:
+        `step(key, state, batch) -> (state, metrics)`, for `jit`, `vmap` and `scan`. The key is the same at every
+        step: the step's number is folded in. Metrics are the named terms, their sum `loss`, and `accuracy` on the
+        (perturbed) batch before the update.
+
+    Raises:
+        ValueError: When first called, if two terms have one name, or a term is named `loss` or `accuracy`.
+
+    Example:
+        >>> from lipjax import networks
+        >>> network, optimizer = networks.mlp(2), optax.sgd(0.1)
+        >>> state = init(jax.random.key(0), network, (4,), optimizer)
+        >>> step = jax.jit(make_step(network, Method(), optimizer))
+        >>> state, metrics = step(jax.random.key(1), state, Batch(jnp.ones((8, 4)), jnp.zeros(8, jnp.int32)))
+        >>> sorted(metrics), int(state.step)
+        (['accuracy', 'cross_entropy', 'loss'], 1)
+    """
+    loss_hook = method.loss or mean_cross_entropy
+
+    def objective(params: Params, state: State, key: KeyArray, batch: Batch) -> tuple[Scalar, tuple[State, Terms]]:
+        model = Model(network, Variables(params, state))
+        output, new_state = model(pixels(batch.inputs), train=True)
+        terms = _joined(loss_hook(model, batch, output), method.penalize(key, model, batch, output))
+        loss = jnp.sum(jnp.stack(list(terms.values())))
+        accuracy = jnp.mean(jnp.argmax(output.logits, -1) == batch.labels)
+        return loss, (new_state, {**terms, "loss": loss, "accuracy": accuracy})
+
+    def step(key: KeyArray, state: TrainState, batch: Batch) -> tuple[TrainState, Terms]:
+        perturb_key, penalty_key = jax.random.split(jax.random.fold_in(key, state.step))
+        variables, batch = state.variables, batch._replace(inputs=pixels(batch.inputs))
+        batch = method.perturb(perturb_key, Model(network, variables), batch)
+        gradients, (network_state, metrics) = jax.grad(objective, has_aux=True)(*variables, penalty_key, batch)
+        updates, optimizer_state = optimizer.update(gradients, state.optimizer_state, variables.params)
+        params = method.project(optax.apply_updates(variables.params, updates))
+        return TrainState(state.step + 1, Variables(params, network_state), optimizer_state), metrics
+
+    return step

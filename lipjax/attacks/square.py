@@ -78,11 +78,11 @@ def square(
         >>> float(point.mean())
         0.6
     """
-    checks.one_of("norm", norm.name, tuple(_PROPOSALS))
+    checks.one_of("norm", norm.name, tuple(PROPOSALS))
     checks.not_negative(radius=radius)
     checks.at_least(1, num_queries=num_queries)
     checks.fraction(first_share=first_share)
-    proposals = _PROPOSALS[norm.name]
+    proposals = PROPOSALS[norm.name]
 
     def search(key: KeyArray, objective: Objective, center: Point) -> Evaluated:
         shape = image_shape(center.shape)
@@ -95,7 +95,7 @@ def square(
 
         def query(state: tuple[Evaluated, Int[Array, ""]]) -> tuple[Evaluated, Int[Array, ""]]:
             best, index = state
-            side = _side(index, shape, first_share, proposals.least_side)
+            side = square_side(index, shape, first_share, proposals.least_side)
             perturbation = (best.point - center).reshape(shape)
             changed = proposals.change(jax.random.fold_in(queries_key, index), perturbation, side, radius)
             return better(evaluate(changed), best), index + 1
@@ -120,7 +120,8 @@ def image_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
     return height, width, math.prod(shape[2:])
 
 
-def _side(index: Int[Array, ""], shape: tuple[int, int, int], first_share: float, least: int) -> Int[Array, ""]:
+def square_side(index: Int[Array, ""], shape: tuple[int, int, int], first_share: float, least: int) -> Int[Array, ""]:
+    """Side of the square of a query, in pixels, for an image shape and AutoAttack's halvings of the share."""
     share = first_share / 2.0 ** jnp.sum(index > _HALVINGS)
     return jnp.maximum(jnp.round(jnp.sqrt(share * shape[0] * shape[1])).astype(int), least)
 
@@ -205,7 +206,7 @@ def _lp_proposals(exponent: int) -> Proposals:
     return Proposals(start, change, least_side=3)
 
 
-_PROPOSALS = {
+PROPOSALS = {
     norms.linf.name: Proposals(_linf_start, _linf_change, least_side=1),
     norms.l2.name: _lp_proposals(2),
     norms.l1.name: _lp_proposals(1),

@@ -32,7 +32,7 @@ class _PerClass(nn.Module):
 
     @nn.compact
     def __call__(
-        self, inputs: Float[Array, "batch height width channels"], train: bool
+        self, inputs: Float[Array, "batch ..."], train: bool
     ) -> tuple[Float[Array, "batch classes"], dict[str, Hidden]]:
         layers, representations = self.layers, {}
 

@@ -90,8 +90,10 @@ class Conv(nn.Module):
     kernel_init: Callable[..., Array] = nn.initializers.he_normal()
 
     @nn.compact
-    def __call__(self, x: Float[Array, "batch _ _ channels"]) -> Float[Array, "batch _ _ features"]:
+    def __call__(self, x: Hidden) -> Hidden:
         """Applies the layer."""
+        if x.ndim != 4:
+            raise ValueError(f"a convolution needs images [height, width, channel], got {x.shape[1:]}")
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
         kernel = self.reparametrize(self.param("kernel", self.kernel_init, shape), self.strides)
         y = convolve(x.astype(self.dtype), kernel.astype(self.dtype), strides=self.strides, padding=self.padding)
@@ -122,7 +124,15 @@ class Sum(nn.Module):
 
 def standardize(inputs: Hidden, mean: Channels, std: Channels) -> Hidden:
     """Pixels to `(pixels - mean) / std`."""
-    return (inputs - jnp.asarray(mean)) / jnp.asarray(std)
+    return (inputs - per_channel(mean, inputs)) / per_channel(std, inputs)
+
+
+def per_channel(statistic: Channels, inputs: Hidden) -> Float[Array, "*channels"]:
+    """A statistic as an array that broadcasts over the inputs without changing their shape."""
+    values = jnp.asarray(statistic)
+    if values.ndim and values.shape != inputs.shape[-1:]:
+        raise ValueError(f"mean and std are for {len(values)} channels, the inputs have {inputs.shape[-1]}")
+    return values
 
 
 def split_windows(

@@ -12,7 +12,17 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from lipjax.networks.layers import Channels, Conv, Dense, Hidden, Kernel, Layers, Weights, split_windows
+from lipjax.networks.layers import (
+    Channels,
+    Conv,
+    Dense,
+    Hidden,
+    Kernel,
+    Layers,
+    Weights,
+    per_channel,
+    split_windows,
+)
 from lipjax.types import Scalar
 
 Matrix = Float[Array, "rows columns"]
@@ -26,8 +36,10 @@ def grams(matrix: Matrix) -> list[Float[Array, "side side"]]:
     There it costs more than the layer itself, and only ever lowers a minimum over both.
     """
     short = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    small = short @ short.T
-    return [small, short.T @ short] if short.shape[1] <= _LARGEST_GRAM else [small]
+    # In full precision, since an accelerator's default would put the bound up to a thousandth too low.
+    product = partial(jnp.matmul, precision="highest")
+    small = product(short, short.T)
+    return [small, product(short.T, short)] if short.shape[1] <= _LARGEST_GRAM else [small]
 
 
 def norm_bound(matrix: Matrix) -> Scalar:
@@ -64,7 +76,7 @@ def nonexpansive_kernel(kernel: Kernel, strides: int) -> Kernel:
 
 def center(inputs: Hidden, mean: Channels, std: Channels) -> Hidden:
     """Pixels to `(pixels - mean) / max(std, 1)`: a standard deviation below 1 would expand, so it does nothing."""
-    return (inputs - jnp.asarray(mean)) / jnp.maximum(jnp.asarray(std), 1.0)
+    return (inputs - per_channel(mean, inputs)) / jnp.maximum(per_channel(std, inputs), 1.0)
 
 
 class Shift(nn.Module):

@@ -12,7 +12,7 @@ from lipjax.networks.layers import average_pool, split_windows, standardize
 def test_standardised_pixels_have_the_mean_and_deviation_taken_out_per_channel():
     inputs = jnp.array([[[[0.5, 0.7]]], [[[0.1, 0.3]]]])
     expected = (np.asarray(inputs) - [0.1, 0.3]) / [0.2, 0.4]
-    np.testing.assert_allclose(standardize(inputs, (0.1, 0.3), (0.2, 0.4)), expected, rtol=1e-6)
+    np.testing.assert_allclose(standardize(inputs, (0.1, 0.3), (0.2, 0.4)), expected, atol=1e-6)
 
 
 def test_windows_tile_the_image_and_drop_what_fills_none():
@@ -57,3 +57,15 @@ def test_batch_normalisation_uses_the_batch_in_training_and_the_running_averages
     np.testing.assert_allclose(evaluate.apply(variables, x), x / np.sqrt(1 + 1e-5), rtol=1e-5)
     stats = moved["batch_stats"]["norm"]
     np.testing.assert_allclose(stats["mean"], 0.1 * x.mean((0, 1, 2)), rtol=1e-4)
+
+
+@pytest.mark.parametrize("layers", [networks.vanilla, networks.nonexpansive], ids=["vanilla", "nonexpansive"])
+def test_statistics_for_another_number_of_channels_are_refused(key, layers):
+    network = networks.mlp(2, layers=layers, mean=(0.1, 0.2, 0.3))
+    with pytest.raises(ValueError, match="mean and std are for 3 channels, the inputs have 1"):
+        network.init(key, (4, 4, 1))
+
+
+def test_a_convolution_of_anything_but_images_is_refused(key):
+    with pytest.raises(ValueError, match=r"a convolution needs images \[height, width, channel\], got \(5,\)"):
+        networks.cnn(2).init(key, (5,))

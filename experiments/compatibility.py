@@ -46,8 +46,8 @@ SPLITS: dict[str, Callable[[Dataset], tuple[Batch, Batch | None]]] = {
 SYMBOLS = {"linf": r"$L_\infty$", "l2": "$L_2$", "l1": "$L_1$"}
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 NUM_CLOSEST = 8
-MOST_STEPS = 1000
-"""Steps of a drawn curve; there may be a million bins."""
+MOST_STEPS = 500
+"""Half of the most steps of a drawn curve."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -168,7 +168,7 @@ def _print(result: PairDistances, results: dict[str, Any], config: Config) -> No
     pairs = max(1, result.different_class_pairs)
     rows = [
         {
-            "alpha": f"{row['alpha']:.4f}",
+            "alpha": f"{row['alpha']:#.4g}",
             "1/alpha": f"{row['distance']:.4g}",
             "fraction": f"{row['pairs'] / pairs:.4e}",
             "pairs": str(row["pairs"]),
@@ -201,7 +201,9 @@ def _draw(folder: Path, result: PairDistances, results: dict[str, Any], config: 
 def _steps(result: PairDistances) -> tuple[Float[np.ndarray, " edges"], Float[np.ndarray, " steps"]]:
     """Incompatible pairs as a function of alpha: the edges of its steps, ascending, and the number of pairs on each."""
     occupied = np.flatnonzero((result.histogram > 0) & (result.bin_distances > 0))
-    kept = occupied[np.unique(np.linspace(0, len(occupied) - 1, MOST_STEPS).astype(int))][::-1]
+    # Of a million bins, some everywhere, and nearly all where few pairs are left.
+    spread = [space(1, len(occupied), MOST_STEPS).round().astype(int) for space in (np.linspace, np.geomspace)]
+    kept = occupied[np.union1d(*spread) - 1][::-1]
     alphas, counts = 1 / result.bin_distances[kept], np.cumsum(result.histogram)[kept]
     identical = float(result.count_within(0.0))
     return np.array([0.9 * alphas[0], *alphas, 1.06 * alphas[-1]]), np.array([*counts, identical], float)
@@ -213,21 +215,20 @@ def curves(result: PairDistances, results: dict[str, Any], config: Config) -> Fi
     axes = figure.subplots()
     pairs, close = result.different_class_pairs, int(result.count_within(2 * config.radius))
     alphas, counts = _steps(result)
-    for values, column, label, colour in (
-        (counts, "pairs", r"$r = \infty$ (all pairs)", COLOURS[1]),
-        (np.minimum(counts, close), "pairs_within_radius", f"$r = {config.radius:g}$ (balls meet)", COLOURS[2]),
+    for values, column, label, colour, width in (
+        (np.minimum(counts, close), "pairs_within_radius", f"$r = {config.radius:g}$ (balls meet)", COLOURS[5], 3.5),
+        (counts, "pairs", r"$r = \infty$ (all pairs)", COLOURS[1], 1.3),
     ):
-        axes.stairs(values / pairs, alphas, baseline=None, color=colour, linewidth=1.5, label=label)
+        axes.stairs(values / pairs, alphas, baseline=None, color=colour, linewidth=width, label=label)
         table = np.array([(row["alpha"], row[column] / pairs) for row in results["thresholds"] if row[column]])
-        axes.plot(*table.reshape(-1, 2).T, "o", color=colour, markersize=3.5)
+        axes.plot(*table.reshape(-1, 2).T, "o", color=colour, markersize=width + 2.5)
     if close:
         axes.annotate(
             f"{close:,} pairs",
             (alphas[0], close / pairs),
-            xytext=(6, 5),
+            xytext=(6, 6),
             textcoords="offset points",
             fontsize="small",
-            color=COLOURS[2],
         )
     axes.set(yscale="log", xlim=(alphas[0], alphas[-1]), ylim=(0.3 / pairs, 3), ylabel="fraction of incompatible pairs")
     axes.set_xlabel(rf"Lipschitz constant $\alpha$, metric {SYMBOLS[config.norm]}")
@@ -259,7 +260,7 @@ def closest_pairs(result: PairDistances, batch: Batch, other: Batch, names: tupl
             axes.set_xlabel(f"{names[label] if names else label} #{index}", fontsize="x-small")
     for column, (difference, distance) in enumerate(zip(differences, distances, strict=True)):
         drawn = panels[2, column].imshow(difference, cmap="magma", vmin=0, vmax=differences.max())
-        panels[0, column].set_title(f"$d = {distance:.3g}$", fontsize="small")
+        panels[0, column].set_title(f"$d = {distance:#.3g}$", fontsize="small")
     for axes in panels.flat:
         axes.set(xticks=[], yticks=[])
     figure.colorbar(drawn, ax=panels, aspect=40, pad=0.01, label="largest difference of a pixel's channels")

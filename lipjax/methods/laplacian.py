@@ -3,6 +3,7 @@
 import itertools
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from lipjax import checks
@@ -11,9 +12,10 @@ from lipjax.types import Batch, KeyArray, Method, Model, Output, Scalar, Terms
 Graph = Float[Array, "batch batch"]
 
 
-def cosine_similarities(representation: Float[Array, "batch ..."]) -> Graph:
+def cosine_similarities(representation: Float[Array | np.ndarray, "batch ..."]) -> Graph:
     """Cosines of the angles between flattened representations; a representation of zeros is similar to none."""
-    flat = representation.reshape(representation.shape[0], -1).astype(jnp.float32)
+    dtype = jnp.promote_types(representation.dtype, jnp.float32)
+    flat = jnp.asarray(representation, dtype).reshape(representation.shape[0], -1)
     squares = jnp.sum(flat**2, axis=1, keepdims=True)
     is_zero = squares == 0.0
     units = jnp.where(is_zero, 0.0, flat / jnp.sqrt(jnp.where(is_zero, 1.0, squares)))
@@ -28,8 +30,8 @@ def nearest_neighbors(graph: Graph, num_neighbors: int) -> Graph:
 
 
 def laplacian_smoothness(
-    representation: Float[Array, "batch ..."],
-    labels: Int[Array, " batch"],
+    representation: Float[Array | np.ndarray, "batch ..."],
+    labels: Int[Array | np.ndarray, " batch"],
     *,
     power: int = 2,
     num_neighbors: int | None = None,
@@ -96,9 +98,8 @@ def laplacian(weight: float = 1e-4, *, power: int = 2, num_neighbors: int | None
     checks.at_least(1, power=power, num_neighbors=1 if num_neighbors is None else num_neighbors)
 
     def penalize(key: KeyArray, model: Model, batch: Batch, output: Output) -> Terms:
-        labels = jnp.asarray(batch.labels)
         sigmas = [
-            laplacian_smoothness(representation, labels, power=power, num_neighbors=num_neighbors)
+            laplacian_smoothness(representation, batch.labels, power=power, num_neighbors=num_neighbors)
             for representation in output.representations.values()
         ]
         changes = [jnp.abs(after - before) for before, after in itertools.pairwise(sigmas)]

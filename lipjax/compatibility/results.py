@@ -4,7 +4,7 @@ import dataclasses
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int, Int64
+from jaxtyping import Float, Int64, Integer
 
 from lipjax import checks
 from lipjax.compatibility.bins import Count, Edges, count_up_to
@@ -68,7 +68,7 @@ class PairDistances:
     same_class_histogram: Int64[np.ndarray, " bins"]
     edges: Edges
     separation: Separation
-    classes: Int[np.ndarray, " classes"]
+    classes: Integer[np.ndarray, " classes"]
     class_minima: Float[np.ndarray, "classes classes"]
     conflicts: Int64[np.ndarray, "conflicts 2"]
     seconds: float

@@ -69,6 +69,7 @@ def test_pixels_count_as_the_levels_they_stand_for(norm: Norm) -> None:
     assert_equal(result, pair_distances((images / 255).astype(np.float32), labels, norm))
     assert_equal(result, pair_distances(images.astype(np.float32) * np.float32(1 / 255), labels, norm))
     assert_equal(result, pair_distances(jnp.asarray(images / 255), jnp.asarray(labels), norm))
+    assert_equal(result, pair_distances(images, labels.astype(np.uint8), norm))
 
 
 @NORMS

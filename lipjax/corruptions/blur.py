@@ -1,18 +1,26 @@
 """Blurs: each pixel becomes a mean over its surroundings."""
 
-import numpy as np
-from jaxtyping import Float
+import functools
+from collections.abc import Callable
 
-from lipjax.corruptions import filters
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.ndimage
+from jaxtyping import Array, Float, Int, UInt8
+
+from lipjax.corruptions import filters, motion, zoom
 from lipjax.corruptions.corruption import (
     Constants,
     Corruption,
     Draws,
     Levels,
+    Shape,
+    Values,
     no_draws,
     to_levels,
-    to_pixels,
 )
+from lipjax.types import KeyArray
 
 
 def gaussian_blur(sd: float) -> Corruption:
@@ -24,11 +32,11 @@ def gaussian_blur(sd: float) -> Corruption:
     Returns:
         Corruption without draws.
     """
-    return Corruption(lambda shape: filters.gaussian_matrices(shape, sd), no_draws, _filter)
+    return Corruption(lambda shape: {"taps": filters.gaussian_taps(sd)}, no_draws, _filter)
 
 
 def _filter(image: Levels, draws: Draws, constants: Constants) -> Levels:
-    return to_levels(filters.along_axes(constants["rows"], constants["columns"], to_pixels(image)))
+    return to_levels(filters.gaussian(image.astype(jnp.float32), constants["taps"]))
 
 
 def defocus_blur(radius: float, alias: float) -> Corruption:
@@ -44,31 +52,137 @@ def defocus_blur(radius: float, alias: float) -> Corruption:
     Returns:
         Corruption without draws.
     """
-    return Corruption(lambda shape: {"kernel": disk(radius, alias)}, no_draws, _correlate)
+    kernel = disk(radius, alias)
+    constants = {"kernel": kernel.astype(np.float32), "gain": np.float32(kernel.sum())}
+    return Corruption(lambda shape: constants, no_draws, _correlate)
 
 
 def _correlate(image: Levels, draws: Draws, constants: Constants) -> Levels:
-    return to_levels(filters.correlate(constants["kernel"], to_pixels(image)))
+    return to_levels(filters.correlate(image.astype(jnp.float32), **constants))
 
 
 def disk(radius: float, alias: float) -> Float[np.ndarray, "size size"]:
-    """Kernel of `defocus_blur`, without its outer zeros.
+    """Kernel of `defocus_blur`, without its outer zeros. Its sum is 1, or a little more where softening meets the rim.
 
     Example:
         >>> disk(1.0, alias=0.0)
         array([[0. , 0.2, 0. ],
                [0.2, 0.2, 0.2],
-               [0. , 0.2, 0. ]], dtype=float32)
+               [0. , 0.2, 0. ]])
     """
     reach, tap_radius = (8, 1) if radius <= 8 else (int(radius), 2)
     i, j = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     mask = (i**2 + j**2 <= radius**2).astype(float)
-    taps = filters.gaussian_taps(alias, tap_radius)
+    taps = filters.gaussian_weights(alias, tap_radius)
     kernel = mask / mask.sum()
     for axis in (0, 1):
-        padded = np.pad(kernel, tap_radius, mode="reflect")
-        kernel = sum(tap * np.roll(padded, tap_radius - k, axis) for k, tap in enumerate(taps))[
-            tap_radius:-tap_radius, tap_radius:-tap_radius
-        ]
+        kernel = scipy.ndimage.correlate1d(kernel, taps, axis, mode="mirror")
     used = np.flatnonzero(kernel.any(axis=0))
-    return kernel[used[0] : used[-1] + 1, used[0] : used[-1] + 1].astype(np.float32)
+    return kernel[used[0] : used[-1] + 1, used[0] : used[-1] + 1]
+
+
+def glass_blur(sd: float, reach: int, iterations: int) -> Corruption:
+    """Blur, local shuffling of the pixels, and the same blur again.
+
+    Row by row from the bottom right, each pixel takes the value of one that is up to `reach` pixels up or left, or up
+    to `reach - 1` down or right. (The authors meant an exchange; their code copies.)
+
+    Args:
+        sd: Standard deviation of the blur in pixels.
+        reach: Largest offset in pixels.
+        iterations: How often the pixels are visited: all but the first `reach + 1` and the last `reach - 1` rows and
+            columns.
+
+    Returns:
+        Corruption with draws `{offsets: [iterations, rows, columns, 2]}`, for each visited pixel (right, down), in the
+        order of the visits.
+    """
+    return Corruption(lambda shape: {"taps": filters.gaussian_taps(sd)}, _offsets_sampler(reach, iterations), _shuffle)
+
+
+@functools.cache
+def _offsets_sampler(reach: int, iterations: int) -> Callable[[KeyArray, Shape, Constants], Draws]:
+    def sample(key: KeyArray, shape: Shape, constants: Constants) -> Draws:
+        visits = (iterations, shape[0] - 2 * reach, shape[1] - 2 * reach, 2)
+        uniform = jax.random.uniform(key, visits, jnp.float32)
+        return {"offsets": jnp.floor(2 * reach * uniform).astype(jnp.int32) - reach}
+
+    return sample
+
+
+def _shuffle(image: Levels, draws: Draws, constants: Constants) -> Levels:
+    blurred = to_levels(filters.gaussian(image.astype(jnp.float32), constants["taps"]))
+    shuffled, _ = jax.lax.scan(lambda levels, offsets: (_visit(levels, offsets), None), blurred, draws["offsets"])
+    return to_levels(filters.gaussian(shuffled.astype(jnp.float32), constants["taps"]))
+
+
+def _visit(
+    levels: UInt8[Array, "height width channel"], offsets: Int[Array, "rows columns 2"]
+) -> UInt8[Array, "height width channel"]:
+    """Copies pixels one after the other, each from its source, which may have been overwritten before."""
+    height, width, channels = levels.shape
+    reach = (height - offsets.shape[0]) // 2
+    border = ((reach + 1, reach - 1), (reach + 1, reach - 1))
+    steps = jnp.pad(offsets[::-1, ::-1, 1] * width + offsets[::-1, ::-1, 0], border).ravel()
+    is_visited = jnp.pad(jnp.ones(offsets.shape[:2], bool), border).ravel()
+    pixel = jnp.arange(height * width)
+    source = pixel + steps
+    # Visits go down in the pixel index. A source with a larger index has been overwritten: its value is that of its own
+    # source. Following these links to their end, two steps becoming one, visits all pixels at once.
+    link = jnp.where(is_visited[source] & (source > pixel), source, pixel)
+    link = jax.lax.while_loop(lambda link: jnp.any(link[link] != link), lambda link: link[link], link)
+    return levels.reshape(-1, channels)[source[link]].reshape(levels.shape)
+
+
+def motion_blur(radius: int, sd: float) -> Corruption:
+    """Blur along a line at a random angle of up to 45 degrees from the horizontal.
+
+    Args:
+        radius: Half the length of the line in pixels.
+        sd: Standard deviation of the weights along it in pixels.
+
+    Returns:
+        Corruption with draws `{angle: degrees}`.
+    """
+    return Corruption(lambda shape: {"taps": motion.motion_taps(radius, sd)}, _draw_angle, _move)
+
+
+def _draw_angle(key: KeyArray, shape: Shape, constants: Constants) -> Draws:
+    return {"angle": jax.random.uniform(key, minval=-45.0, maxval=45.0)}
+
+
+def _move(image: Levels, draws: Draws, constants: Constants) -> Levels:
+    return to_levels(motion.motion(image.astype(jnp.float32), constants["taps"], draws["angle"]))
+
+
+def zoom_blur(stop: float, step: float) -> Corruption:
+    """Mean of the image and of its enlargements by 1, 1 + step, 1 + 2 step, ... up to `stop`.
+
+    Args:
+        stop: End of the factors (excluded, but for rounding, as `numpy.arange` does).
+        step: Difference between factors.
+
+    Returns:
+        Corruption without draws.
+    """
+
+    def constants(shape: Shape) -> Constants:
+        factors = np.arange(1, stop, step)
+        rows, columns = (
+            jax.tree.map(lambda *parts: np.stack(parts), *(zoom.clipped_zoom(size, factor) for factor in factors))
+            for size in shape[:2]
+        )
+        return {"rows": rows, "columns": columns}
+
+    return Corruption(constants, no_draws, _average_zooms)
+
+
+def _average_zooms(image: Levels, draws: Draws, constants: Constants) -> Levels:
+    values = image.astype(jnp.float32)
+
+    def add(total: Values, grids: tuple[zoom.Grid, zoom.Grid]) -> tuple[Values, None]:
+        rows, columns = grids
+        return total + zoom.interpolate(zoom.interpolate(values, rows, 0), columns, 1), None
+
+    total, _ = jax.lax.scan(add, values, (constants["rows"], constants["columns"]))
+    return to_levels(total / (1 + constants["rows"].low.shape[0]))

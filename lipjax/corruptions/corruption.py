@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PyTree, Shaped, UInt8
+from jaxtyping import Array, ArrayLike, Float, PyTree, UInt8
 
 from lipjax.types import KeyArray
 
@@ -20,9 +20,11 @@ Image: TypeAlias = UInt8[Array | np.ndarray, "height width channel"]
 Levels: TypeAlias = UInt8[Array, "height width channel"]
 """The same inside a program."""
 
-Pixels: TypeAlias = Float[Array, "height width channel"]
-Draws: TypeAlias = Mapping[str, PyTree[Shaped[Array | np.ndarray, "..."]]]
-Constants: TypeAlias = Mapping[str, PyTree[Shaped[Array | np.ndarray, "..."] | np.generic]]
+Values: TypeAlias = Float[Array, "height width channel"]
+"""Real values in units of levels."""
+
+Draws: TypeAlias = Mapping[str, PyTree[ArrayLike]]
+Constants: TypeAlias = Mapping[str, PyTree[ArrayLike]]
 
 
 class Corruption(NamedTuple):
@@ -86,19 +88,14 @@ def no_draws(key: KeyArray, shape: Shape, constants: Constants) -> Draws:
     return {}
 
 
-def to_pixels(image: Levels) -> Pixels:
-    """Levels 0..255 as pixels in [0, 1]."""
-    return image.astype(jnp.float32) / 255.0
+def to_levels(values: Values) -> Levels:
+    """Values in units of levels, clipped to [0, 255] and rounded **down**, as the published sets are.
 
-
-def to_levels(pixels: Pixels) -> Levels:
-    """Pixels as levels, clipped to [0, 1] and rounded **down**, as the published sets are.
-
-    Truncation makes a corrupted image darker by half a level on average. The added 1e-5 levels keep values that are
-    whole levels in exact arithmetic from falling to the level below by single-precision rounding.
+    Truncation makes a corrupted image darker by half a level on average. The added 1e-5 keeps values that are whole
+    in exact arithmetic from falling to the level below by single-precision rounding.
 
     Example:
-        >>> to_levels(jnp.array([[[-0.1, 0.5, 2.0]]]))
+        >>> to_levels(jnp.array([[[-0.1, 127.5, 255.3]]]))
         Array([[[  0, 127, 255]]], dtype=uint8)
     """
-    return jnp.floor(255.0 * jnp.clip(pixels, 0.0, 1.0) + 1e-5).astype(jnp.uint8)
+    return jnp.floor(jnp.clip(values, 0.0, 255.0) + 1e-5).astype(jnp.uint8)

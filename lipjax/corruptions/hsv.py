@@ -7,11 +7,11 @@ Colours = Float[Array, "*dims 3"]
 
 
 def from_rgb(rgb: Colours) -> tuple[Float[Array, "*dims"], Float[Array, "*dims"], Float[Array, "*dims"]]:
-    """Hue (one turn is 1), saturation and value of pixels in [0, 1]; hue and saturation of a grey are 0.
+    """Hue (one turn is 1), saturation, and value in the units of the input; a grey has hue and saturation 0.
 
     Example:
-        >>> [float(part) for part in from_rgb(jnp.array([0.0, 0.5, 0.0]))]
-        [0.3333333, 1.0, 0.5]
+        >>> [float(part) for part in from_rgb(jnp.array([0.0, 100.0, 0.0]))]
+        [0.3333333, 1.0, 100.0]
     """
     red, green, blue = jnp.moveaxis(rgb, -1, 0)
     value = jnp.max(rgb, axis=-1)
@@ -26,7 +26,7 @@ def from_rgb(rgb: Colours) -> tuple[Float[Array, "*dims"], Float[Array, "*dims"]
 
 
 def to_rgb(hue: Float[Array, "*dims"], saturation: Float[Array, "*dims"], value: Float[Array, "*dims"]) -> Colours:
-    """The pixels of a hue, saturation and value: the inverse of `from_rgb`."""
+    """The colours of a hue, saturation and value: the inverse of `from_rgb`."""
     sector = jnp.floor(6.0 * hue)
     within = 6.0 * hue - sector
     low = value * (1.0 - saturation)

@@ -6,7 +6,7 @@ import numpy as np
 import scipy.special
 from jaxtyping import Array, Float, Int, UInt8
 
-from lipjax.corruptions.corruption import Constants, Corruption, Draws, Levels, Shape, to_levels, to_pixels
+from lipjax.corruptions.corruption import Constants, Corruption, Draws, Levels, Shape, to_levels
 from lipjax.types import KeyArray
 
 
@@ -35,16 +35,16 @@ def speckle_noise(sd: float) -> Corruption:
 
 
 def _draw_normal(key: KeyArray, shape: Shape, constants: Constants) -> Draws:
-    return {"noise": jax.random.normal(key, shape)}
+    return {"noise": jax.random.normal(key, shape, jnp.float32)}
 
 
 def _add_noise(image: Levels, draws: Draws, constants: Constants) -> Levels:
-    return to_levels(to_pixels(image) + constants["sd"] * draws["noise"])
+    return to_levels(image + 255.0 * constants["sd"] * draws["noise"])
 
 
 def _scale_noise(image: Levels, draws: Draws, constants: Constants) -> Levels:
-    pixels = to_pixels(image)
-    return to_levels(pixels + pixels * constants["sd"] * draws["noise"])
+    values = image.astype(jnp.float32)
+    return to_levels(values + values * constants["sd"] * draws["noise"])
 
 
 def impulse_noise(amount: float) -> Corruption:
@@ -60,9 +60,10 @@ def impulse_noise(amount: float) -> Corruption:
 
 
 def _draw_impulses(key: KeyArray, shape: Shape, constants: Constants) -> Draws:
-    hit_key, salt_key = jax.random.split(key)
-    hit = jax.random.bernoulli(hit_key, constants["amount"], shape)
-    return {"hit": hit, "salt": jax.random.bernoulli(salt_key, 0.5, shape)}
+    # The upper 24 of the random bits decide whether a sample is hit, the lowest one which way.
+    bits = jax.random.bits(key, shape, jnp.uint32)
+    hit = (bits >> 8).astype(jnp.float32) < 2**24 * constants["amount"]
+    return {"hit": hit, "salt": (bits & 1).astype(bool)}
 
 
 def _replace(image: Levels, draws: Draws, constants: Constants) -> Levels:
@@ -105,7 +106,7 @@ def _shades(photons: int) -> UInt8[np.ndarray, " counts"]:
 
 
 def _draw_uniform(key: KeyArray, shape: Shape, constants: Constants) -> Draws:
-    return {"uniform": jax.random.uniform(key, shape)}
+    return {"uniform": jax.random.uniform(key, shape, jnp.float32)}
 
 
 def _count_photons(image: Levels, draws: Draws, constants: Constants) -> Levels:

@@ -23,16 +23,50 @@ def _rows(**columns: tuple[float | int, ...]) -> tuple[Row, ...]:
     return tuple(MappingProxyType(dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True))
 
 
+def _of_224(*fractions: float) -> tuple[float, ...]:
+    # The authors' script for 224 pixels multiplies by 244.
+    return tuple(fraction * 244 / 224 for fraction in fractions)
+
+
 _CIFAR: Table = {
     "gaussian_noise": _rows(sd=(0.04, 0.06, 0.08, 0.09, 0.10)),
     "shot_noise": _rows(photons=(500, 250, 100, 75, 50)),
     "impulse_noise": _rows(amount=(0.01, 0.02, 0.03, 0.05, 0.07)),
     "defocus_blur": _rows(radius=(0.3, 0.4, 0.5, 1.0, 1.5), alias=(0.4, 0.5, 0.6, 0.2, 0.1)),
+    "glass_blur": _rows(sd=(0.05, 0.25, 0.4, 0.25, 0.4), reach=(1, 1, 1, 1, 1), iterations=(1, 1, 1, 2, 2)),
+    "motion_blur": _rows(radius=(6, 6, 6, 8, 9), sd=(1.0, 1.5, 2.0, 2.0, 2.5)),
+    "zoom_blur": _rows(stop=(1.06, 1.11, 1.16, 1.21, 1.26), step=(0.01,) * 5),
+    "snow": _rows(
+        mean=(0.1, 0.1, 0.15, 0.25, 0.3),
+        sd=(0.2, 0.2, 0.3, 0.3, 0.3),
+        enlargement=(1.0, 1.0, 1.75, 2.25, 1.25),
+        threshold=(0.6, 0.5, 0.55, 0.6, 0.65),
+        radius=(8, 10, 10, 12, 14),
+        blur=(3.0, 4.0, 4.0, 6.0, 12.0),
+        mix=(0.95, 0.9, 0.9, 0.85, 0.8),
+    ),
+    "frost": _rows(image_weight=(1.0, 1.0, 0.9, 0.85, 0.75), frost_weight=(0.2, 0.3, 0.4, 0.4, 0.45), scale=(0.2,) * 5),
+    "fog": _rows(amount=(0.2, 0.5, 0.75, 1.0, 1.5), decay=(3.0, 3.0, 2.5, 2.0, 1.75)),
     "brightness": _rows(shift=(0.05, 0.1, 0.15, 0.2, 0.3)),
     "contrast": _rows(factor=(0.75, 0.5, 0.4, 0.3, 0.15)),
+    "elastic_transform": _rows(
+        amplitude=(0.0, 0.05, 0.08, 0.1, 0.1),
+        smoothness=(0.0, 0.2, 0.06, 0.04, 0.03),
+        jitter=(0.08, 0.07, 0.06, 0.05, 0.03),
+    ),
     "pixelate": _rows(factor=(0.95, 0.9, 0.85, 0.75, 0.65)),
+    "jpeg_compression": _rows(quality=(80, 65, 58, 50, 40)),
     "speckle_noise": _rows(sd=(0.06, 0.1, 0.12, 0.16, 0.2)),
     "gaussian_blur": _rows(sd=(0.4, 0.6, 0.7, 0.8, 1.0)),
+    "spatter": _rows(
+        mean=(0.62, 0.65, 0.65, 0.65, 0.65),
+        sd=(0.1, 0.1, 0.3, 0.1, 0.1),
+        blur=(0.7, 0.8, 1.0, 0.7, 0.5),
+        threshold=(0.7, 0.7, 0.69, 0.69, 0.68),
+        strength=(0.5, 0.5, 0.5, 0.6, 0.6),
+        mud=(False, False, False, True, True),
+    ),
+    "saturate": _rows(factor=(0.3, 0.1, 1.5, 2.0, 2.5), shift=(0.0, 0.0, 0.0, 0.1, 0.2)),
 }
 
 _TINY: Table = {
@@ -40,11 +74,40 @@ _TINY: Table = {
     "shot_noise": _rows(photons=(250, 100, 50, 30, 15)),
     "impulse_noise": _rows(amount=(0.01, 0.02, 0.05, 0.08, 0.14)),
     "defocus_blur": _rows(radius=(0.5, 1.0, 1.5, 2.5, 3.0), alias=(0.6, 0.1, 0.1, 0.01, 0.1)),
+    "glass_blur": _rows(sd=(0.1, 0.5, 0.6, 0.7, 0.9), reach=(1, 1, 1, 2, 2), iterations=(1, 1, 2, 1, 2)),
+    "motion_blur": _rows(radius=(10, 10, 10, 10, 12), sd=(1.0, 1.5, 2.0, 2.5, 3.0)),
+    "zoom_blur": _rows(stop=(1.06, 1.11, 1.16, 1.21, 1.26), step=(0.01,) * 5),
+    "snow": _rows(
+        mean=(0.1, 0.1, 0.15, 0.25, 0.3),
+        sd=(0.2, 0.2, 0.3, 0.3, 0.3),
+        enlargement=(1.0, 1.0, 1.75, 2.25, 1.25),
+        threshold=(0.6, 0.5, 0.55, 0.6, 0.65),
+        radius=(8, 10, 10, 12, 14),
+        blur=(3.0, 4.0, 4.0, 6.0, 12.0),
+        mix=(0.8, 0.8, 0.7, 0.65, 0.6),
+    ),
+    "frost": _rows(image_weight=(1.0, 0.9, 0.8, 0.75, 0.7), frost_weight=(0.3, 0.4, 0.45, 0.5, 0.55), scale=(0.3,) * 5),
+    "fog": _rows(amount=(0.4, 0.7, 1.0, 1.5, 2.0), decay=(3.0, 3.0, 2.5, 2.0, 1.75)),
     "brightness": _rows(shift=(0.1, 0.2, 0.3, 0.4, 0.5)),
     "contrast": _rows(factor=(0.4, 0.3, 0.2, 0.1, 0.05)),
+    "elastic_transform": _rows(
+        amplitude=(0.0, 0.05, 0.1, 0.1, 0.16),
+        smoothness=(0.0, 0.3, 0.08, 0.03, 0.03),
+        jitter=(0.08, 0.06, 0.06, 0.03, 0.02),
+    ),
     "pixelate": _rows(factor=(0.9, 0.8, 0.7, 0.6, 0.5)),
+    "jpeg_compression": _rows(quality=(65, 58, 50, 40, 25)),
     "speckle_noise": _rows(sd=(0.15, 0.2, 0.25, 0.3, 0.35)),
     "gaussian_blur": _rows(sd=(0.5, 0.75, 1.0, 1.25, 1.5)),
+    "spatter": _rows(
+        mean=(0.62, 0.65, 0.65, 0.65, 0.65),
+        sd=(0.1, 0.1, 0.3, 0.1, 0.1),
+        blur=(0.7, 0.8, 1.0, 0.7, 0.5),
+        threshold=(0.7, 0.7, 0.69, 0.68, 0.67),
+        strength=(0.6,) * 5,
+        mud=(False, False, False, True, True),
+    ),
+    "saturate": _rows(factor=(0.3, 0.1, 2.0, 5.0, 30.0), shift=(0.0, 0.0, 0.0, 0.1, 0.2)),
 }
 
 _IMAGENET: Table = {
@@ -52,11 +115,40 @@ _IMAGENET: Table = {
     "shot_noise": _rows(photons=(60, 25, 12, 5, 3)),
     "impulse_noise": _rows(amount=(0.03, 0.06, 0.09, 0.17, 0.27)),
     "defocus_blur": _rows(radius=(3.0, 4.0, 6.0, 8.0, 10.0), alias=(0.1, 0.5, 0.5, 0.5, 0.5)),
+    "glass_blur": _rows(sd=(0.7, 0.9, 1.0, 1.1, 1.5), reach=(1, 2, 2, 3, 4), iterations=(2, 1, 3, 2, 2)),
+    "motion_blur": _rows(radius=(10, 15, 15, 15, 20), sd=(3.0, 5.0, 8.0, 12.0, 15.0)),
+    "zoom_blur": _rows(stop=(1.11, 1.16, 1.21, 1.26, 1.31), step=(0.01, 0.01, 0.02, 0.02, 0.03)),
+    "snow": _rows(
+        mean=(0.1, 0.2, 0.55, 0.55, 0.55),
+        sd=(0.3,) * 5,
+        enlargement=(3.0, 2.0, 4.0, 4.5, 2.5),
+        threshold=(0.5, 0.5, 0.9, 0.85, 0.85),
+        radius=(10, 12, 12, 12, 12),
+        blur=(4.0, 4.0, 8.0, 8.0, 12.0),
+        mix=(0.8, 0.7, 0.7, 0.65, 0.55),
+    ),
+    "frost": _rows(image_weight=(1.0, 0.8, 0.7, 0.65, 0.6), frost_weight=(0.4, 0.6, 0.7, 0.7, 0.75), scale=(1.0,) * 5),
+    "fog": _rows(amount=(1.5, 2.0, 2.5, 2.5, 3.0), decay=(2.0, 2.0, 1.7, 1.5, 1.4)),
     "brightness": _rows(shift=(0.1, 0.2, 0.3, 0.4, 0.5)),
     "contrast": _rows(factor=(0.4, 0.3, 0.2, 0.1, 0.05)),
+    "elastic_transform": _rows(
+        amplitude=_of_224(2.0, 2.0, 0.05, 0.07, 0.12),
+        smoothness=_of_224(0.7, 0.08, 0.01, 0.01, 0.01),
+        jitter=_of_224(0.1, 0.2, 0.02, 0.02, 0.02),
+    ),
     "pixelate": _rows(factor=(0.6, 0.5, 0.4, 0.3, 0.25)),
+    "jpeg_compression": _rows(quality=(25, 18, 15, 10, 7)),
     "speckle_noise": _rows(sd=(0.15, 0.2, 0.35, 0.45, 0.6)),
     "gaussian_blur": _rows(sd=(1.0, 2.0, 3.0, 4.0, 6.0)),
+    "spatter": _rows(
+        mean=(0.65, 0.65, 0.65, 0.65, 0.67),
+        sd=(0.3, 0.3, 0.3, 0.3, 0.4),
+        blur=(4.0, 3.0, 2.0, 1.0, 1.0),
+        threshold=(0.69, 0.68, 0.68, 0.65, 0.65),
+        strength=(0.6, 0.6, 0.5, 1.5, 1.5),
+        mud=(False, False, False, True, True),
+    ),
+    "saturate": _rows(factor=(0.3, 0.1, 2.0, 5.0, 20.0), shift=(0.0, 0.0, 0.0, 0.1, 0.2)),
 }
 
 SEVERITIES: Mapping[str, Table] = MappingProxyType(

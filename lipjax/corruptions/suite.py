@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Num, UInt8
 
 from lipjax import batching, checks
-from lipjax.corruptions import blur, digital, noise
+from lipjax.corruptions import blur, digital, noise, weather
 from lipjax.corruptions.corruption import Constants, Corruption, Draws, Image, Levels, Shape, constants_of
 from lipjax.corruptions.severities import NATIVE_SIZE, SEVERITIES
 from lipjax.types import KeyArray
@@ -23,11 +23,21 @@ CONSTRUCTORS: Mapping[str, Callable[..., Corruption]] = MappingProxyType(
             noise.shot_noise,
             noise.impulse_noise,
             blur.defocus_blur,
+            blur.glass_blur,
+            blur.motion_blur,
+            blur.zoom_blur,
+            weather.snow,
+            weather.frost,
+            weather.fog,
             digital.brightness,
             digital.contrast,
+            digital.elastic_transform,
             digital.pixelate,
+            digital.jpeg_compression,
             noise.speckle_noise,
             blur.gaussian_blur,
+            weather.spatter,
+            digital.saturate,
         )
     }
 )

@@ -11,6 +11,7 @@ was found: lower bounds.
 """
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from jaxtyping import Array, Num
 
 from experiments import choices, cli, train
 from lipjax import estimators, records, report
-from lipjax.types import KeyArray, Model, pixels
+from lipjax.types import Estimator, KeyArray, Model, pixels
 
 QUANTILES = (0.25, 0.5, 0.75, 0.95)
 
@@ -32,7 +33,10 @@ def _probabilities(model: Model, x: Array) -> Array:
 OUTPUTS = {"probabilities": _probabilities, "logits": Model.single}
 """What the slope is taken of: probabilities as in the talk's code, or logits, whose slope certificates are made of."""
 
-ESTIMATORS = {"ascent": estimators.ascent_slope, "sampled": estimators.sampled_slope}
+ESTIMATORS: dict[str, Callable[..., Estimator]] = {
+    "ascent": estimators.ascent_slope,
+    "sampled": estimators.sampled_slope,
+}
 """How perturbations are found: by ascent on the quotient, or at random as in the talk's code (much lower values)."""
 
 NORMS = choices.WORDS["norm"]
@@ -72,7 +76,7 @@ class Config(AlphaFlags):
 
 
 def measure(
-    key: KeyArray, model: Model, inputs: Num[np.ndarray, "examples ..."], flags: AlphaFlags
+    key: KeyArray, model: Model, inputs: Num[Array | np.ndarray, "examples ..."], flags: AlphaFlags
 ) -> estimators.Curve:
     """The curve of a model around the first training inputs."""
     return estimators.curve(
@@ -120,7 +124,9 @@ def run(config: Config) -> dict[str, Any]:
     return results
 
 
-def _rows(curve: estimators.Curve, labels: Num[np.ndarray, " examples"], config: Config) -> list[dict[str, Any]]:
+def _rows(
+    curve: estimators.Curve, labels: Num[Array | np.ndarray, " examples"], config: Config
+) -> list[dict[str, Any]]:
     return [
         {"point": index, "label": int(labels[index])}
         | {f"slope at {radius:g}": float(value) for radius, value in zip(config.radii, row, strict=True)}

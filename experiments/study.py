@@ -157,7 +157,7 @@ def ranking_of(systems: Mapping[str, Json]) -> Json:
     clean = {label: float(np.mean(system["clean_accuracy"])) for label, system in systems.items()}
     drop = {label: system["relative_performance"] for label, system in systems.items()}
     alpha = {label: system["alpha"]["max"][0] for label, system in systems.items()}
-    ranking = {
+    ranking: Json = {
         "clean": sorted(clean, key=lambda label: -clean[label]),
         "relative_performance": sorted(drop, key=lambda label: drop[label]),
         "small_radius_alpha": sorted(alpha, key=lambda label: alpha[label]),

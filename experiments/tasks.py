@@ -1,6 +1,7 @@
 """An experiment as a list of named tasks: each is computed once, and the time that is left is shown."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from tqdm import tqdm
@@ -52,7 +53,7 @@ def perform(tasks: Sequence[Task], journal: Journal, *, progress: bool | None = 
         for task, is_done in zip(tasks, done, strict=True):
             bar.set_description(task.name)
             before = bar.n
-            results[task.name] = journal.get(task.name, lambda task=task: task.compute(bar.update))
+            results[task.name] = journal.get(task.name, partial(task.compute, bar.update))
             if not is_done:
                 bar.update(before + task.cost - bar.n)
     return results

@@ -96,7 +96,7 @@ def run(config: Config) -> dict[str, Any]:
             batch_size=len(labels),
             progress=config.progress,
         )
-        fits[name] = np.asarray(model(grid[:, None])[0].logits[:, 0])
+        fits[name] = np.asarray(model(jnp.asarray(grid)[:, None])[0].logits[:, 0])
         measured[name] = measure(model, inputs, labels, config)
     folder = Path(config.out_dir)
     folder.mkdir(parents=True, exist_ok=True)
@@ -109,7 +109,7 @@ def run(config: Config) -> dict[str, Any]:
     }
     figure = report.one_dimensional_fits(grid, fits, captions, (inputs[:, 0], labels), radius=config.radius)
     report.save(figure, folder / "toy")
-    print(report.text_table([{"fit": name} | m for name, m in measured.items()]))
+    print(report.text_table([{"fit": name, **m} for name, m in measured.items()]))
     return results
 
 

@@ -66,7 +66,7 @@ class _Chunks(NamedTuple):
     inputs: Num[Array | np.ndarray, "chunks size ..."]
     labels: Num[Array | np.ndarray, "chunks size"]
     keys: Array
-    count: int
+    total: int
 
 
 def _chunks(key: KeyArray, batch: Batch, chunk_size: int) -> _Chunks:
@@ -95,7 +95,7 @@ def correct(f: Classifier, batch: Batch, *, chunk_size: int = 500) -> Bool[np.nd
     """
     parts = _chunks(jax.random.key(0), batch, chunk_size)
     answers = [_correct(single(f), *part) for part in zip(parts.inputs, parts.labels, strict=True)]
-    return np.concatenate(answers)[: parts.count]
+    return np.concatenate(answers)[: parts.total]
 
 
 def accuracy(f: Classifier, batch: Batch, *, chunk_size: int = 500) -> float:
@@ -111,7 +111,7 @@ def _attack(
     keys: Array,
     *,
     attack: Attack,
-    loss: Callable[[Array, Array], Scalar],
+    loss: Callable[..., Scalar],
 ) -> Float[Array, "batch ..."]:
     return jax.vmap(lambda key, x, label: attack(key, evasion(f, label, loss), x))(keys, pixels(inputs), labels)
 
@@ -143,7 +143,7 @@ def attacked(
         np.asarray(_attack(single(f), *part, attack=attack, loss=loss))
         for part in zip(parts.inputs, parts.labels, parts.keys, strict=True)
     ]
-    return Batch(np.concatenate(points)[: parts.count], batch.labels)
+    return Batch(np.concatenate(points)[: parts.total], batch.labels)
 
 
 def robust_accuracy(

@@ -38,7 +38,7 @@ def one_dimensional_fits(
             axes.axvspan(ours.min() - radius, ours.max() + radius, color=COLOURS[1 + label], alpha=0.12, linewidth=0)
             axes.plot(ours, np.full(ours.size, label), ".", color=COLOURS[1 + label], label=f"class {label}")
         axes.plot(grid, values, color=COLOURS[0], linewidth=1.6, label="f(x)")
-        axes.set_title(f"{name}\n{captions[name]}", fontsize="medium")
+        axes.set_title(f"{name}\n{captions[name]}", fontsize="small")
         axes.set(xlabel="x", xlim=(grid[0], grid[-1]), ylim=(-0.2, 1.2))
         plain(axes)
     panels[0].set_ylabel("f(x)")

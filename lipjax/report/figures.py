@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Float
@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart; markers repeat the distinction in grey print.
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
+Values: TypeAlias = Sequence[float] | Float[np.ndarray, " values"]
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
@@ -33,15 +34,15 @@ def plain(axes: Axes) -> None:
 
 
 def alpha_curves(
-    radii: Sequence[float],
-    curves: Mapping[str, Sequence[float]],
+    radii: Values,
+    curves: Mapping[str, Values],
     *,
     relative: bool,
     xlabel: str,
     ylabel: str,
     title: str = "",
     legend: str = "system",
-    bands: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
+    bands: Mapping[str, tuple[Values, Values]] | None = None,
 ) -> Figure:
     """alpha(r), one curve per system.
 
@@ -79,7 +80,7 @@ def alpha_curves(
 
 
 def corruption_accuracies(
-    accuracies: Mapping[str, Mapping[str, Sequence[float]]],
+    accuracies: Mapping[str, Mapping[str, Values]],
     clean: Mapping[str, float],
     *,
     title: str = "",

@@ -114,9 +114,15 @@ def parse(config_class: type[Config], arguments: Sequence[str]) -> Config:
         rest = values(["", *arguments])[1:]
         if rest:
             raise UsageError(f"{rest[0]!r} is not a flag: flags are written --name=value")
-        return config_class(**{field.name: values[field.name].value for field in dataclasses.fields(config_class)})
+        given = {name: values[name].value for name in values if values[name].present}
+        return config_class(**{**_preset(config_class, given.get("preset")), **given})
     except (flags.Error, ValueError) as error:
         raise UsageError(str(error)) from error
+
+
+def _preset(config_class: type, name: str | None) -> Mapping[str, Any]:
+    # A config may name sets of defaults for its flags in PRESETS; its flag `preset` chooses one.
+    return config_class.PRESETS[name] if name else {}
 
 
 def help_text(config_class: type, doc: str) -> str:

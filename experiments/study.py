@@ -1,6 +1,7 @@
 """The main job: trains the talk's five systems and asks whether alpha(r) around training points predicts robustness.
 
     python -m experiments.study
+    python -m experiments.study --preset=cifar10_cpu --data_dir=~/tensorflow_datasets
 
 Trains V, P, L2NN, L and PGD on one dataset; measures each on clean, corrupted and attacked test images, and its slope
 alpha(r) around *training* images; prints one table, and the rankings by clean accuracy, by relative performance (clean
@@ -16,7 +17,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import numpy as np
@@ -38,6 +39,11 @@ class Config(choices.DataFlags, choices.TrainingFlags, robustness.RobustnessFlag
         ("V", "P(beta=3e-4)", "L2NN", "L", "PGD(num_steps=7)"),
         f"What is compared: any of {', '.join(choices.SYSTEMS)}, with options, or several joined by +.",
     )
+    preset: str = cli.flag(
+        "default",
+        "Defaults of the other flags: cifar10_cpu for minutes on two CPU cores, talk for the authors' recipe on an accelerator.",
+        legal=("default", "cifar10_cpu", "talk"),
+    )
     num_seeds: int = cli.flag(1, "Trainings of each system, with the seeds from --seed upwards.", minimum=1)
     num_steps: int = cli.flag(500, "Length of each training.", unit="updates", minimum=1)
     batch_size: int = cli.flag(100, "Size of a batch.", unit="examples", minimum=1)
@@ -46,6 +52,30 @@ class Config(choices.DataFlags, choices.TrainingFlags, robustness.RobustnessFlag
     corruptions: tuple[str, ...] = cli.flag(("small",), "Corruptions, or sets of them.", legal=robustness.CORRUPTIONS)
     out_dir: str = cli.flag("", "The run directory; default runs/study/DATASET-DIGEST of the flags.", recorded=False)
     progress: bool | None = cli.flag(None, "Show a progress bar; default on terminals only.", recorded=False)
+
+    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
+        "default": {},
+        "cifar10_cpu": {
+            "dataset": "cifar10",
+            "network": "cnn(channels=(32, 64), widths=(128,))",
+            "num_train": 10_000,
+            "num_test": 1_000,
+            "num_steps": 1_000,
+            "num_points": 100,
+        },
+        "talk": {
+            "dataset": "cifar10",
+            "network": "preact_resnet(depth=18)",
+            "systems": ("V", "P(layers=parseval_lassance)", "L2NN", "L", "PGD"),
+            "optimizer": "sgd",
+            "learning_rate": 0.1,
+            "schedule": "drops(at=(0.5,), factor=0.01)",
+            "num_steps": 50_000,
+            "corruptions": ("benchmark",),
+            "radii": tuple(j / 30 * 1.75 for j in range(1, 31)),
+            "num_points": 1_000,
+        },
+    }
 
 
 class Unit(NamedTuple):

@@ -153,6 +153,16 @@ def test_a_directory_without_a_run_is_refused(tmp_path: Path) -> None:
             module.run(module.Config(run_dir=str(tmp_path / "nothing")))
 
 
+@pytest.mark.parametrize("preset", study.Config.PRESETS)
+def test_a_preset_gives_defaults_that_flags_replace(preset: str) -> None:
+    config = cli.parse(study.Config, [f"--preset={preset}", "--num_steps=7"])
+    wanted = study.Config.PRESETS[preset] | {"num_steps": 7}
+    assert {name: getattr(config, name) for name in wanted} == wanted
+    ours = dataclasses.replace(config, dataset="fashion_mnist_mini", num_train=200, num_test=100)
+    for unit in study.units_of(ours, Path("folder")):
+        train.prepare(unit.config)
+
+
 def test_labels_leave_out_options() -> None:
     assert study.label_of("P(beta=3e-4) + PGD(norm=l2, radius=1/4)") == "P+PGD"
 

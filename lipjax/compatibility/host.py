@@ -82,7 +82,7 @@ KERNELS = {
 @njit(nogil=True)
 @no_type_check
 def tile_values(step, merge, zero, rows, columns, tile):
-    """Values of at most TILE rows against the columns, into `tile`; the entries beyond them are undefined."""
+    """Values of rows against columns, into `tile`, whose height is a multiple of 4; its other entries are undefined."""
     tile[:] = zero
     last = rows.shape[0] - 1
     for start in range(0, rows.shape[1], FEATURES_AT_ONCE):

@@ -1,7 +1,7 @@
 """Is a trained network robust? Its accuracy on clean, corrupted and attacked test images.
 
     python -m experiments.train --system=PGD --out_dir=runs/pgd
-    python -m experiments.robustness --run_dir=runs/pgd --radius=0.1
+    python -m experiments.robustness --run_dir=runs/pgd --radius=8/255 --attack=standard
 
 Prints the table and writes `robustness.json` and `robustness.csv` into the run directory, and the figure
 `robustness_corruptions` (PNG and SVG): accuracy by corruption and severity. The same command continues where it was
@@ -11,7 +11,7 @@ stopped: `robustness_journal-*.json` has what was measured, one file for each ch
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ import jax
 
 from experiments import choices, cli, train
 from experiments.tasks import Task, perform
-from lipjax import attacks, corruptions, evaluation, records, report
-from lipjax.types import Attack, Batch, KeyArray, Model
+from lipjax import attacks, checks, corruptions, evaluation, records, report
+from lipjax.attacks.suites import Suite
+from lipjax.types import Batch, KeyArray, Model
 
 SETS = {
     "all": corruptions.NAMES,
@@ -49,6 +50,12 @@ ATTACKS = {
 CORRUPTIONS = (*SETS, *corruptions.NAMES)
 """What the flag may name."""
 
+SUITES: dict[str, Suite] = {"standard": attacks.standard}
+"""Attacks one after another on what is still robust; `standard` is AutoAttack's."""
+
+Attacker = Callable[[KeyArray, Model, Batch, Path], dict[str, Any]]
+"""`(key, model, test, journal folder) -> {accuracies: {attack: accuracy}, warnings}`, the final accuracy last."""
+
 SEVERITIES = (1, 2, 3, 4, 5)
 
 
@@ -57,7 +64,9 @@ class RobustnessFlags:
     """How robustness is measured."""
 
     corruptions: tuple[str, ...] = cli.flag(("benchmark",), "Corruptions, or sets of them.", legal=CORRUPTIONS)
-    attack: str = cli.flag("pgd(num_steps=20)", f"One of {', '.join(ATTACKS)}, with options.")
+    attack: str = cli.flag(
+        "pgd(num_steps=20)", f"One of {', '.join((*SUITES, *ATTACKS))}; with options: pgd(num_steps=50)."
+    )
     norm: str = cli.flag("linf", "Norm of the attack's ball.", legal=tuple(choices.WORDS["norm"]))
     radius: float = cli.flag(8 / 255, "Radius of the attack's ball.", unit="pixels in [0, 1]")
 
@@ -92,23 +101,32 @@ def corruption_task(key: KeyArray, models: Mapping[str, Model], test: Batch, nam
     return Task(f"corruption {name}", cost, lambda advance: under_corruption(key, models, test, name))
 
 
-def attack_of(flags: RobustnessFlags) -> Attack:
-    """The attack that the flags choose.
+def attacker_of(flags: RobustnessFlags) -> Attacker:
+    """What the flags choose, an attack or a suite, as one function.
 
     Raises:
-        UsageError: If its name, an option or the radius is none that can be used.
+        UsageError: If the name, an option or the radius is none that can be used.
     """
-    constructor = choices.choose(choices.only(flags.attack), ATTACKS, ("norm", "radius", "bounds"))
+    norm, choice = choices.WORDS["norm"][flags.norm], choices.only(flags.attack)
+    suite = SUITES.get(choice.name)
     with choices.flag_errors("attack or --radius"):
-        return constructor(choices.WORDS["norm"][flags.norm], flags.radius)
+        checks.not_negative(radius=flags.radius)
+        attack = None if suite else choices.choose(choice, ATTACKS, ("norm", "radius", "bounds"))(norm, flags.radius)
+
+    def by_suite(key: KeyArray, model: Model, test: Batch, folder: Path) -> dict[str, Any]:
+        result = attacks.cascade(
+            key, model, test.inputs, test.labels, norm=norm, radius=flags.radius, suite=suite, journal=folder
+        )
+        return {"accuracies": result.accuracies, "warnings": result.health.flags}
+
+    def by_attack(key: KeyArray, model: Model, test: Batch, folder: Path) -> dict[str, Any]:
+        accuracy = evaluation.robust_accuracy(key, model, test, attack)
+        return {"accuracies": {choice.name: accuracy}, "warnings": {}}
+
+    return by_suite if suite else by_attack
 
 
-def under_attack(key: KeyArray, model: Model, test: Batch, flags: RobustnessFlags) -> float:
-    """Accuracy on the test images after the attack that the flags choose."""
-    return evaluation.robust_accuracy(key, model, test, attack_of(flags))
-
-
-def summary(clean: float, by_corruption: Mapping[str, list[float]], attacked: float) -> dict[str, Any]:
+def summary(clean: float, by_corruption: Mapping[str, list[float]], attacked: Mapping[str, Any]) -> dict[str, Any]:
     """What is reported of one model."""
     errors = {name: [1 - value for value in values] for name, values in by_corruption.items()}
     return {
@@ -118,7 +136,9 @@ def summary(clean: float, by_corruption: Mapping[str, list[float]], attacked: fl
         "mean_corruption_error": evaluation.mean_corruption_error(errors),
         "relative_mean_corruption_error": evaluation.relative_mean_corruption_error(errors, 1 - clean),
         "relative_performance": evaluation.relative_performance(clean, by_corruption),
-        "attacked_accuracy": attacked,
+        "attacked_accuracy": list(attacked["accuracies"].values())[-1],
+        "attack_accuracies": attacked["accuracies"],
+        "attack_warnings": attacked["warnings"],
     }
 
 
@@ -130,10 +150,15 @@ def run(config: Config) -> dict[str, Any]:
     settings = cli.settings(config)
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
     journal = records.Journal(folder / f"robustness_journal-{digest}.json")
+    attacker = attacker_of(config)
     tasks = [
         Task("clean", len(test.labels), lambda advance: evaluation.accuracy(trained.model, test)),
         *(corruption_task(key, models, test, name) for name in corruption_names(config)),
-        Task("attack", 20 * len(test.labels), lambda advance: under_attack(key, trained.model, test, config)),
+        Task(
+            "attack",
+            20 * len(test.labels),
+            lambda advance: attacker(key, trained.model, test, folder / f"attack-{digest}"),
+        ),
     ]
     done = perform(tasks, journal, progress=config.progress)
     by_name = {name: done[f"corruption {name}"][""] for name in corruption_names(config)}

@@ -41,7 +41,7 @@ class Config(choices.DataFlags, choices.TrainingFlags, robustness.RobustnessFlag
     )
     preset: str = cli.flag(
         "default",
-        "Defaults of the other flags: cifar10_cpu for minutes on two CPU cores, talk for the authors' recipe on an accelerator.",
+        "Defaults of other flags: cifar10_cpu for two CPU cores, talk for the authors' recipe on an accelerator.",
         legal=("default", "cifar10_cpu", "talk"),
     )
     num_seeds: int = cli.flag(1, "Trainings of each system, with the seeds from --seed upwards.", minimum=1)
@@ -119,10 +119,10 @@ def _gradients_per_step(unit: Unit) -> int:
     return unit.config.batch_size * (1 + inner)
 
 
-def tasks_of(config: Config, dataset: Dataset, units: list[Unit]) -> list[Task]:
+def tasks_of(config: Config, folder: Path, dataset: Dataset, units: list[Unit]) -> list[Task]:
     """Everything that is computed, in order; models are read from the run directories of the trainings."""
     key, models = jax.random.key(config.seed), dict[str, Model]()
-    num_test = len(dataset.test.labels)
+    num_test, attacker = len(dataset.test.labels), robustness.attacker_of(config)
 
     def model(unit: Unit) -> Model:
         if unit.name not in models:
@@ -148,7 +148,7 @@ def tasks_of(config: Config, dataset: Dataset, units: list[Unit]) -> list[Task]:
         return Task(
             f"attack {unit.name}",
             20 * num_test,
-            lambda advance: robustness.under_attack(key, model(unit), dataset.test, config),
+            lambda advance: attacker(key, model(unit), dataset.test, folder / f"{unit.name}-attack"),
         )
 
     def alpha(unit: Unit) -> Task:
@@ -172,13 +172,17 @@ def of_system(label: str, units: list[Unit], done: Json, config: Config) -> Json
     }
     attacked = [done[f"attack {unit.name}"] for unit in mine]
     alphas = [done[f"alpha {unit.name}"] for unit in mine]
-    over_seeds = {name: np.mean([alpha[name] for alpha in alphas], axis=0).tolist() for name in ("max", "mean")}
-    return robustness.summary(float(np.mean(clean)), by_name, float(np.mean(attacked))) | {
+    alpha = {name: np.mean([one[name] for one in alphas], axis=0).tolist() for name in ("max", "mean")}
+    names = attacked[0]["accuracies"]
+    over_seeds = {name: float(np.mean([one["accuracies"][name] for one in attacked])) for name in names}
+    warnings = {name: text for one in attacked for name, text in one["warnings"].items()}
+    joint = {"accuracies": over_seeds, "warnings": warnings}
+    return robustness.summary(float(np.mean(clean)), by_name, joint) | {
         "system": mine[0].config.system,
         "clean_accuracy": clean,
         "train_accuracy": [done[f"train {unit.name}"]["train_accuracy"] for unit in mine],
-        "pgd_accuracy": float(np.mean(attacked)),
-        "alpha": alphas[0] | over_seeds | {"per_seed": [alpha["max"] for alpha in alphas]},
+        "pgd_accuracy": list(over_seeds.values())[-1],
+        "alpha": alphas[0] | alpha | {"per_seed": [one["max"] for one in alphas]},
     }
 
 
@@ -258,10 +262,10 @@ def run(config: Config) -> Json:
     for unit in units:
         train.prepare(unit.config)
     dataset = choices.dataset(config)
-    robustness.attack_of(config)
+    robustness.attacker_of(config)
     with records.open_run(folder, cli.settings(config)) as held:
         done = perform(
-            tasks_of(config, dataset, units), records.Journal(folder / "journal.json"), progress=config.progress
+            tasks_of(config, folder, dataset, units), records.Journal(folder / "journal.json"), progress=config.progress
         )
         labels = list(dict.fromkeys(unit.label for unit in units))
         systems = {label: of_system(label, units, done, config) for label in labels}

@@ -75,7 +75,7 @@ def test_a_finished_study_computes_nothing_again(folder: Path, results: dict, mo
     def refuse(*arguments: object, **keywords: object) -> None:
         raise AssertionError("computed again")
 
-    for module, name in ((train, "run"), (robustness, "under_attack"), (local_lipschitz, "measure")):
+    for module, name in ((train, "run"), (robustness, "under_corruption"), (local_lipschitz, "measure")):
         monkeypatch.setattr(module, name, refuse)
     again = study.run(cli.parse(study.Config, [*ARGUMENTS, f"--out_dir={folder}"]))
     assert again["ranking"] == results["ranking"]
@@ -173,7 +173,7 @@ def test_seeds_are_averaged_and_listed() -> None:
     done = {"corruption brightness": {}, "corruption contrast": {}}
     for index, unit in enumerate(units):
         done[f"train {unit.name}"] = {"test_accuracy": 0.8 + 0.1 * index, "train_accuracy": 1.0}
-        done[f"attack {unit.name}"] = 0.2 * index
+        done[f"attack {unit.name}"] = {"accuracies": {"pgd": 0.2 * index}, "warnings": {}}
         done[f"alpha {unit.name}"] = {"max": [1.0 + index], "mean": [0.5]}
         for name in ("brightness", "contrast"):
             done[f"corruption {name}"][unit.name] = [0.5 + 0.1 * index] * 5

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import ArrayLike
 
 from lipjax import checks
-from lipjax.attacks.pgd import into_box, pgd_step
+from lipjax.attacks.climb import into_box
+from lipjax.attacks.pgd import pgd_step
 from lipjax.estimators.quotient import difference_quotient
 from lipjax.norms import Norm, l2
 from lipjax.types import Bounds, Estimate, Estimator, KeyArray, Objective, Point, VectorFn

@@ -234,9 +234,9 @@ class TrainingFlags:
     """How long, and by which steps."""
 
     num_steps: int = flag(1000, "Length of the training.", unit="updates", minimum=1)
-    batch_size: int = flag(128, "Size of a batch.", unit="examples", minimum=1)
-    optimizer: str = flag("sgd", f"One of {', '.join(OPTIMIZERS)}; with options: sgd(weight_decay=1e-4).")
-    learning_rate: float = flag(0.05, "Learning rate at its peak.")
+    batch_size: int = flag(100, "Size of a batch.", unit="examples", minimum=1)
+    optimizer: str = flag("adam", f"One of {', '.join(OPTIMIZERS)}; with options: sgd(weight_decay=1e-4).")
+    learning_rate: float = flag(0.002, "Learning rate at its peak.")
     schedule: str = flag("cosine", f"One of {', '.join(SCHEDULES)}; with options: drops(at=(0.5,0.75), factor=0.1).")
     augment: str = flag("none", f"none, or one of {', '.join(AUGMENTATIONS)}, or several, joined by +.")
     seed: int = flag(0, "Seed of all that is random.", minimum=0)

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import optax
 
 from experiments.cli import UsageError, flag
-from lipjax import attacks, augmentation, datasets, networks, norms, systems
+from lipjax import attacks, augmentation, checks, datasets, networks, norms, systems
 from lipjax.types import Bounds, Dataset, System
 
 NETWORKS: dict[str, Callable] = {
@@ -297,6 +297,8 @@ def system(flags: SystemFlags, dataset: Dataset) -> System:
 
 @functools.lru_cache(maxsize=64)
 def _optimizer(optimizer: str, schedule: str, learning_rate: float, num_steps: int) -> optax.GradientTransformation:
+    with flag_errors("learning_rate"):
+        checks.positive(learning_rate=learning_rate)
     with flag_errors("schedule"):
         rate = choose(only(schedule), SCHEDULES)(learning_rate, num_steps)
     with flag_errors("optimizer"):

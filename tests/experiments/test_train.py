@@ -122,6 +122,7 @@ def test_a_run_is_read_back_as_the_model_that_was_trained(tmp_path: Path) -> Non
         ("--network=cnn(depth=3)", "cnn has no option 'depth'; it has channels, widths, dtype"),
         ("--network=mlp+cnn", "'mlp+cnn' has several names"),
         ("--optimizer=sgd(", "'sgd(' is not of the form"),
+        ("--learning_rate=-0.1", "--learning_rate: learning_rate must be positive, got -0.1"),
         ("--schedule=linear", "'linear' is none of constant, cosine, drops"),
         ("--augment=rotate", "'rotate' is none of flip_left_right, random_crop"),
         ("--dataset=no_such_set", "--dataset: "),

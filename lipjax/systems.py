@@ -83,7 +83,11 @@ def combine(*rows: Row) -> Row:
 
     def combined(family: Family) -> System:
         plain = family()
-        systems = [row(lambda **layers: family(**layers) if layers else plain) for row in rows]
+
+        def recorded(layers: Layers | None = None) -> Network:
+            return plain if layers is None else family(layers=layers)
+
+        systems = [row(recorded) for row in rows]
         chosen = [system.network for system in systems if system.network is not plain]
         if len(chosen) > 1:
             raise ValueError(f"at most one of the combined systems may choose the layers, got {len(chosen)}")

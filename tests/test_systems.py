@@ -77,7 +77,7 @@ def test_a_combination_without_layers_of_its_own_keeps_the_familys():
 
 def test_the_nonexpansive_row_keeps_its_trained_scales_in_a_combination():
     system = systems.combine(systems.l2_nonexpansive, systems.adversarial)(FAMILY)
-    assert set(params_of(system)) == {"network", "u", "v"}
+    assert set(params_of(system)) == {"network", "scales"}
     assert system.method.loss is not None
 
 

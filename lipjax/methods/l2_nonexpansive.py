@@ -61,22 +61,40 @@ def log_wrong(logits: Float[Array, " classes"], label: ArrayLike) -> Scalar:
 
 
 def with_scales(network: Network) -> Network:
-    """The network with the trainable scales of the loss beside its parameters, `{"network": ..., "u": [K], "v": []}`.
+    """The network with the trainable scales of the loss beside its parameters: `{"network": ..., "scales": {u, v}}`.
 
     What the network computes is untouched: the scales are for the loss alone, so no promise about the logits is lost.
+
+    Args:
+        network: Any network.
+
+    Returns:
+        The network with u (one scale per class) and v (one number), all 1 to begin with, among its parameters.
+
+    Example:
+        >>> from lipjax import networks
+        >>> network = with_scales(networks.mlp(3, widths=(), layers=networks.nonexpansive))
+        >>> network.init(jax.random.key(0), (4,)).params["scales"]
+        {'u': Array([1., 1., 1.], dtype=float32), 'v': Array(1., dtype=float32)}
     """
 
     def init(key: KeyArray, input_shape: tuple[int, ...]) -> Variables:
         variables = network.init(key, input_shape)
         output, _ = jax.eval_shape(lambda: network.apply(variables, jnp.zeros((1, *input_shape)), train=False))
         scales = {"u": jnp.ones(output.logits.shape[-1]), "v": jnp.ones(())}
-        return Variables({"network": variables.params, **scales}, variables.state)
+        return Variables({"network": variables.params, "scales": scales}, variables.state)
 
     def apply(variables: Variables, inputs: Float[Array, "batch ..."], *, train: bool) -> tuple[Output, State]:
         inner = Variables(variables.params["network"], variables.state)
         return network.apply(inner, inputs, train=train)
 
     return Network(init, apply)
+
+
+def scales_of(params: Params) -> dict[str, ArrayLike]:
+    """The trainable scales among the parameters; 1 where there are none."""
+    has_scales = isinstance(params, dict) and "scales" in params
+    return params["scales"] if has_scales else {"u": 1.0, "v": 1.0}
 
 
 def l2_nonexpansive(*, gamma: float = 1.0, omega: float = 0.1, z: float = 1.0, weight: float = 0.1) -> Method:
@@ -112,12 +130,11 @@ def l2_nonexpansive(*, gamma: float = 1.0, omega: float = 0.1, z: float = 1.0, w
     checks.positive(z=z)
 
     def loss(model: Model, batch: Batch, output: Output) -> Terms:
-        params, labels = model.variables.params, jnp.asarray(batch.labels)
-        u, v = params.get("u", 1.0), params.get("v", 1.0)
+        labels, scales = jnp.asarray(batch.labels), scales_of(model.variables.params)
         entropy, wrong = jax.vmap(cross_entropy), jax.vmap(log_wrong)
         return {
-            "scaled_cross_entropy": jnp.mean(entropy(u * output.logits, labels)),
-            "common_cross_entropy": gamma * jnp.mean(entropy(v * output.logits, labels)),
+            "scaled_cross_entropy": jnp.mean(entropy(scales["u"] * output.logits, labels)),
+            "common_cross_entropy": gamma * jnp.mean(entropy(scales["v"] * output.logits, labels)),
             "gap": omega / z * jnp.mean(wrong(z * output.logits, labels)),
         }
 

@@ -27,7 +27,7 @@ def loss_terms(method, params):
 
 def test_the_loss_has_the_three_terms_of_the_paper():
     u, v, z = jnp.array([2.0, 0.5, 3.0]), jnp.array(4.0), 1.5
-    terms = loss_terms(l2_nonexpansive(gamma=0.7, omega=0.2, z=z), {"u": u, "v": v})
+    terms = loss_terms(l2_nonexpansive(gamma=0.7, omega=0.2, z=z), {"scales": {"u": u, "v": v}})
     picked = ([0, 1], BATCH.labels)
     np.testing.assert_allclose(terms["scaled_cross_entropy"], -log_softmax(u * LOGITS)[picked].mean(), rtol=1e-5)
     np.testing.assert_allclose(terms["common_cross_entropy"], -0.7 * log_softmax(v * LOGITS)[picked].mean(), rtol=1e-5)
@@ -36,7 +36,7 @@ def test_the_loss_has_the_three_terms_of_the_paper():
 
 
 def test_without_trainable_scales_they_are_one():
-    ones = loss_terms(l2_nonexpansive(), {"u": jnp.ones(3), "v": jnp.ones(())})
+    ones = loss_terms(l2_nonexpansive(), {"scales": {"u": jnp.ones(3), "v": jnp.ones(())}})
     none = loss_terms(l2_nonexpansive(), {"dense": jnp.zeros((2, 2))})
     jax.tree.map(np.testing.assert_array_equal, ones, none)
 
@@ -66,11 +66,10 @@ def test_scales_are_trained_beside_the_network_and_leave_its_logits():
     network = networks.mlp(3, widths=(4,), layers=networks.nonexpansive)
     scaled = with_scales(network)
     variables = scaled.init(jax.random.key(0), (5,))
-    assert set(variables.params) == {"network", "u", "v"}
-    np.testing.assert_array_equal(variables.params["u"], jnp.ones(3))
+    assert set(variables.params) == {"network", "scales"}
     inputs = jax.random.uniform(jax.random.key(1), (2, 5))
     inner = Variables(variables.params["network"], variables.state)
-    scaled_up = Variables({**variables.params, "u": 9.0 * jnp.ones(3)}, variables.state)
+    scaled_up = Variables({**variables.params, "scales": {"u": 9.0 * jnp.ones(3), "v": jnp.ones(())}}, variables.state)
     np.testing.assert_array_equal(
         scaled.apply(scaled_up, inputs, train=False)[0].logits, network.apply(inner, inputs, train=False)[0].logits
     )

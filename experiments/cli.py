@@ -120,7 +120,7 @@ def parse(config_class: type[Config], arguments: Sequence[str]) -> Config:
         raise UsageError(str(error)) from error
 
 
-def _preset(config_class: type, name: str | None) -> Mapping[str, Any]:
+def _preset(config_class: Any, name: str | None) -> Mapping[str, Any]:
     # A config may name sets of defaults for its flags in PRESETS; its flag `preset` chooses one.
     return config_class.PRESETS[name] if name else {}
 

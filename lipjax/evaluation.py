@@ -19,7 +19,6 @@ from typing import NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.stats
 from jaxtyping import Array, Bool, Float, Num
 
 from lipjax import corruptions
@@ -323,5 +322,8 @@ def rank_agreement(first: Sequence[float], second: Sequence[float]) -> RankAgree
         raise ValueError(f"need two equally long sequences of at least 2, got {len(first)} and {len(second)}")
     if len(set(first)) == 1 or len(set(second)) == 1:
         return RankAgreement(np.nan, np.nan, np.nan)
+    # Imported here, because its import takes longer than the rest of most programs' start.
+    import scipy.stats
+
     tau, rho = scipy.stats.kendalltau(first, second), scipy.stats.spearmanr(first, second)
     return RankAgreement(float(tau.statistic), float(tau.pvalue), float(rho.statistic))

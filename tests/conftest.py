@@ -1,6 +1,7 @@
 """Settings and fixtures that all tests share."""
 
 import os
+from collections.abc import Iterator
 
 # The tests are for the CPU; set before JAX starts its backend.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -12,6 +13,15 @@ import jaxtyping
 import pytest
 
 jaxtyping.install_import_hook("lipjax", "typechecking.checked")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache folder of the session, never the user's: real data are decoded once."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIPJAX_CACHE", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")

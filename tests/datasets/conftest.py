@@ -1,18 +1,8 @@
-"""Fixtures of the dataset tests: cache folders of their own, never the user's."""
+"""Fixtures of the dataset tests."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-
-@pytest.fixture(scope="session", autouse=True)
-def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A cache folder that the tests of a session share, so that real data are decoded once."""
-    folder = tmp_path_factory.mktemp("cache")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LIPJAX_CACHE", str(folder))
-        yield folder
 
 
 @pytest.fixture

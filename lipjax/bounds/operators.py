@@ -339,3 +339,11 @@ def dense_norm(
         5.0
     """
     return conv_norm(kernel, kernel.shape[:1], norm=norm, method=method, num_steps=num_steps)
+
+
+_EXPONENT = {"l1": 1.0, "l2": 2.0, "linf": math.inf}
+
+
+def conversion(norm: str, other: str, size: int) -> float:
+    """The largest `other` norm of a vector of this many entries whose `norm` is 1."""
+    return float(size ** max(0.0, 1 / _EXPONENT[other] - 1 / _EXPONENT[norm]))

@@ -1,0 +1,329 @@
+"""Which layer breaks a Lipschitz promise: the constant of every layer of any network, and of the whole of them."""
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from lipjax import checks
+from lipjax.bounds.affine import Gain, gain, is_affine, moves_entries
+from lipjax.bounds.idioms import recognize
+from lipjax.bounds.interval import activation, is_activation
+from lipjax.bounds.operators import conversion
+from lipjax.bounds.program import Program, Step, Wire, trace
+from lipjax.norms import Norm
+from lipjax.types import Model, VectorFn
+
+_EXPONENT = {"l1": 1.0, "l2": 2.0, "linf": math.inf}
+
+
+class Layer(NamedTuple):
+    """One row of an audit.
+
+    Attributes:
+        name: Where it is: the path of its flax module or named scope; its number, counted from 0, where there is none.
+        operation: What it does; for a step without a name of its own, the JAX primitive.
+        constant: Its Lipschitz constant in the norm of the audit; inf where none is known. Of a join (a sum, a
+            concatenation), the constant of the whole block that it closes, if all other layers kept to 1.
+        side: "exact", "upper" (the constant may be smaller) or "unknown".
+        how: How it was obtained.
+        shape: Shape of its result.
+    """
+
+    name: str
+    operation: str
+    constant: float
+    side: str
+    how: str
+    shape: tuple[int, ...]
+
+
+class Audit(NamedTuple):
+    """The constants of a network's layers; prints as a table.
+
+    Attributes:
+        layers: One row per layer, in order of evaluation. Steps that only move entries or add constants have none.
+        bound: An upper bound of the network's Lipschitz constant: products along paths, summed where they meet.
+        norm: Name of the norm, of inputs and outputs.
+        tolerance: How far above 1 a layer is taken for rounding.
+    """
+
+    layers: tuple[Layer, ...]
+    bound: float
+    norm: str
+    tolerance: float
+
+    @property
+    def exceeding(self) -> tuple[Layer, ...]:
+        """The layers whose constant exceeds 1: where a promise of nonexpansion is broken."""
+        return tuple(layer for layer in self.layers if layer.constant > 1 + self.tolerance and layer.side != "unknown")
+
+    @property
+    def unknown(self) -> tuple[Layer, ...]:
+        """The layers of which nothing is known."""
+        return tuple(layer for layer in self.layers if layer.side == "unknown")
+
+    def __str__(self) -> str:
+        head = ("layer", "operation", f"{self.norm} constant", "side", "how", "output")
+        rows = [
+            (layer.name, layer.operation, f"{layer.constant:.6g}", layer.side, layer.how, str(layer.shape))
+            for layer in self.layers
+        ]
+        widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in (head, *rows)]
+        above, unknown = (
+            ", ".join(f"{layer.name} ({layer.operation})" for layer in group) or "none"
+            for group in (self.exceeding, self.unknown)
+        )
+        return "\n".join([*lines, f"network: at most {self.bound:.6g}", f"above 1: {above}", f"unknown: {unknown}"])
+
+
+class _Path(NamedTuple):
+    """What the rows so far say about one wire.
+
+    Attributes:
+        total: Lipschitz constant of the wire as a function of the input.
+        kept: The same had every row kept to 1, without the open row and what waits.
+        row: Index of the open row, which a scale that follows at once still belongs to; None if there is none.
+        waiting: A scale that is part of the next layer, if that is affine, and otherwise a row of its own.
+    """
+
+    total: float
+    kept: float
+    row: int | None = None
+    waiting: Layer | None = None
+
+
+class _Auditor:
+    """Walks a program and writes the rows.
+
+    A scale below 1, the same for all entries, is part of the layer that it makes smaller: the one before it with the
+    same name (a mean is a sum and a scale) or the affine one after it.
+    """
+
+    def __init__(self, program: Program, norm: str) -> None:
+        self.program, self.norm = program, norm
+        self.layers: list[Layer] = []
+        self.paths = [_Path(1.0, 1.0)]
+        self.dominators = [0]
+        self.uses = Counter(wire for step in program.steps for wire in step.wires)
+        for step in program.steps:
+            self.dominators.append(self._common([wire.index for wire in step.wires]))
+            self.paths.append(self._follow(step))
+
+    def bound(self) -> float:
+        """The constant of the whole program."""
+        if not isinstance(self.program.output, Wire):
+            return 0.0
+        path = self.paths[self.program.output.index]
+        self.layers.extend([path.waiting] if path.waiting else [])
+        return path.total
+
+    def _common(self, indices: list[int]) -> int:
+        """The last wire that all paths to these wires go through."""
+        while len(set(indices)) > 1:
+            latest = max(indices)
+            indices = [self.dominators[index] if index == latest else index for index in indices]
+        return indices[0]
+
+    def _follow(self, step: Step) -> _Path:
+        if len(step.wires) > 1:
+            return self._join(step)
+        path = self.paths[step.wires[0].index]
+        if is_affine(step) and (moves_entries(step) or step.op == "add"):
+            return path
+        row = self._row(step, _constant(self.program, step, self.norm))
+        path = path._replace(total=_times(path.total, row.constant))
+        return self._scale(step, path, row) if _is_uniform(step) else self._layer(step, path, row)
+
+    def _layer(self, step: Step, path: _Path, row: Layer) -> _Path:
+        kept = self._kept(path)
+        if path.waiting and is_affine(step):
+            kept /= path.waiting.constant or 1.0
+            row = row._replace(constant=_times(row.constant, path.waiting.constant))
+        elif path.waiting:
+            self.layers.append(path.waiting)
+        self.layers.append(row)
+        return _Path(path.total, kept, len(self.layers) - 1)
+
+    def _scale(self, step: Step, path: _Path, row: Layer) -> _Path:
+        if row.constant > 1.0:
+            self.layers.append(row)
+            return path._replace(kept=path.kept * row.constant)
+        if path.row is not None and self.layers[path.row].name == row.name and self.uses[step.wires[0]] == 1:
+            before = self.layers[path.row]
+            operation = f"{before.operation}, {row.operation}"
+            shrunk = before._replace(constant=_times(before.constant, row.constant), operation=operation)
+            self.layers[path.row] = shrunk
+            return path
+        factor = row.constant * (path.waiting.constant if path.waiting else 1.0)
+        return path._replace(waiting=row._replace(constant=factor))
+
+    def _join(self, step: Step) -> _Path:
+        paths = [self.paths[wire.index] for wire in step.wires]
+        start = self._kept(self.paths[self.dominators[-1]])
+        combine = _JOINS.get(step.op, lambda values, norm: math.inf)
+        block = combine([self._kept(path) for path in paths], self.norm)
+        side, how = ("upper", "sum over its branches") if step.op in _JOINS else _UNKNOWN
+        self.layers.append(self._row(step, Gain(block / start if start else 0.0, side, how)))
+        return _Path(combine([path.total for path in paths], self.norm), min(block, start))
+
+    def _kept(self, path: _Path) -> float:
+        row = 1.0 if path.row is None else min(self.layers[path.row].constant, 1.0)
+        return path.kept * row * (path.waiting.constant if path.waiting else 1.0)
+
+    def _row(self, step: Step, own: Gain) -> Layer:
+        name = step.scope or f"#{self.program.steps.index(step)}"
+        return Layer(name, _NAMES.get(step.op, step.op), float(own.value), own.side, own.how, step.result.shape)
+
+
+_NAMES = {
+    "add": "sum of branches",
+    "conv_general_dilated": "convolution",
+    "dot_general": "dense",
+    "mul": "scale",
+    "norm_pool": "norm pooling",
+    "reduce_sum": "sum",
+    "reduce_window_max": "max pooling",
+    "reduce_window_sum": "window sum",
+    "two_sided_relu": "two-sided relu",
+}
+_UNKNOWN = ("unknown", "no rule for it")
+
+
+def _times(one: float, other: float) -> float:
+    return 0.0 if one == 0.0 or other == 0.0 else float(one * other)
+
+
+def _is_uniform(step: Step) -> bool:
+    return step.op == "mul" and len(step.wires) == 1 and np.ptp(np.abs(step.constants[0])) == 0.0
+
+
+def _power_sum(values: Sequence[float], norm: str) -> float:
+    return float(np.linalg.norm(values, _EXPONENT[norm]))
+
+
+def _unknown_join(values: Sequence[float], norm: str) -> float:
+    return math.inf
+
+
+_JOINS: dict[str, Callable[[Sequence[float], str], float]] = {
+    "add": lambda values, norm: sum(values),
+    "concatenate": _power_sum,
+    "max": _power_sum,
+    "min": _power_sum,
+    "select_n": _power_sum,
+}
+
+
+def _constant(program: Program, step: Step, norm: str) -> Gain:
+    if is_affine(step):
+        return gain(program, step, norm)
+    if is_activation(step):
+        slopes = np.abs(activation(step).slopes(np.float32(-np.inf), np.float32(np.inf)))
+        return Gain(float(np.max(slopes)), "exact", "steepest slope")
+    return _CONSTANTS.get(step.op, lambda *_: Gain(math.inf, *_UNKNOWN))(program, step, norm)
+
+
+def _of_max_pool(program: Program, step: Step, norm: str) -> Gain:
+    # An entry wins in all windows that it is in, at most; the sums over windows count them.
+    cover = gain(program, dataclasses.replace(step, op="reduce_window_sum"), "l1").value
+    return Gain(cover ** (1 / _EXPONENT[norm]), "exact", "windows that share an entry")
+
+
+_CONSTANTS: dict[str, Callable[[Program, Step, str], Gain]] = {
+    "norm_pool": lambda _, step, norm: Gain(step.params["gains"][norm], "exact", "windows that share an entry"),
+    "reduce_max": lambda *_: Gain(1.0, "exact", "picks entries"),
+    "reduce_min": lambda *_: Gain(1.0, "exact", "picks entries"),
+    "reduce_window_max": _of_max_pool,
+    "sort": lambda *_: Gain(1.0, "exact", "moves entries"),
+    "two_sided_relu": lambda *_: Gain(1.0, "exact", "one side at a time"),
+}
+
+
+def audit(
+    f: VectorFn | Model, input_shape: Sequence[int], *, norm: Norm | str = "l2", tolerance: float = 1e-4
+) -> Audit:
+    """The Lipschitz constant of every layer of a network, in evaluation mode, and the layers where it exceeds 1.
+
+    The function is taken apart by what it computes and not by who wrote it, so any JAX function of one array can be
+    audited. A layer without a rule is reported as unknown, with the constant inf; nothing is guessed.
+
+    Args:
+        f: A model, or any function of one input without a batch axis.
+        input_shape: Shape of one input.
+        norm: Norm of inputs and outputs: "l1", "l2" or "linf".
+        tolerance: How far above 1 a constant is taken for rounding.
+
+    Returns:
+        The audit: `print` shows a table; `exceeding` and `unknown` are the rows to look at. Its `bound` is never below
+        the Lipschitz constant of f.
+
+    Raises:
+        ValueError: If the norm is not a legal one, tolerance is negative, or f does not return one array.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> report = audit(lambda x: jax.nn.relu(x @ (3.0 * jnp.eye(2))) + x, (2,))
+        >>> report.bound, [layer.operation for layer in report.exceeding]
+        (4.0, ['dense', 'sum of branches'])
+
+    References:
+        Cisse et al. 2017, "Parseval Networks" (arXiv 1704.08847), section 3, for sums and products along paths.
+        Convolutions are measured as maps and not by their unfolded kernels; what counts for a sum is the block that it
+        closes.
+    """
+    auditor = _auditor(f, input_shape, norm)
+    checks.not_negative(tolerance=tolerance)
+    bound = auditor.bound()
+    return Audit(tuple(auditor.layers), bound, auditor.norm, tolerance)
+
+
+def _auditor(f: VectorFn | Model, input_shape: Sequence[int], norm: Norm | str) -> _Auditor:
+    name = norm if isinstance(norm, str) else norm.name
+    checks.one_of("norm", name, list(_EXPONENT))
+    return _Auditor(recognize(trace(f, input_shape)), name)
+
+
+def global_bound(
+    f: VectorFn | Model,
+    input_shape: Sequence[int],
+    *,
+    norm_in: Norm | str = "l2",
+    norm_out: Norm | str | None = None,
+) -> float:
+    """An upper bound of the Lipschitz constant of f everywhere: products of operator norms, summed where paths meet.
+
+    Args:
+        f: A model, or any function of one input without a batch axis.
+        input_shape: Shape of one input.
+        norm_in: Norm of input differences: "l1", "l2" or "linf".
+        norm_out: Norm of output differences; default the same.
+
+    Returns:
+        A number that no quotient `||f(u) - f(v)||_out / ||u - v||_in` exceeds; inf where a layer has no rule. For two
+        different norms the products are taken in each norm, and the best after conversion is returned.
+
+    Raises:
+        ValueError: If a norm is not a legal one or f does not return one array.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> global_bound(lambda x: jnp.array([[3.0, 0.0], [0.0, 4.0]]) @ jnp.tanh(2.0 * x), (2,))
+        8.0
+    """
+    first, last = (norm if isinstance(norm, str) else norm.name for norm in (norm_in, norm_out or norm_in))
+    checks.one_of("norm_in", first, list(_EXPONENT))
+    checks.one_of("norm_out", last, list(_EXPONENT))
+    program = recognize(trace(f, input_shape))
+    output_shape = program.shape(program.output) if isinstance(program.output, Wire) else ()
+    through = {first} if first == last else set(_EXPONENT)
+    return min(
+        conversion(first, norm, math.prod(input_shape))
+        * _Auditor(program, norm).bound()
+        * conversion(norm, last, math.prod(output_shape))
+        for norm in through
+    )

@@ -1,0 +1,290 @@
+"""Any JAX function of one array as a flat list of steps: what the bounds interpret.
+
+A function is traced once. Calls (`jit`, `custom_jvp`, `remat`) are inlined, everything that doesn't depend on the input
+is evaluated, and a few primitives are written in terms of others (`a - b` as `a + (-1) b`, `a / c` as `a (1 / c)`), so
+that an interpreter needs one rule for each thing that is really different.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
+
+from lipjax.types import Model, VectorFn
+
+
+@dataclasses.dataclass(frozen=True)
+class Wire:
+    """A value that depends on the input: 0 is the input itself, i + 1 is what step i returns."""
+
+    index: int
+
+
+Operand: TypeAlias = Any
+"""A `Wire`, or an array that does not depend on the input."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Step:
+    """One operation.
+
+    Attributes:
+        op: Name of the primitive, or of the idiom that was recognised.
+        scope: Where in the network: the path of the flax module or other named scopes; may be empty.
+        operands: What it reads: wires and constants.
+        apply: Values of all operands to the value of the result.
+        result: Shape and type of the result.
+        params: Parameters of the primitive.
+    """
+
+    op: str
+    scope: str
+    operands: tuple[Operand, ...]
+    apply: Callable[..., Any]
+    result: jax.ShapeDtypeStruct
+    params: Mapping[str, Any]
+
+    @property
+    def wires(self) -> list[Wire]:
+        """The operands that depend on the input."""
+        return [operand for operand in self.operands if isinstance(operand, Wire)]
+
+    @property
+    def constants(self) -> list[Any]:
+        """The operands that do not."""
+        return [operand for operand in self.operands if not isinstance(operand, Wire)]
+
+    def __call__(self, *values: Any) -> Any:
+        """The result, given the values of the wires."""
+        remaining = iter(values)
+        return self.apply(*[next(remaining) if isinstance(o, Wire) else o for o in self.operands])
+
+
+class Program(NamedTuple):
+    """A function as steps in order of evaluation.
+
+    Attributes:
+        input_shape: Shape of the input.
+        steps: The steps; step i returns wire i + 1.
+        output: The result: a wire, or a constant for a function that ignores its input.
+    """
+
+    input_shape: tuple[int, ...]
+    steps: tuple[Step, ...]
+    output: Operand
+
+    def shape(self, wire: Wire) -> tuple[int, ...]:
+        """Shape of a wire's value."""
+        return self.steps[wire.index - 1].result.shape if wire.index else self.input_shape
+
+    def run(self, x: Any) -> Any:
+        """The function's value."""
+        values = [x]
+        for step in self.steps:
+            values.append(step(*[values[wire.index] for wire in step.wires]))
+        return values[self.output.index] if isinstance(self.output, Wire) else self.output
+
+
+class Builder:
+    """Collects the steps of a program."""
+
+    def __init__(self, input_shape: Sequence[int]) -> None:
+        self.input_shape = tuple(input_shape)
+        self.steps: list[Step] = []
+        self.scope = ""
+
+    def add(self, op: str, operands: Sequence[Operand], apply: Callable[..., Any], **params: Any) -> Wire:
+        """Appends a step and returns its wire."""
+        given = [self.abstract(operand) if isinstance(operand, Wire) else operand for operand in operands]
+        result = jax.eval_shape(apply, *given)
+        self.steps.append(Step(op, self.scope, tuple(operands), apply, result, params))
+        return Wire(len(self.steps))
+
+    def abstract(self, wire: Wire) -> jax.ShapeDtypeStruct:
+        """Shape and type of a wire's value."""
+        if wire.index:
+            return self.steps[wire.index - 1].result
+        return jax.ShapeDtypeStruct(self.input_shape, jnp.result_type(float))
+
+    def shape(self, wire: Wire) -> tuple[int, ...]:
+        """Shape of a wire's value."""
+        return self.abstract(wire).shape
+
+    def producer(self, operand: Operand, op: str) -> Step | None:
+        """The step that returns this operand, if it is one and does this operation."""
+        step = self.steps[operand.index - 1] if isinstance(operand, Wire) and operand.index else None
+        return step if step is not None and step.op == op else None
+
+    def finish(self, output: Operand) -> Program:
+        """The program, without the steps that its output does not depend on."""
+        needed = {output} if isinstance(output, Wire) else set()
+        for index in range(len(self.steps), 0, -1):
+            if Wire(index) in needed:
+                needed.update(self.steps[index - 1].wires)
+        kept = [0, *sorted(wire.index for wire in needed if wire.index)]
+        renamed = {Wire(old): Wire(new) for new, old in enumerate(kept)}
+
+        def rename(operand: Operand) -> Operand:
+            return renamed[operand] if isinstance(operand, Wire) else operand
+
+        steps = [self.steps[index - 1] for index in kept[1:]]
+        steps = [dataclasses.replace(step, operands=tuple(map(rename, step.operands))) for step in steps]
+        return Program(self.input_shape, tuple(steps), rename(output))
+
+
+def trace(f: VectorFn | Model, input_shape: Sequence[int]) -> Program:
+    """The program of a function of one example, or of a model in evaluation mode.
+
+    Args:
+        f: The function, one input to one array, or a model.
+        input_shape: Shape of one input.
+
+    Returns:
+        Its steps. Matrix products run in full float32 whatever the function asks for.
+
+    Raises:
+        ValueError: If the function does not return one array.
+    """
+    function = f.single if isinstance(f, Model) else f
+    closed = jax.make_jaxpr(function)(jax.ShapeDtypeStruct(tuple(input_shape), jnp.result_type(float)))
+    if len(closed.jaxpr.outvars) != 1:
+        raise ValueError(f"the function must return one array, got {len(closed.jaxpr.outvars)}")
+    builder = Builder(input_shape)
+    (output,) = _walk(builder, closed, [Wire(0)], "")
+    return builder.finish(output)
+
+
+def _walk(builder: Builder, closed: ClosedJaxpr, inputs: Sequence[Operand], scope: str) -> list[Operand]:
+    jaxpr = closed.jaxpr
+    known = dict(zip(jaxpr.constvars, map(_constant, closed.consts), strict=True))
+    known.update(zip(jaxpr.invars, inputs, strict=True))
+
+    def read(variable: Any) -> Operand:
+        if isinstance(variable, Literal):
+            return _constant(np.asarray(variable.val, jax.typeof(variable.val).dtype))
+        return known[variable]
+
+    for equation in jaxpr.eqns:
+        inner_scope = f"{scope}/{getattr(equation.source_info, 'name_stack', '')}".strip("/")
+        results = _results(builder, equation, [read(variable) for variable in equation.invars], inner_scope)
+        known.update(zip(equation.outvars, results, strict=True))
+    return [read(variable) for variable in jaxpr.outvars]
+
+
+_INNER = {
+    "jit": "jaxpr",
+    "pjit": "jaxpr",
+    "closed_call": "call_jaxpr",
+    "custom_jvp_call": "call_jaxpr",
+    "custom_vjp_call": "call_jaxpr",
+    "checkpoint": "jaxpr",
+}
+_IDENTITIES = {"copy", "copy_p", "name", "sharding_constraint", "stop_gradient"}
+_FULL_PRECISION = {"precision": (jax.lax.Precision.HIGHEST,) * 2, "preferred_element_type": None}
+_IN_FULL = {"conv_general_dilated": _FULL_PRECISION, "dot_general": _FULL_PRECISION}
+
+
+def _results(builder: Builder, equation: JaxprEqn, operands: list[Operand], scope: str) -> list[Operand]:
+    name, params = equation.primitive.name, equation.params
+    if name in _INNER:
+        inner = params[_INNER[name]]
+        closed = ClosedJaxpr(inner, ()) if isinstance(inner, Jaxpr) else inner
+        return _walk(builder, closed, operands, scope)
+    if not any(isinstance(operand, Wire) for operand in operands):
+        return _evaluated(equation, operands)
+    if name in _IDENTITIES or (name == "convert_element_type" and _is_float(equation)):
+        return operands
+    builder.scope = scope
+    if name in _REWRITTEN:
+        return [_REWRITTEN[name](builder, *operands, **params)]
+    params = {**params, **_IN_FULL.get(name, {})}
+    outputs = range(len(equation.outvars))
+    return [builder.add(name, operands, _bound(equation, params, index), **params) for index in outputs]
+
+
+def _bound(equation: JaxprEqn, params: Mapping[str, Any], index: int) -> Callable[..., Any]:
+    """The primitive as a function of its operands; of its results the one with this index."""
+
+    def apply(*values: Any) -> Any:
+        results = equation.primitive.bind(*values, **params)
+        return results[index] if equation.primitive.multiple_results else results
+
+    return apply
+
+
+def _evaluated(equation: JaxprEqn, constants: Sequence[Any]) -> list[Any]:
+    concrete = not any(isinstance(constant, jax.core.Tracer) for constant in constants)
+    outputs = range(len(equation.outvars))
+    with jax.ensure_compile_time_eval() if concrete else contextlib.nullcontext():
+        params = {**equation.params, **_IN_FULL.get(equation.primitive.name, {})}
+        return [_constant(_bound(equation, params, index)(*constants)) for index in outputs]
+
+
+def _constant(value: Any) -> Any:
+    """A constant, a number in JAX's own float type; a NumPy array where its value is known."""
+    if not isinstance(value, jax.core.Tracer):
+        value = np.asarray(value)
+    return value.astype(jnp.result_type(float)) if jnp.issubdtype(value.dtype, jnp.floating) else value
+
+
+def _is_float(equation: JaxprEqn) -> bool:
+    values: list[Any] = [variable.aval for variable in (*equation.invars, *equation.outvars)]
+    return all(jnp.issubdtype(value.dtype, jnp.floating) for value in values)
+
+
+def _scale(builder: Builder, x: Wire, factor: Any) -> Wire:
+    return builder.add("mul", (x, factor), jnp.multiply)
+
+
+def _add(builder: Builder, left: Operand, right: Operand, **_: Any) -> Wire:
+    return builder.add("add", (left, right), jnp.add)
+
+
+def _subtract(builder: Builder, left: Operand, right: Operand, **_: Any) -> Wire:
+    return _add(
+        builder,
+        left,
+        _scale(builder, right, -np.ones((), jnp.result_type(float))) if isinstance(right, Wire) else -right,
+    )
+
+
+def _multiply(builder: Builder, left: Operand, right: Operand, **_: Any) -> Wire:
+    if isinstance(left, Wire) and isinstance(right, Wire) and left == right:
+        return builder.add("square", (left,), jnp.square)
+    return builder.add("mul", (left, right), jnp.multiply)
+
+
+def _divide(builder: Builder, left: Operand, right: Operand, **_: Any) -> Wire:
+    return (
+        builder.add("div", (left, right), jnp.divide) if isinstance(right, Wire) else _scale(builder, left, 1 / right)
+    )
+
+
+def _power(builder: Builder, x: Wire, y: int, **_: Any) -> Wire:
+    if y == 2:
+        return builder.add("square", (x,), jnp.square)
+    return builder.add("integer_pow", (x,), lambda value: value**y, y=y)
+
+
+def _clamp(builder: Builder, low: Operand, x: Operand, high: Operand, **_: Any) -> Wire:
+    return builder.add("min", (builder.add("max", (x, low), jnp.maximum), high), jnp.minimum)
+
+
+_REWRITTEN: dict[str, Callable[..., Wire]] = {
+    "add": _add,
+    "add_any": _add,
+    "sub": _subtract,
+    "neg": lambda builder, x, **_: _scale(builder, x, -np.ones((), jnp.result_type(float))),
+    "mul": _multiply,
+    "div": _divide,
+    "integer_pow": _power,
+    "square": lambda builder, x, **_: builder.add("square", (x,), jnp.square),
+    "clamp": _clamp,
+    "max": lambda builder, *operands, **_: builder.add("max", operands, jnp.maximum),
+    "min": lambda builder, *operands, **_: builder.add("min", operands, jnp.minimum),
+}

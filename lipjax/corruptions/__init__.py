@@ -1,9 +1,30 @@
 """Common corruptions: what nature does to an image, as pure, keyed, batched functions of levels 0..255."""
 
+from lipjax.corruptions.blur import defocus_blur as defocus_blur
+from lipjax.corruptions.blur import gaussian_blur as gaussian_blur
+from lipjax.corruptions.blur import glass_blur as glass_blur
+from lipjax.corruptions.blur import motion_blur as motion_blur
+from lipjax.corruptions.blur import zoom_blur as zoom_blur
 from lipjax.corruptions.corruption import Corruption as Corruption
+from lipjax.corruptions.digital import contrast as contrast
+from lipjax.corruptions.digital import elastic_transform as elastic_transform
+from lipjax.corruptions.digital import jpeg_compression as jpeg_compression
+from lipjax.corruptions.digital import pixelate as pixelate
+from lipjax.corruptions.digital import saturate as saturate
+from lipjax.corruptions.noise import gaussian_noise as gaussian_noise
+from lipjax.corruptions.noise import impulse_noise as impulse_noise
+from lipjax.corruptions.noise import shot_noise as shot_noise
+from lipjax.corruptions.noise import speckle_noise as speckle_noise
 from lipjax.corruptions.severities import SEVERITIES as SEVERITIES
 from lipjax.corruptions.suite import BENCHMARK as BENCHMARK
+from lipjax.corruptions.suite import FAMILIES as FAMILIES
 from lipjax.corruptions.suite import NAMES as NAMES
 from lipjax.corruptions.suite import apply as apply
 from lipjax.corruptions.suite import corrupt as corrupt
 from lipjax.corruptions.suite import draw as draw
+from lipjax.corruptions.suite import published as published
+from lipjax.corruptions.weather import brightness as brightness
+from lipjax.corruptions.weather import fog as fog
+from lipjax.corruptions.weather import frost as frost
+from lipjax.corruptions.weather import snow as snow
+from lipjax.corruptions.weather import spatter as spatter

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.ndimage
 from jaxtyping import Array, Float, Int, UInt8
 
-from lipjax.corruptions import filters, motion, zoom
+from lipjax.corruptions import chance, filters, motion, zoom
 from lipjax.corruptions.corruption import (
     Constants,
     Corruption,
@@ -104,8 +104,7 @@ def glass_blur(sd: float, reach: int, iterations: int) -> Corruption:
 def _offsets_sampler(reach: int, iterations: int) -> Callable[[KeyArray, Shape, Constants], Draws]:
     def sample(key: KeyArray, shape: Shape, constants: Constants) -> Draws:
         visits = (iterations, shape[0] - 2 * reach, shape[1] - 2 * reach, 2)
-        uniform = jax.random.uniform(key, visits, jnp.float32)
-        return {"offsets": jnp.floor(2 * reach * uniform).astype(jnp.int32) - reach}
+        return {"offsets": jnp.floor(chance.uniform(key, visits, -reach, reach)).astype(jnp.int32)}
 
     return sample
 
@@ -148,7 +147,7 @@ def motion_blur(radius: int, sd: float) -> Corruption:
 
 
 def _draw_angle(key: KeyArray, shape: Shape, constants: Constants) -> Draws:
-    return {"angle": jax.random.uniform(key, minval=-45.0, maxval=45.0)}
+    return {"angle": chance.uniform(key, (), -45.0, 45.0)}
 
 
 def _move(image: Levels, draws: Draws, constants: Constants) -> Levels:

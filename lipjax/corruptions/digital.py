@@ -1,11 +1,10 @@
 """Digital corruptions: changes of colour, geometry and resolution."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from lipjax.corruptions import box, filters, hsv, jpeg, sampling
+from lipjax.corruptions import box, chance, filters, hsv, jpeg, sampling
 from lipjax.corruptions.corruption import (
     Constants,
     Corruption,
@@ -34,27 +33,7 @@ def contrast(factor: float) -> Corruption:
 
 def _pull_to_mean(image: Levels, draws: Draws, constants: Constants) -> Levels:
     mean = jnp.sum(image.astype(jnp.int32), axis=(0, 1)) / (image.shape[0] * image.shape[1])
-    return to_levels((image - mean) * constants["factor"] + mean)
-
-
-def brightness(shift: float) -> Corruption:
-    """Adds to the value of the colour (HSV), clipped to [0, 1]; to the pixel where there is one channel.
-
-    Args:
-        shift: What is added, in pixel units.
-
-    Returns:
-        Corruption without draws.
-    """
-    return Corruption(lambda shape: {"shift": np.float32(shift)}, no_draws, _brighten)
-
-
-def _brighten(image: Levels, draws: Draws, constants: Constants) -> Levels:
-    values, shift = image.astype(jnp.float32), 255.0 * constants["shift"]
-    if image.shape[-1] == 1:
-        return to_levels(values + shift)
-    hue, saturation, value = hsv.from_rgb(values)
-    return to_levels(hsv.to_rgb(hue, saturation, jnp.minimum(value + shift, 255.0)))
+    return to_levels(unfused((image - mean) * constants["factor"]) + mean)
 
 
 def pixelate(factor: float) -> Corruption:
@@ -98,7 +77,7 @@ def _saturate(image: Levels, draws: Draws, constants: Constants) -> Levels:
     if image.shape[-1] == 1:
         return image
     hue, saturation, value = hsv.from_rgb(image.astype(jnp.float32))
-    saturation = jnp.clip(saturation * constants["factor"] + constants["shift"], 0.0, 1.0)
+    saturation = jnp.clip(unfused(saturation * constants["factor"]) + constants["shift"], 0.0, 1.0)
     return to_levels(hsv.to_rgb(hue, saturation, value))
 
 
@@ -150,14 +129,14 @@ def elastic_transform(amplitude: float, smoothness: float, jitter: float) -> Cor
 
 def _draw_displacements(key: KeyArray, shape: Shape, constants: Constants) -> Draws:
     height, width = shape[:2]
-    numbers = jax.random.uniform(key, (6 + 2 * height * width,), jnp.float32, minval=-1.0, maxval=1.0)
+    numbers = chance.uniform(key, (6 + 2 * height * width,), -1.0, 1.0)
     dx, dy = numbers[6:].reshape(2, height, width)
     return {"affine": numbers[:6].reshape(3, 2), "dx": dx, "dy": dy}
 
 
 def _deform(image: Levels, draws: Draws, constants: Constants) -> Levels:
     height, width = image.shape[:2]
-    moved = _affine(image.astype(jnp.float32), constants["jitter"] * draws["affine"])
+    moved = _affine(image.astype(jnp.float32), unfused(constants["jitter"] * draws["affine"]))
     rows, columns = jnp.meshgrid(jnp.arange(height), jnp.arange(width), indexing="ij")
     dx, dy = (
         unfused(constants["amplitude"] * filters.gaussian(draws[name], constants["taps"], "symmetric"))

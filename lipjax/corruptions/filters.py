@@ -66,7 +66,7 @@ def gaussian_taps(sd: float, *, truncate: float = 4.0) -> Float[np.ndarray, " ta
     """A Gaussian's weights without the middle one, cut at `int(truncate * sd + 1/2)` pixels, with zeros at the ends.
 
     Example:
-        >>> gaussian_taps(0.4)
+        >>> gaussian_taps(0.4).round(4)
         array([0.    , 0.    , 0.    , 0.0404, 0.0404, 0.    , 0.    , 0.    ], dtype=float32)
     """
     radius = int(truncate * sd + 0.5)

@@ -9,11 +9,14 @@ drift across the picture.
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Float, UInt8
 
+from lipjax.corruptions import chance
 from lipjax.corruptions.corruption import Constants, Draws, Shape
 from lipjax.corruptions.filters import unfused
 from lipjax.types import KeyArray
+
+Photos = UInt8[np.ndarray, "count tall wide 3"]
 
 _PROBABILITIES = np.array(
     [0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999], np.float32
@@ -76,22 +79,33 @@ def _amplitudes(size: int, exponent: float, floor: float) -> Float[np.ndarray, "
 
 def draw(key: KeyArray, shape: Shape, constants: Constants) -> Draws:
     """A random texture `{texture: uint8 [height, width, 3]}`."""
-    class_key, field_key, mean_key = jax.random.split(key, 3)
+    class_key, field_key = jax.random.split(key)
     chosen = jax.random.choice(class_key, len(_WEIGHTS), p=jnp.asarray(_WEIGHTS))
     amplitude, ratio, quantiles, gain, offset = (
         jnp.asarray(constants[name])[chosen] for name in ("amplitude", "ratio", "quantiles", "gain", "offset")
     )
-    white = jax.random.normal(field_key, amplitude.shape, jnp.float32)
+    numbers = chance.normal(field_key, (amplitude.size + 1,))
+    white, level = numbers[1:].reshape(amplitude.shape), numbers[0]
     field = jnp.fft.ifft2(amplitude * jnp.fft.fft2(white)).real[: shape[0], : shape[1]]
-    field = (field + ratio * jax.random.normal(mean_key, (), jnp.float32)) / jnp.sqrt(1 + ratio**2)
+    field = (field + unfused(ratio * level)) / jnp.sqrt(1 + ratio**2)
     brightness = jnp.interp(jax.scipy.stats.norm.cdf(field), _PROBABILITIES, quantiles)
     colours = jnp.clip(unfused(gain * brightness[..., None]) + offset, 0.0, 255.0)
     return {"texture": colours.astype(jnp.uint8)}
 
 
+def large_enough(photos: Photos, shape: Shape) -> Photos:
+    """The photographs, after a check that an image of the shape fits in."""
+    tall, wide = photos.shape[1:3]
+    if tall < shape[0] or wide < shape[1]:
+        raise ValueError(
+            f"photos of {tall} x {wide} pixels are smaller than the image of {shape[0]} x {shape[1]} pixels"
+        )
+    return photos
+
+
 def draw_crop(key: KeyArray, shape: Shape, constants: Constants) -> Draws:
     """A random crop of one of the user's photographs, `{texture: uint8 [height, width, 3]}`."""
-    photos: UInt8[Array, "count tall wide 3"] = jnp.asarray(constants["photos"])
+    photos = jnp.asarray(constants["photos"])
     limits = jnp.array([photos.shape[0], photos.shape[1] - shape[0] + 1, photos.shape[2] - shape[1] + 1])
     photo, row, column = jax.random.randint(key, (3,), 0, limits)
     return {"texture": jax.lax.dynamic_slice(photos, (photo, row, column, 0), (1, *shape[:2], 3))[0]}

@@ -3,35 +3,39 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from lipjax.corruptions.filters import unfused
+
 Colours = Float[Array, "*dims 3"]
+Part = Float[Array, "*dims"]
 
 
-def from_rgb(rgb: Colours) -> tuple[Float[Array, "*dims"], Float[Array, "*dims"], Float[Array, "*dims"]]:
-    """Hue (one turn is 1), saturation, and value in the units of the input; a grey has hue and saturation 0.
+def from_rgb(rgb: Colours) -> tuple[Part, Part, Part]:
+    """Hue in [0, 6), 1 for every 60 degrees; saturation; and value in the units of the input. A grey has hue 0.
 
     Example:
-        >>> [float(part) for part in from_rgb(jnp.array([0.0, 100.0, 0.0]))]
-        [0.3333333, 1.0, 100.0]
+        >>> [float(part) for part in from_rgb(jnp.array([0.0, 100.0, 50.0]))]
+        [2.5, 1.0, 100.0]
     """
     red, green, blue = jnp.moveaxis(rgb, -1, 0)
     value = jnp.max(rgb, axis=-1)
     spread = value - jnp.min(rgb, axis=-1)
     safe = jnp.where(spread == 0.0, 1.0, spread)
     # Where two channels share the maximum, the later one decides.
-    sixths = jnp.select(
-        [blue == value, green == value], [4.0 + (red - green) / safe, 2.0 + (blue - red) / safe], (green - blue) / safe
+    hue = jnp.select(
+        [spread == 0.0, blue == value, green == value],
+        [jnp.zeros_like(value), 4.0 + (red - green) / safe, 2.0 + (blue - red) / safe],
+        (green - blue) / safe,
     )
-    hue = jnp.where(spread == 0.0, 0.0, (sixths / 6.0) % 1.0)
-    return hue, jnp.where(spread == 0.0, 0.0, spread / jnp.where(value == 0.0, 1.0, value)), value
+    return hue % 6.0, spread / jnp.where(value == 0.0, 1.0, value), value
 
 
-def to_rgb(hue: Float[Array, "*dims"], saturation: Float[Array, "*dims"], value: Float[Array, "*dims"]) -> Colours:
+def to_rgb(hue: Part, saturation: Part, value: Part) -> Colours:
     """The colours of a hue, saturation and value: the inverse of `from_rgb`."""
-    sector = jnp.floor(6.0 * hue)
-    within = 6.0 * hue - sector
+    sector = jnp.floor(hue)
+    within = hue - sector
     low = value * (1.0 - saturation)
-    falling = value * (1.0 - within * saturation)
-    rising = value * (1.0 - (1.0 - within) * saturation)
+    falling = value * (1.0 - unfused(within * saturation))
+    rising = value * (1.0 - unfused((1.0 - within) * saturation))
     index = sector.astype(jnp.int32) % 6
     red = jnp.choose(index, [value, falling, low, low, rising, value], mode="clip")
     green = jnp.choose(index, [rising, value, value, falling, low, low], mode="clip")

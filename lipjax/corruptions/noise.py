@@ -1,12 +1,13 @@
 """Noise: every sample (pixel and channel) is disturbed by itself."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.special
 from jaxtyping import Array, Float, Int, UInt8
 
+from lipjax.corruptions import chance
 from lipjax.corruptions.corruption import Constants, Corruption, Draws, Levels, Shape, to_levels
+from lipjax.corruptions.filters import unfused
 from lipjax.types import KeyArray
 
 
@@ -19,7 +20,7 @@ def gaussian_noise(sd: float) -> Corruption:
     Returns:
         Corruption with draws `{noise: standard normal [height, width, channel]}`.
     """
-    return Corruption(lambda shape: {"sd": np.float32(sd)}, _draw_normal, _add_noise)
+    return Corruption(lambda shape: {"sd": np.float32(255 * sd)}, _draw_normal, _add_noise)
 
 
 def speckle_noise(sd: float) -> Corruption:
@@ -35,16 +36,16 @@ def speckle_noise(sd: float) -> Corruption:
 
 
 def _draw_normal(key: KeyArray, shape: Shape, constants: Constants) -> Draws:
-    return {"noise": jax.random.normal(key, shape, jnp.float32)}
+    return {"noise": chance.normal(key, shape)}
 
 
 def _add_noise(image: Levels, draws: Draws, constants: Constants) -> Levels:
-    return to_levels(image + 255.0 * constants["sd"] * draws["noise"])
+    return to_levels(image + unfused(constants["sd"] * draws["noise"]))
 
 
 def _scale_noise(image: Levels, draws: Draws, constants: Constants) -> Levels:
     values = image.astype(jnp.float32)
-    return to_levels(values + values * constants["sd"] * draws["noise"])
+    return to_levels(values + unfused(values * constants["sd"] * draws["noise"]))
 
 
 def impulse_noise(amount: float) -> Corruption:
@@ -61,7 +62,7 @@ def impulse_noise(amount: float) -> Corruption:
 
 def _draw_impulses(key: KeyArray, shape: Shape, constants: Constants) -> Draws:
     # The upper 24 of the random bits decide whether a sample is hit, the lowest one which way.
-    bits = jax.random.bits(key, shape, jnp.uint32)
+    bits = chance.bits(key, shape)
     hit = (bits >> 8).astype(jnp.float32) < 2**24 * constants["amount"]
     return {"hit": hit, "salt": (bits & 1).astype(bool)}
 
@@ -106,22 +107,23 @@ def _shades(photons: int) -> UInt8[np.ndarray, " counts"]:
 
 
 def _draw_uniform(key: KeyArray, shape: Shape, constants: Constants) -> Draws:
-    return {"uniform": jax.random.uniform(key, shape, jnp.float32)}
+    return {"uniform": chance.uniform(key, shape)}
 
 
 def _count_photons(image: Levels, draws: Draws, constants: Constants) -> Levels:
     if "counts" in draws:
         counts = draws["counts"]
     else:
-        counts = _quantiles(constants["distribution"], image.astype(jnp.int32), draws["uniform"])
+        levels = image.ravel().astype(jnp.int32)
+        counts = _quantiles(constants["distribution"], levels, draws["uniform"].ravel()).reshape(image.shape)
     return jnp.asarray(constants["shades"])[jnp.minimum(counts, constants["shades"].size - 1)]
 
 
 def _quantiles(
     distribution: Float[Array | np.ndarray, "levels counts"],
-    levels: Int[Array, "*dims"],
-    uniform: Float[Array, "*dims"],
-) -> Int[Array, "*dims"]:
+    levels: Int[Array, " samples"],
+    uniform: Float[Array, " samples"],
+) -> Int[Array, " samples"]:
     """Smallest counts k with `uniform < distribution[level, k]`, by bisection."""
     table, width = jnp.asarray(distribution).ravel(), distribution.shape[1]
     counts = jnp.zeros_like(levels)

@@ -43,14 +43,14 @@ def bilinear(
     """The image at real positions, in pixels, by linear interpolation along both axes."""
     height, width, channels = image.shape
     flat = image.reshape(-1, channels)
-    top, left = jnp.floor(row), jnp.floor(column)
-    down, right = (row - top)[..., None], (column - left)[..., None]
+    top, left = jnp.floor(row.ravel()), jnp.floor(column.ravel())
+    down, right = (row.ravel() - top)[:, None], (column.ravel() - left)[:, None]
 
-    def pixel(row_step: int, column_step: int) -> Float[Array, "out_height out_width channel"]:
+    def pixel(row_step: int, column_step: int) -> Float[Array, "positions channel"]:
         i = border(top.astype(jnp.int32) + row_step, height)
         j = border(left.astype(jnp.int32) + column_step, width)
         return flat.at[i * width + j].get(mode="promise_in_bounds")
 
     upper = pixel(0, 0) + unfused(right * (pixel(0, 1) - pixel(0, 0)))
     lower = pixel(1, 0) + unfused(right * (pixel(1, 1) - pixel(1, 0)))
-    return upper + unfused(down * (lower - upper))
+    return (upper + unfused(down * (lower - upper))).reshape(*row.shape, channels)

@@ -29,7 +29,7 @@ CONSTRUCTORS: Mapping[str, Callable[..., Corruption]] = MappingProxyType(
             weather.snow,
             weather.frost,
             weather.fog,
-            digital.brightness,
+            weather.brightness,
             digital.contrast,
             digital.elastic_transform,
             digital.pixelate,
@@ -49,6 +49,17 @@ NAMES: tuple[str, ...] = tuple(CONSTRUCTORS)
 BENCHMARK: tuple[str, ...] = NAMES[:15]
 """The corruptions that mean corruption accuracy and error are taken over."""
 
+FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "noise": NAMES[:3],
+        "blur": NAMES[3:7],
+        "weather": NAMES[7:11],
+        "digital": NAMES[11:15],
+        "extra": NAMES[15:],
+    }
+)
+"""The published families of the benchmark, and the extra corruptions, which belong to none."""
+
 
 def nearest_table(shape: Shape) -> str:
     """The table whose native size is nearest to an image's shorter side.
@@ -60,14 +71,14 @@ def nearest_table(shape: Shape) -> str:
     return min(NATIVE_SIZE, key=lambda table: abs(NATIVE_SIZE[table] - min(shape[:2])))
 
 
-def corruption(name: str, severity: int, table: str) -> Corruption:
-    """A published corruption as a `Corruption` record; the same object for the same arguments.
+def published(name: str, severity: int, table: str) -> Corruption:
+    """A corruption of the published strength; the same record for the same arguments.
 
     Raises:
         ValueError: If the name or the table is unknown, or severity is not one of 1, 2, 3, 4, 5.
 
     Example:
-        >>> corruption("gaussian_noise", 6, "cifar")
+        >>> published("gaussian_noise", 6, "cifar")
         Traceback (most recent call last):
         ValueError: severity must be one of 1, 2, 3, 4, 5; got 6
     """
@@ -104,7 +115,7 @@ def draw(key: KeyArray, shape: Shape, name: str, severity: int, table: str | Non
         (8, 8, 1)
     """
     _check_shape(shape)
-    return corruption(name, severity, table or nearest_table(shape)).draw(key, tuple(shape))
+    return published(name, severity, table or nearest_table(shape)).draw(key, tuple(shape))
 
 
 def apply(image: Image, draws: Draws, name: str, severity: int, table: str | None = None) -> Levels:
@@ -128,7 +139,7 @@ def apply(image: Image, draws: Draws, name: str, severity: int, table: str | Non
         Array([176, 176, 176], dtype=uint8)
     """
     _check_shape(image.shape)
-    return corruption(name, severity, table or nearest_table(image.shape)).apply(image, draws)
+    return published(name, severity, table or nearest_table(image.shape)).apply(image, draws)
 
 
 def corrupt(
@@ -163,7 +174,7 @@ def corrupt(
         (4, 8, 8, 1)
     """
     _check_shape(images.shape[1:])
-    chosen = corruption(name, severity, table or nearest_table(images.shape[1:]))
+    chosen = published(name, severity, table or nearest_table(images.shape[1:]))
     constants = constants_of(chosen, images.shape[1:])
     return _corrupt(key, images, constants, sample=chosen.sample, transform=chosen.transform, chunk_size=chunk_size)
 
@@ -179,7 +190,9 @@ def _corrupt(
     chunk_size: int,
 ) -> UInt8[Array, "batch height width channel"]:
     def one(image_key: KeyArray, image: Num[Array, "height width channel"]) -> Levels:
-        return transform(_as_levels(image), sample(image_key, image.shape, constants), constants)
+        # The barrier keeps the compiler from rewriting the two parts as one, which would round differently.
+        draws = jax.lax.optimization_barrier(sample(image_key, image.shape, constants))
+        return transform(_as_levels(image), draws, constants)
 
     return batching.over_examples(one, chunk_size)(key, images)
 

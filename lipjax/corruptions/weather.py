@@ -1,15 +1,23 @@
-"""Weather: fog, frost, snow and splashes are laid over the image."""
+"""Weather: snow, frost, fog, brightness, and splashes of water or mud."""
 
 import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Float, Int
 
 from lipjax import checks
-from lipjax.corruptions import contours, filters, frost_texture, motion, plasma, zoom
-from lipjax.corruptions.corruption import Constants, Corruption, Draws, Levels, Shape, to_levels
+from lipjax.corruptions import chance, contours, filters, frost_texture, hsv, motion, plasma, zoom
+from lipjax.corruptions.corruption import (
+    Constants,
+    Corruption,
+    Draws,
+    Levels,
+    Shape,
+    no_draws,
+    to_levels,
+)
 from lipjax.corruptions.filters import unfused
 from lipjax.types import KeyArray
 
@@ -41,7 +49,7 @@ def fog(amount: float, decay: float) -> Corruption:
         Corruption with draws `{uniform: for each level of the plasma three arrays in [-1, 1]}`. A black image stays
         black.
     """
-    constants = {"amount": np.float32(255.0 * amount), "decay": np.float32(decay)}
+    constants = {"amount": np.float32(255 * amount), "decay": np.float32(decay)}
     return Corruption(lambda shape: constants, _draw_plasma, _add_fog)
 
 
@@ -60,7 +68,7 @@ def frost(
     image_weight: float,
     frost_weight: float,
     scale: float,
-    photos: UInt8[np.ndarray, "count tall wide 3"] | None = None,
+    photos: frost_texture.Photos | None = None,
 ) -> Corruption:
     """Mixes with a picture of frosted glass, `image_weight * image + frost_weight * texture`, clipped.
 
@@ -78,13 +86,15 @@ def frost(
         Corruption with draws `{texture: uint8 [height, width, 3]}`.
 
     Raises:
-        ValueError: If `scale` is none of the three.
+        ValueError: If `scale` is none of the three, or, when it is used, if an image is larger than the photographs.
     """
     checks.one_of("scale", str(scale), ["0.2", "0.3", "1.0"])
 
     def constants(shape: Shape) -> Constants:
-        source = frost_texture.constants(scale, shape) if photos is None else {"photos": photos}
-        return {"image": np.float32(image_weight), "frost": np.float32(frost_weight), **source}
+        weights = {"image": np.float32(image_weight), "frost": np.float32(frost_weight)}
+        if photos is None:
+            return {**weights, **frost_texture.constants(scale, shape)}
+        return {**weights, "photos": frost_texture.large_enough(photos, shape)}
 
     return Corruption(constants, frost_texture.draw if photos is None else frost_texture.draw_crop, _mix)
 
@@ -126,8 +136,8 @@ def snow(
 
 def _draw_snow(key: KeyArray, shape: Shape, constants: Constants) -> Draws:
     layer_key, angle_key = jax.random.split(key)
-    angle = jax.random.uniform(angle_key, (), jnp.float32, minval=-135.0, maxval=-45.0)
-    return {"layer": jax.random.normal(layer_key, shape[:2], jnp.float32), "angle": angle}
+    angle = chance.uniform(angle_key, (), -135.0, -45.0)
+    return {"layer": chance.normal(layer_key, shape[:2]), "angle": angle}
 
 
 def _add_snow(image: Levels, draws: Draws, constants: Constants) -> Levels:
@@ -138,6 +148,26 @@ def _add_snow(image: Levels, draws: Draws, constants: Constants) -> Levels:
     values, mix = image.astype(jnp.float32), constants["mix"]
     white = jnp.maximum(values, unfused(1.5 * _grey(values)) + 127.5)
     return to_levels(unfused(mix * values) + unfused((1.0 - mix) * white) + (flakes + flakes[::-1, ::-1])[..., None])
+
+
+def brightness(shift: float) -> Corruption:
+    """Adds to the value of the colour (HSV), clipped to [0, 1]; to the pixel where there is one channel.
+
+    Args:
+        shift: What is added, in pixel units.
+
+    Returns:
+        Corruption without draws.
+    """
+    return Corruption(lambda shape: {"shift": np.float32(255 * shift)}, no_draws, _brighten)
+
+
+def _brighten(image: Levels, draws: Draws, constants: Constants) -> Levels:
+    values, shift = image.astype(jnp.float32), constants["shift"]
+    if image.shape[-1] == 1:
+        return to_levels(values + shift)
+    hue, saturation, value = hsv.from_rgb(values)
+    return to_levels(hsv.to_rgb(hue, saturation, jnp.minimum(value + shift, 255.0)))
 
 
 def spatter(mean: float, sd: float, blur: float, threshold: float, strength: float, mud: bool) -> Corruption:
@@ -163,7 +193,7 @@ def spatter(mean: float, sd: float, blur: float, threshold: float, strength: flo
 
 
 def _draw_layer(key: KeyArray, shape: Shape, constants: Constants) -> Draws:
-    return {"layer": jax.random.normal(key, shape[:2], jnp.float32)}
+    return {"layer": chance.normal(key, shape[:2])}
 
 
 def _smooth_layer(draws: Draws, constants: Constants) -> Float[Array, "height width"]:

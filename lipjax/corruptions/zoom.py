@@ -31,7 +31,7 @@ def clipped_zoom(size: int, factor: float) -> Grid:
     Example:
         >>> grid = clipped_zoom(8, 1.5)
         >>> grid.low + grid.fraction
-        array([1.  , 1.714, 2.429, 3.143, 3.857, 4.571, 5.286, 6.   ])
+        array([1.   , 1.625, 2.25 , 2.875, 3.5  , 4.125, 4.75 , 5.375])
     """
     kept = math.ceil(size / factor)
     enlarged = round(kept * factor)

@@ -51,7 +51,7 @@ class AlphaFlags:
         "Radii of the balls around training points.",
         unit="norm_in of the whole image, pixels in [0, 1]",
     )
-    num_points: int = cli.flag(200, "Number of training points: the first ones of the training set.")
+    num_points: int = cli.flag(100, "Number of training points: the first ones of the training set.")
     norm_in: str = cli.flag("l2", "Norm of the balls and of input differences.", legal=tuple(NORMS))
     norm_out: str = cli.flag("l2", "Norm of output differences.", legal=tuple(NORMS))
     of: str = cli.flag("probabilities", "Which output of the network.", legal=tuple(OUTPUTS))

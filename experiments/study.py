@@ -61,7 +61,6 @@ class Config(choices.DataFlags, choices.TrainingFlags, robustness.RobustnessFlag
             "num_train": 10_000,
             "num_test": 1_000,
             "num_steps": 1_000,
-            "num_points": 100,
         },
         "talk": {
             "dataset": "cifar10",

@@ -41,7 +41,7 @@ def local_slope(
         around the training points only: what the talk asks for, where a global constraint is incompatible with data.
 
     Raises:
-        ValueError: If weight or alpha is negative, radius is not positive, or num_steps not a whole number of at least 1.
+        ValueError: If weight or alpha is negative, radius is not positive, or num_steps is not a whole number from 1.
 
     References:
         Our own. The definition is that of Lassance et al. 2019, "Structural robustness for deep learning

@@ -21,7 +21,7 @@ def linear(matrix: Array) -> Model:
 
 
 @pytest.fixture(scope="module")
-def term():  # noqa: ANN201
+def term():
     """The penalty term for a linear map with this matrix."""
     method = local_slope(2.0, alpha=1.0, radius=0.1, num_steps=20, bounds=None)
 
@@ -32,17 +32,17 @@ def term():  # noqa: ANN201
     return jax.jit(jax.value_and_grad(of))
 
 
-def test_a_steep_linear_map_pays_the_square_of_its_excess_norm(term) -> None:  # noqa: ANN001
+def test_a_steep_linear_map_pays_the_square_of_its_excess_norm(term) -> None:
     spectral = np.linalg.svd(MATRIX, compute_uv=False)[0]
     np.testing.assert_allclose(term(MATRIX)[0], 2.0 * (spectral - 1.0) ** 2, rtol=1e-3)
 
 
-def test_the_gradient_is_that_of_the_spectral_norm(term) -> None:  # noqa: ANN001
+def test_the_gradient_is_that_of_the_spectral_norm(term) -> None:
     u, s, vt = np.linalg.svd(MATRIX, full_matrices=False)
     np.testing.assert_allclose(term(MATRIX)[1], 4.0 * (s[0] - 1.0) * np.outer(u[:, 0], vt[0]), rtol=0.02, atol=0.02)
 
 
-def test_a_flat_map_pays_nothing_and_gets_no_gradient(term) -> None:  # noqa: ANN001
+def test_a_flat_map_pays_nothing_and_gets_no_gradient(term) -> None:
     value, gradient = term(0.2 * MATRIX)
     assert value == 0.0
     assert not np.any(gradient)

@@ -57,7 +57,7 @@ def step_to_hyperplane(norm: Norm, point: Point, value: Scalar, normal: Point, b
         (arXiv 1907.02044), section 2.2: the projection on a hyperplane within box constraints.
 
     Example:
-        >>> step_to_hyperplane(norms.linf, jnp.array([0.5, 0.9]), -0.4, jnp.ones(2), (0.0, 1.0))
+        >>> step_to_hyperplane(norms.linf, jnp.array([0.5, 0.9]), jnp.array(-0.4), jnp.ones(2), (0.0, 1.0))
         Array([0.3, 0.1], dtype=float32)
     """
     ascent = -jnp.sign(value) * normal

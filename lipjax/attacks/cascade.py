@@ -91,7 +91,7 @@ def cascade(
         bounds: Lowest and highest legal input value; None for no limits.
         chunk_size: Examples that are attacked at once; what remains is attacked in chunks of a quarter and a sixteenth.
         journal: Folder that receives every chunk as it is done, and the result. Called again with the same arguments, a
-            killed evaluation goes on after its last chunk, with equal results.
+            killed evaluation goes on after its last chunk, with equal results. It knows stages by name and repeats.
         progress: Called after each chunk as `(attack, examples done, examples to do)`.
 
     Returns:
@@ -106,7 +106,7 @@ def cascade(
         attacks" (arXiv 2003.01690).
 
     Example:
-        >>> f = lambda x: jnp.array([x.mean(), 1.0 - x.mean()])
+        >>> f = lambda x: jnp.array([x.mean(), 0.5])
         >>> inputs = jnp.array([0.9, 0.53, 0.3]).reshape(3, 1, 1, 1) * jnp.ones((3, 4, 4, 1))
         >>> result = cascade(jax.random.key(0), f, inputs, jnp.array([0, 0, 0]), radius=0.1)
         >>> result.fooled_by.tolist(), result.accuracies["clean"], result.accuracies["square"]

@@ -22,7 +22,7 @@ class Stage(NamedTuple):
     """One attack of a suite.
 
     Attributes:
-        name: What tables and files call it.
+        name: What tables, files and journals call it; an attack with other settings needs another name.
         attack: `(radius) -> Attack`.
         objective: `(f, x, label, repeat) -> objective`: what the attack climbs around x in its run number `repeat`.
         repeats: Number of runs: one per target class, or one per restart.

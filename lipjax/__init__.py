@@ -1,9 +1,9 @@
 """lipjax: local Lipschitz robustness in JAX.
 
 `lipjax.types` is the page to read first. Three questions and where they are answered: is a Lipschitz constraint
-compatible with a dataset (`compatibility`), how steep is a network around its training points (`estimators` from below,
-`bounds` from above), is it robust (`corruptions`, `attacks`, `evaluation`)? `networks`, `methods` and `systems` say what
-is trained, `training` trains it.
+compatible with a dataset (`compatibility`), how steep is a network around its training points (`estimators` from
+below, `bounds` from above), is it robust (`corruptions`, `attacks`, `evaluation`)? `networks`, `methods` and `systems`
+say what is trained, `training` trains it.
 """
 
 from lipjax import attacks as attacks

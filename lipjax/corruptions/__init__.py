@@ -5,6 +5,7 @@ from lipjax.corruptions.blur import gaussian_blur as gaussian_blur
 from lipjax.corruptions.blur import glass_blur as glass_blur
 from lipjax.corruptions.blur import motion_blur as motion_blur
 from lipjax.corruptions.blur import zoom_blur as zoom_blur
+from lipjax.corruptions.cifar10_c import load_cifar10_c as load_cifar10_c
 from lipjax.corruptions.corruption import Corruption as Corruption
 from lipjax.corruptions.digital import contrast as contrast
 from lipjax.corruptions.digital import elastic_transform as elastic_transform

@@ -1,0 +1,113 @@
+"""A corrupted dataset on disk, for use by other frameworks: the test images under every corruption and severity.
+
+    python -m experiments.corrupt --dataset=cifar10 --data_dir=DIR --out_dir=runs/cifar10_c
+
+Writes in the layout of the published CIFAR-10-C: for each corruption `NAME.npy`, uint8 images with one block of all
+test images per severity, and `labels.npy`, the labels of all blocks; `lipjax.corruptions.load_cifar10_c` reads it.
+Beside them `contact_sheet.png` and `.svg`: one image under all of them. A file appears when it is complete, and the
+same command continues with those that are missing.
+"""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import jax
+import numpy as np
+from jaxtyping import UInt8
+from matplotlib.figure import Figure
+from tqdm import tqdm
+
+from experiments import choices, cli
+from lipjax import corruptions, datasets, evaluation, records, report
+from lipjax.types import Batch
+
+SETS = {"all": corruptions.NAMES, "cifar10_c": corruptions.NAMES, "benchmark": corruptions.BENCHMARK}
+"""Sets of corruptions; the published CIFAR-10-C has all nineteen."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Flags of the experiment."""
+
+    dataset: str = cli.flag(
+        "fashion_mnist_mini", "An embedded dataset, one of TFDS, a folder or an .npz file of images."
+    )
+    data_dir: str | None = cli.flag(None, "TFDS data directory, for datasets of TFDS; default ~/tensorflow_datasets.")
+    corruptions: tuple[str, ...] = cli.flag(
+        ("all",), "Corruptions, or sets of them.", legal=(*SETS, *corruptions.NAMES), recorded=False
+    )
+    severities: tuple[int, ...] = cli.flag(
+        (1, 2, 3, 4, 5), "Severities, 1 to 5, in the order of the blocks.", minimum=1
+    )
+    num_test: int | None = cli.flag(None, "Only the first test images; default all.", minimum=1)
+    seed: int = cli.flag(0, "Seed of the corruptions.")
+    out_dir: str = cli.flag("runs/corrupt", "The folder that is written.", recorded=False)
+    progress: bool | None = cli.flag(None, "Show a progress bar; default on terminals only.", recorded=False)
+
+    def __post_init__(self) -> None:
+        """Refuses values that can't be used."""
+        if not self.severities or max(self.severities) > 5:
+            raise cli.UsageError("--severities must be among 1, 2, 3, 4, 5")
+
+
+def names(config: Config) -> tuple[str, ...]:
+    """The corruptions that the flags choose, sets written out, each once."""
+    return tuple(dict.fromkeys(name for choice in config.corruptions for name in SETS.get(choice, (choice,))))
+
+
+def load(config: Config) -> Batch:
+    """The test images as levels, with their labels."""
+    with choices.flag_errors("dataset"):
+        test = datasets.load(config.dataset, config.data_dir, dtype="uint8").test
+        corruptions.draw(jax.random.key(0), test.inputs.shape[1:], "contrast", 1)  # refuses what is no image
+    first = slice(config.num_test)
+    return Batch(test.inputs[first], test.labels[first])
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Writes an .npy file that is there whole or not at all."""
+    partial = path.with_suffix(".npy.partial")
+    with partial.open("wb") as file:
+        np.save(file, array)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def contact_sheet(folder: Path, config: Config, clean: UInt8[np.ndarray, "height width channel"]) -> Figure:
+    """The first test image: a row per corruption, clean and then at each severity."""
+    rows = names(config)
+    columns = ["clean", *(f"severity {severity}" for severity in config.severities)]
+    figure = Figure(figsize=(1.1 * len(columns) + 1.2, 1.1 * len(rows) + 0.3), layout="constrained")
+    panels = figure.subplots(len(rows), len(columns), squeeze=False)
+    for row, name in zip(panels, rows, strict=True):
+        blocks = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        shown = [clean, *blocks[:: len(blocks) // len(config.severities)]]
+        for axes, image in zip(row, shown, strict=True):
+            axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            axes.set(xticks=[], yticks=[])
+        row[0].set_ylabel(name.replace("_", "\n"), rotation=0, ha="right", va="center", fontsize="small")
+    for axes, title in zip(panels[0], columns, strict=True):
+        axes.set_title(title, fontsize="small")
+    return figure
+
+
+def run(config: Config) -> list[Path]:
+    """Writes what is missing; returns the paths of all array files."""
+    test = load(config)
+    with records.open_run(config.out_dir, cli.settings(config)) as folder_run:
+        folder = folder_run.path
+        write_array(folder / "labels.npy", np.tile(test.labels, len(config.severities)))
+        paths = [folder / f"{name}.npy" for name in names(config)]
+        hidden = None if config.progress is None else not config.progress
+        for path in tqdm([path for path in paths if not path.exists()], "corruptions", disable=hidden):
+            key = jax.random.key(config.seed)
+            blocks = [evaluation.corrupted(key, test, path.stem, severity) for severity in config.severities]
+            write_array(path, np.concatenate([block.inputs for block in blocks]))
+        report.save(contact_sheet(folder, config, np.asarray(test.inputs[0])), folder / "contact_sheet")
+    return [folder / "labels.npy", *paths]
+
+
+if __name__ == "__main__":
+    cli.run_main(Config, run, __doc__)

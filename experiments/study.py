@@ -44,6 +44,10 @@ class Config(choices.DataFlags, choices.TrainingFlags, robustness.RobustnessFlag
         "Defaults of other flags: cifar10_cpu for two CPU cores, talk for the authors' recipe on an accelerator.",
         legal=("default", "cifar10_cpu", "talk"),
     )
+    recipes: tuple[str, ...] = cli.flag(
+        ('L2NN(optimizer="sgd(weight_decay=0)", learning_rate=0.05)',),
+        "Training flags for single systems, in place of those for all: their name with the flags as options.",
+    )
     num_seeds: int = cli.flag(1, "Trainings of each system, with the seeds from --seed upwards.", minimum=1)
     num_steps: int = cli.flag(500, "Length of each training.", unit="updates", minimum=1)
     batch_size: int = cli.flag(100, "Size of a batch.", unit="examples", minimum=1)
@@ -94,20 +98,26 @@ def label_of(system: str) -> str:
     return re.sub(r"\(.*?\)", "", system).replace(" ", "")
 
 
+def _recipe_of(label: str, config: Config) -> Json:
+    legal = {field.name for field in dataclasses.fields(choices.TrainingFlags)} - {"seed"}
+    recipes = {choice.name: choice.options for choice in map(choices.only, config.recipes)}
+    for name, options in recipes.items():
+        if unknown := sorted(options.keys() - legal):
+            raise cli.UsageError(f"--recipes: {name} has no {', '.join(unknown)}, only {', '.join(sorted(legal))}")
+    return recipes.get(label, {})
+
+
 def units_of(config: Config, folder: Path) -> list[Unit]:
     """The trainings: every system with every seed."""
     names = {field.name for field in dataclasses.fields(train.Config)} & {f.name for f in dataclasses.fields(config)}
     shared = {name: getattr(config, name) for name in names} | {"progress": False}
-    return [
-        Unit(
-            label_of(system),
-            train.Config(
-                **shared | {"system": system, "seed": seed, "out_dir": str(folder / f"{label_of(system)}-seed{seed}")}
-            ),
-        )
-        for system in config.systems
-        for seed in range(config.seed, config.seed + config.num_seeds)
-    ]
+    units = []
+    for system in config.systems:
+        label = label_of(system)
+        for seed in range(config.seed, config.seed + config.num_seeds):
+            own = {"system": system, "seed": seed, "out_dir": str(folder / f"{label}-seed{seed}")}
+            units.append(Unit(label, train.Config(**shared | _recipe_of(label, config) | own)))
+    return units
 
 
 def _gradients_per_step(unit: Unit) -> int:
@@ -132,9 +142,9 @@ def tasks_of(config: Config, folder: Path, dataset: Dataset, units: list[Unit]) 
         cost = _gradients_per_step(unit)
 
         def compute(advance: Advance) -> Json:
-            return train.run(unit.config, log=lambda step, metrics: advance(cost * config.log_every))
+            return train.run(unit.config, log=lambda step, metrics: advance(cost * unit.config.log_every))
 
-        return Task(f"train {unit.name}", cost * config.num_steps, compute)
+        return Task(f"train {unit.name}", cost * unit.config.num_steps, compute)
 
     def corruption(name: str) -> Task:
         def compute(advance: Advance) -> Json:

@@ -113,6 +113,7 @@ def test_the_directory_of_other_flags_is_refused(folder: Path) -> None:
         ("--num_points=0", "num_points"),
         ("--network=cnn(channels=(0,))", "--network"),
         ("--dataset=nowhere", "nowhere"),
+        ("--recipes=V(rate=0.1)", "V has no rate, only"),
     ],
 )
 def test_a_wrong_flag_stops_before_any_compute_and_says_what_is_legal(tmp_path: Path, flag: str, message: str) -> None:
@@ -161,6 +162,13 @@ def test_a_preset_gives_defaults_that_flags_replace(preset: str) -> None:
     ours = dataclasses.replace(config, dataset="fashion_mnist_mini", num_train=200, num_test=100)
     for unit in study.units_of(ours, Path("folder")):
         train.prepare(unit.config)
+
+
+def test_a_recipe_changes_the_training_of_its_system_only() -> None:
+    config = cli.parse(study.Config, ["--systems=V,P", '--recipes=P(optimizer="sgd(momentum=0)", num_steps=7)'])
+    plain, changed = (unit.config for unit in study.units_of(config, Path("folder")))
+    assert (plain.optimizer, plain.num_steps) == (config.optimizer, config.num_steps)
+    assert (changed.optimizer, changed.num_steps) == ("sgd(momentum=0)", 7)
 
 
 def test_labels_leave_out_options() -> None:

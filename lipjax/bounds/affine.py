@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lipjax.bounds.operators import conv_norm, dense_norm
-from lipjax.bounds.program import Builder, Program, Step, Wire
+from lipjax.bounds.program import Step, Wire
 
 Weigh: TypeAlias = Callable[[Any], Any]
 
@@ -71,13 +71,12 @@ def _is_number(constant: Any) -> bool:
     return jnp.issubdtype(constant.dtype, jnp.floating)
 
 
-def transposed(program: Program, step: Step, weigh: Weigh = lambda weight: weight) -> Callable[[Any], tuple]:
+def transposed(step: Step, weigh: Weigh = lambda weight: weight) -> Callable[[Any], tuple]:
     """The transpose of the linear part: from a cotangent of the result to one of every wire."""
-    wires = [jax.ShapeDtypeStruct(program.shape(wire), step.result.dtype) for wire in step.wires]
-    return jax.linear_transpose(linear(step, weigh), *wires)
+    return jax.linear_transpose(linear(step, weigh), *step.given)
 
 
-def terms(program: Program | Builder, step: Step) -> int:
+def terms(step: Step) -> int:
     """At most how many products are summed in an entry of the result, or of the transpose's result."""
     if step.op == "dot_general":
         return max(_dense_kernels(step).shape[1:])
@@ -86,7 +85,7 @@ def terms(program: Program | Builder, step: Step) -> int:
         return math.prod(window) * max(inputs, outputs)
     if step.op == "reduce_window_sum":
         return math.prod(step.params["window_dimensions"])
-    return _ratio(program, step) if step.op in ("reduce_sum", "broadcast_in_dim") else len(step.operands)
+    return _ratio(step) if step.op in ("reduce_sum", "broadcast_in_dim") else len(step.operands)
 
 
 def _dense_kernels(step: Step) -> Any:
@@ -105,9 +104,9 @@ def _conv_kernel(step: Step) -> Any:
     return step.operands[1].transpose(*window, inputs, outputs)
 
 
-def _ratio(program: Program | Builder, step: Step) -> int:
+def _ratio(step: Step) -> int:
     """How often an entry is copied, or how many are summed."""
-    sizes = math.prod(step.result.shape), math.prod(program.shape(step.wires[0]))
+    sizes = step.result.size, step.given[0].size
     return max(sizes) // max(min(sizes), 1)
 
 
@@ -125,24 +124,24 @@ class Gain(NamedTuple):
     how: str
 
 
-def gain(program: Program, step: Step, norm: str) -> Gain:
+def gain(step: Step, norm: str) -> Gain:
     """Operator norm of an affine step in "l1", "l2" or "linf"; with several wires, of each wire's part alone."""
-    return _GAINS.get(step.op, _of_rearrangement)(program, step, norm)
+    return _GAINS.get(step.op, _of_rearrangement)(step, norm)
 
 
-def _of_rearrangement(program: Program, step: Step, norm: str) -> Gain:
+def _of_rearrangement(step: Step, norm: str) -> Gain:
     return Gain(1.0, "exact", "moves entries")
 
 
-def _of_dense(program: Program, step: Step, norm: str) -> Gain:
+def _of_dense(step: Step, norm: str) -> Gain:
     kernels = _dense_kernels(step)
     if isinstance(kernels, jax.core.Tracer):
         return _traced(jnp.stack([dense_norm(kernel, norm, "gram") for kernel in kernels]).max())
     return Gain(max(dense_norm(kernel, norm) for kernel in kernels), "exact", "matrix")
 
 
-def _of_conv(program: Program, step: Step, norm: str) -> Gain:
-    kernel, params, shape = _conv_kernel(step), step.params, program.shape(step.wires[0])
+def _of_conv(step: Step, norm: str) -> Gain:
+    kernel, params, shape = _conv_kernel(step), step.params, step.given[0].shape
     _, features, *spatial = params["dimension_numbers"].lhs_spec
     spread = [(shape[axis] - 1) * gap + 1 for axis, gap in zip(spatial, params["lhs_dilation"], strict=True)]
 
@@ -170,26 +169,26 @@ def _traced(value: Any) -> Gain:
     return Gain(value * (1 + 1e-5), "upper", "Gram iteration")
 
 
-def _of_scaling(program: Program, step: Step, norm: str) -> Gain:
+def _of_scaling(step: Step, norm: str) -> Gain:
     (factors,) = step.constants
     library = jnp if isinstance(factors, jax.core.Tracer) else np
     return Gain(library.abs(factors).max(), "exact", "largest factor")
 
 
-def _of_copies(program: Program, step: Step, norm: str) -> Gain:
-    return Gain(_ratio(program, step) ** _INVERSE_EXPONENT[norm], "exact", "number of copies")
+def _of_copies(step: Step, norm: str) -> Gain:
+    return Gain(_ratio(step) ** _INVERSE_EXPONENT[norm], "exact", "number of copies")
 
 
-def _of_sum(program: Program, step: Step, norm: str) -> Gain:
-    return Gain(_ratio(program, step) ** (1 - _INVERSE_EXPONENT[norm]), "exact", "number of terms")
+def _of_sum(step: Step, norm: str) -> Gain:
+    return Gain(_ratio(step) ** (1 - _INVERSE_EXPONENT[norm]), "exact", "number of terms")
 
 
-def _of_windows(program: Program, step: Step, norm: str) -> Gain:
+def _of_windows(step: Step, norm: str) -> Gain:
     # Sums over windows act on each axis by itself: the norm is the product of theirs.
     names = ("window_dimensions", "window_strides", "padding", "window_dilation", "base_dilation")
     value: Any = 1.0
     for size, window, stride, padding, dilation, gap in zip(
-        program.shape(step.wires[0]), *(step.params[name] for name in names), strict=True
+        step.given[0].shape, *(step.params[name] for name in names), strict=True
     ):
         shape, ones = ((size - 1) * gap + 1, 1), np.ones((window, 1, 1))
         value *= conv_norm(ones, shape, strides=stride, padding=[padding], dilation=dilation, norm=norm)

@@ -87,21 +87,23 @@ class _Path(NamedTuple):
     Attributes:
         total: Lipschitz constant of the wire as a function of the input.
         kept: The same had every row kept to 1, without the open row and what waits.
-        row: Index of the open row, which a scale that follows at once still belongs to; None if there is none.
+        row: Index of the open row, which a scale that follows in the same scope still belongs to; or None.
+        scope: Scope of the open row.
         waiting: A scale that is part of the next layer, if that is affine, and otherwise a row of its own.
     """
 
     total: float
     kept: float
     row: int | None = None
+    scope: str = ""
     waiting: Layer | None = None
 
 
 class _Auditor:
     """Walks a program and writes the rows.
 
-    A scale below 1, the same for all entries, is part of the layer that it makes smaller: the one before it with the
-    same name (a mean is a sum and a scale) or the affine one after it.
+    A scale below 1, the same for all entries, is part of the layer that it makes smaller: the one before it in the
+    same scope (a mean is a sum and a scale) or the affine one after it.
     """
 
     def __init__(self, program: Program, norm: str) -> None:
@@ -135,7 +137,7 @@ class _Auditor:
         path = self.paths[step.wires[0].index]
         if is_affine(step) and (moves_entries(step) or step.op == "add"):
             return path
-        row = self._row(step, _constant(self.program, step, self.norm))
+        row = self._row(step, _constant(step, self.norm))
         path = path._replace(total=_times(path.total, row.constant))
         return self._scale(step, path, row) if _is_uniform(step) else self._layer(step, path, row)
 
@@ -147,13 +149,13 @@ class _Auditor:
         elif path.waiting:
             self.layers.append(path.waiting)
         self.layers.append(row)
-        return _Path(path.total, kept, len(self.layers) - 1)
+        return _Path(path.total, kept, len(self.layers) - 1, step.scope)
 
     def _scale(self, step: Step, path: _Path, row: Layer) -> _Path:
         if row.constant > 1.0:
             self.layers.append(row)
             return path._replace(kept=path.kept * row.constant)
-        if path.row is not None and self.layers[path.row].name == row.name and self.uses[step.wires[0]] == 1:
+        if path.row is not None and path.scope == step.scope and self.uses[step.wires[0]] == 1:
             before = self.layers[path.row]
             operation = f"{before.operation}, {row.operation}"
             shrunk = before._replace(constant=_times(before.constant, row.constant), operation=operation)
@@ -199,7 +201,7 @@ def _times(one: float, other: float) -> float:
 
 
 def _is_uniform(step: Step) -> bool:
-    return step.op == "mul" and len(step.wires) == 1 and np.ptp(np.abs(step.constants[0])) == 0.0
+    return step.op == "mul" and len(step.wires) == 1 and bool(np.ptp(np.abs(step.constants[0])) == 0.0)
 
 
 def _power_sum(values: Sequence[float], norm: str) -> float:
@@ -219,23 +221,23 @@ _JOINS: dict[str, Callable[[Sequence[float], str], float]] = {
 }
 
 
-def _constant(program: Program, step: Step, norm: str) -> Gain:
+def _constant(step: Step, norm: str) -> Gain:
     if is_affine(step):
-        return gain(program, step, norm)
+        return gain(step, norm)
     if is_activation(step):
         slopes = np.abs(activation(step).slopes(np.float32(-np.inf), np.float32(np.inf)))
         return Gain(float(np.max(slopes)), "exact", "steepest slope")
-    return _CONSTANTS.get(step.op, lambda *_: Gain(math.inf, *_UNKNOWN))(program, step, norm)
+    return _CONSTANTS.get(step.op, lambda *_: Gain(math.inf, *_UNKNOWN))(step, norm)
 
 
-def _of_max_pool(program: Program, step: Step, norm: str) -> Gain:
+def _of_max_pool(step: Step, norm: str) -> Gain:
     # An entry wins in all windows that it is in, at most; the sums over windows count them.
-    cover = gain(program, dataclasses.replace(step, op="reduce_window_sum"), "l1").value
+    cover = gain(dataclasses.replace(step, op="reduce_window_sum"), "l1").value
     return Gain(cover ** (1 / _EXPONENT[norm]), "exact", "windows that share an entry")
 
 
-_CONSTANTS: dict[str, Callable[[Program, Step, str], Gain]] = {
-    "norm_pool": lambda _, step, norm: Gain(step.params["gains"][norm], "exact", "windows that share an entry"),
+_CONSTANTS: dict[str, Callable[[Step, str], Gain]] = {
+    "norm_pool": lambda step, norm: Gain(step.params["gains"][norm], "exact", "windows that share an entry"),
     "reduce_max": lambda *_: Gain(1.0, "exact", "picks entries"),
     "reduce_min": lambda *_: Gain(1.0, "exact", "picks entries"),
     "reduce_window_max": _of_max_pool,

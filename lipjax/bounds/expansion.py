@@ -112,9 +112,9 @@ def _effect(gate: Gate) -> Change:
     return Change(jnp.sum(flat, 1) * (1 + (flat.shape[1] + 8) * eps()), spectral(moved) * gate.norm)
 
 
-def _noise(program: Program, around: Around, rows: Rows, factor: float) -> Change:
+def _noise(around: Around, rows: Rows, factor: float) -> Change:
     """The rounding of an affine step's transpose, as a change."""
-    size, gain = sizes(program, around.step), sum(region.norm for region in around.operands)
+    size, gain = sizes(around.step), sum(region.norm for region in around.operands)
     lengths = jax.vmap(length)(rows) * (size.rounding * size.absolute * gain)
     return Change(lengths * factor, length(lengths))
 
@@ -138,8 +138,8 @@ def expand(program: Program, regions: list[Region], wire: Wire, rows: Rows, norm
             parts, gates = _RULES[kind(around.step)](around, form)
             changes.extend(map(_effect, gates))
         else:
-            parts = list(jax.vmap(transposed(program, around.step))(form))
-            changes.append(_noise(program, around, form, factor))
+            parts = list(jax.vmap(transposed(around.step))(form))
+            changes.append(_noise(around, form, factor))
         for operand, part in zip(around.step.wires, parts, strict=True):
             forms[operand] = forms[operand] + part if operand in forms else part
     return Expansion(forms[Wire(0)].reshape(rows.shape[0], -1), changes)
@@ -165,9 +165,9 @@ def refine(program: Program, regions: list[Region], wire: Wire, *, norm_in: Norm
 
     def of_block(indices: Int[Array, " chunk"]) -> tuple[PerRow, PerRow, Change]:
         rows = (indices[:, None] == jnp.arange(count)).astype(region.center.dtype).reshape(chunk, *shape)
-        highest = jax.vmap(lambda form: largest(program, regions, wire, form))
-        expansion = expand(program, regions, wire, rows, norm_in)
-        return -highest(-rows), highest(rows), slopes_and_norm(expansion, norm_in)
+        forms = jnp.concatenate([rows, -rows])
+        upper, negated = jnp.split(jax.vmap(lambda form: largest(program, regions, wire, form))(forms), 2)
+        return -negated, upper, slopes_and_norm(expand(program, regions, wire, rows, norm_in), norm_in)
 
     blocks = jnp.arange(-(-count // chunk) * chunk).reshape(-1, chunk)  # indices past the end make rows of zeros
     lower, upper, change = jax.lax.map(of_block, blocks) if len(blocks) > 1 else of_block(blocks[0])

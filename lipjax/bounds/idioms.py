@@ -54,7 +54,7 @@ def _unit(builder: Builder, step: Step) -> Wire | None:
 def _copies(builder: Builder, step: Step) -> Wire | None:
     """A broadcast that copies nothing: a reshape."""
     shape = step.result.shape
-    if not step.wires or math.prod(builder.shape(step.wires[0])) != math.prod(shape):
+    if not step.wires or step.given[0].size != step.result.size:
         return None
     return builder.add("reshape", step.wires, lambda x: x.reshape(shape))
 
@@ -133,8 +133,8 @@ def _root(builder: Builder, operand: Operand) -> Wire | None:
     def apply(x: Any) -> Any:
         return jnp.sqrt(functools.reduce(lambda value, step: step(value), chain, jnp.square(x)))
 
-    rounding = (math.prod([terms(builder, step) for step in chain]) + 8) * eps()
-    gains = _pool_gains(chain, builder.abstract(x), rounding)
+    rounding = (math.prod([terms(step) for step in chain]) + 8) * eps()
+    gains = _pool_gains(chain, square.given[0], rounding)
     return builder.add("norm_pool", (x,), apply, chain=tuple(chain), rounding=rounding, gains=gains)
 
 
@@ -168,7 +168,7 @@ def _windows(builder: Builder, step: Step) -> Wire | None:
     first, kernel = slices[0], step.operands[1]
     source, strides = first.operands[0], tuple(first.params["strides"] or (1,) * joined.result.ndim)[1:-1]
     offsets = np.array([window.params["start_indices"][1:-1] for window in slices])
-    taps = np.zeros((len(slices), *offsets.max(0) + 1), np.float32)
+    taps = np.zeros((len(slices), *(offsets.max(0) + 1).tolist()), np.float32)
     taps[(np.arange(len(slices)), *offsets.T)] = 1.0
     library = jnp if isinstance(kernel, jax.core.Tracer) else np
     kernel = library.tensordot(taps, kernel.reshape(len(slices), -1, kernel.shape[-1]), (0, 0))
@@ -194,11 +194,16 @@ def _are_windows(slices: list[Step], joined: Step) -> bool:
     )
 
 
+def _pads_window(config: Sequence[Sequence[Any]]) -> bool:
+    """Whether nothing is added to the first or the last axis, nor between entries."""
+    return not any(config[0]) and not any(config[-1]) and all(gap == 0 for *_, gap in config)
+
+
 def _convolution(builder: Builder, source: Wire, kernel: Any, strides: tuple, outputs: tuple) -> Wire:
     padded = builder.producer(source, "pad")
     lows = (0,) * len(strides)
-    if padded and _is(padded.operands[1], 0.0) and all(gap == 0 for *_, gap in padded.params["padding_config"]):
-        lows, source = tuple(low for low, *_ in padded.params["padding_config"][1:-1]), padded.operands[0]
+    if padded and _is(padded.operands[1], 0.0) and _pads_window(padded.params["padding_config"]):
+        lows, source = tuple(int(low) for low, *_ in padded.params["padding_config"][1:-1]), padded.operands[0]
     shape = builder.abstract(source).shape
     highs = [
         (count - 1) * stride + taps - low - size

@@ -5,6 +5,7 @@ absolute values, u half a unit in the last place, in whatever order it was summe
 """
 
 import math
+import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
@@ -84,10 +85,15 @@ def length(x: Any) -> Any:
     return scale * jnp.sqrt(jnp.sum(jnp.square(x / scale))) * (1 + (x.size + 8) * eps())
 
 
-def sizes(program: Program, step: Step) -> Sizes:
-    """Sizes of an affine step."""
-    norm, column, row = (gain(program, step, name).value for name in ("l2", "l1", "linf"))
-    return Sizes(norm, (column * row) ** 0.5, row, 0.51 * (terms(program, step) + 8) * eps())
+_SIZES: weakref.WeakKeyDictionary[Step, Sizes] = weakref.WeakKeyDictionary()
+
+
+def sizes(step: Step) -> Sizes:
+    """Sizes of an affine step, computed when they are first asked for."""
+    if step not in _SIZES:
+        norm, column, row = (gain(step, name).value for name in ("l2", "l1", "linf"))
+        _SIZES[step] = Sizes(norm, (column * row) ** 0.5, row, 0.51 * (terms(step) + 8) * eps())
+    return _SIZES[step]
 
 
 def is_activation(step: Step) -> bool:
@@ -100,13 +106,13 @@ def activation(step: Step) -> Activation:
     return ACTIVATIONS[step.op](*step.constants)
 
 
-def _moved(program: Program, step: Step, regions: list[Region]) -> Region:
+def _moved(step: Step, regions: list[Region]) -> Region:
     center, lower, upper, spreads, gains, _ = zip(*regions, strict=True)
     return Region(step(*center), step(*lower), step(*upper), length(jnp.stack(spreads)), length(jnp.stack(gains)))
 
 
-def _affine(program: Program, step: Step, regions: list[Region]) -> Region:
-    size = sizes(program, step)
+def _affine(step: Step, regions: list[Region]) -> Region:
+    size = sizes(step)
     middles = [(region.lower + region.upper) / 2 for region in regions]
     radii = [region.upper - middle for region, middle in zip(regions, middles, strict=True)]
     widened = [r + size.rounding * (jnp.abs(m) + r) for m, r in zip(middles, radii, strict=True)]
@@ -129,7 +135,7 @@ def _affine_spread(step: Step, size: Sizes, regions: list[Region], center: Entri
     return spread, rows * regions[0].spread + entry_noise
 
 
-def _activated(program: Program, step: Step, regions: list[Region]) -> Region:
+def _activated(step: Step, regions: list[Region]) -> Region:
     (region,), function = regions, activation(step)
     lower, upper = function.image(region.lower, region.upper)
     noise = 8 * eps() * jnp.maximum(jnp.abs(lower), jnp.abs(upper))
@@ -138,14 +144,14 @@ def _activated(program: Program, step: Step, regions: list[Region]) -> Region:
     return Region(step(region.center), lower - noise, upper + noise, spread, steepest * region.norm).within(spread)
 
 
-def _two_sided(program: Program, step: Step, regions: list[Region]) -> Region:
+def _two_sided(step: Step, regions: list[Region]) -> Region:
     (region,), axis = regions, step.params["dimension"]
     lower = jnp.concatenate([jnp.maximum(region.lower, 0.0), jnp.maximum(-region.upper, 0.0)], axis)
     upper = jnp.concatenate([jnp.maximum(region.upper, 0.0), jnp.maximum(-region.lower, 0.0)], axis)
     return Region(step(region.center), lower, upper, region.spread, region.norm)
 
 
-def _norm_pool(program: Program, step: Step, regions: list[Region]) -> Region:
+def _norm_pool(step: Step, regions: list[Region]) -> Region:
     (region,), factor = regions, step.params["gains"]["l2"]
     nearest = jnp.maximum(jnp.maximum(region.lower, -region.upper), 0.0)
     lower, upper = step(nearest), step(region.magnitude)
@@ -154,7 +160,7 @@ def _norm_pool(program: Program, step: Step, regions: list[Region]) -> Region:
     return Region(step(region.center), lower - noise, upper + noise, spread, factor * region.norm).within(spread)
 
 
-def _product(program: Program, step: Step, regions: list[Region]) -> Region:
+def _product(step: Step, regions: list[Region]) -> Region:
     one, other = regions
     ends = jnp.stack([x * y for x in (one.lower, one.upper) for y in (other.lower, other.upper)])
     noise = 4 * eps() * jnp.max(jnp.abs(ends), 0)
@@ -165,7 +171,7 @@ def _product(program: Program, step: Step, regions: list[Region]) -> Region:
     return region.within(spread)
 
 
-_RULES: dict[str, Callable[[Program, Step, list[Region]], Region]] = {
+_RULES: dict[str, Callable[[Step, list[Region]], Region]] = {
     "activation": _activated,
     "affine": _affine,
     "move": _moved,
@@ -207,5 +213,5 @@ def propagate(program: Program, start: Region, refine: Refine = keep) -> list[Re
         rule = kind(step)
         for wire in step.wires if rule not in ("affine", "move") else ():
             regions[wire.index] = refine(program, regions, wire)
-        regions.append(_RULES[rule](program, step, [regions[wire.index] for wire in step.wires]))
+        regions.append(_RULES[rule](step, [regions[wire.index] for wire in step.wires]))
     return regions

@@ -68,12 +68,12 @@ def _hull(lower: Any, upper: Any, low: Any, high: Any) -> tuple[Any, Any]:
     return jnp.min(ends, 0) - noise, jnp.max(ends, 0) + noise
 
 
-def _affine(program: Program, around: Around, derivative: Derivative) -> list[Derivative]:
+def _affine(around: Around, derivative: Derivative) -> list[Derivative]:
     step, (center, lower, upper, change, norm) = around.step, derivative
-    back, size = jax.vmap(transposed(program, step)), sizes(program, step)
+    back, size = jax.vmap(transposed(step)), sizes(step)
     middle = (lower + upper) / 2
     half = upper - middle
-    radius = jax.vmap(transposed(program, step, jnp.abs))(half + size.rounding * (jnp.abs(middle) + half))
+    radius = jax.vmap(transposed(step, jnp.abs))(half + size.rounding * (jnp.abs(middle) + half))
     change = size.norm * change + size.rounding * size.absolute * length(center)
     return [
         Derivative(rows, mid - rad, mid + rad, change, size.norm * norm)
@@ -81,8 +81,8 @@ def _affine(program: Program, around: Around, derivative: Derivative) -> list[De
     ]
 
 
-def _moved(program: Program, around: Around, derivative: Derivative) -> list[Derivative]:
-    back = jax.vmap(transposed(program, around.step))
+def _moved(around: Around, derivative: Derivative) -> list[Derivative]:
+    back = jax.vmap(transposed(around.step))
     rows = zip(*[back(field) for field in derivative[:3]], strict=True)
     return [Derivative(center, lower, upper, derivative.change, derivative.norm) for center, lower, upper in rows]
 
@@ -101,16 +101,16 @@ def _scaled(derivative: Derivative, slope: Any, low: Any, high: Any) -> Derivati
     return Derivative(center, *bounds, change + 2 * eps() * length(center), derivative.norm * steepest)
 
 
-def _activated(program: Program, around: Around, derivative: Derivative) -> list[Derivative]:
+def _activated(around: Around, derivative: Derivative) -> list[Derivative]:
     (region,), function = around.operands, activation(around.step)
     return [_scaled(derivative, function.derivative(region.center), *function.slopes(region.lower, region.upper))]
 
 
-def _product(program: Program, around: Around, derivative: Derivative) -> list[Derivative]:
+def _product(around: Around, derivative: Derivative) -> list[Derivative]:
     return [_scaled(derivative, other.center, other.lower, other.upper) for other in reversed(around.operands)]
 
 
-def _two_sided(program: Program, around: Around, derivative: Derivative) -> list[Derivative]:
+def _two_sided(around: Around, derivative: Derivative) -> list[Derivative]:
     # With s the slope of relu(x), that of relu(-x) is s - 1: the two halves of the derivative move together.
     (region,), axis = around.operands, around.step.params["dimension"] + 1
     (center, center_), (lower, lower_), (upper, upper_) = (jnp.split(rows, 2, axis) for rows in derivative[:3])
@@ -147,7 +147,7 @@ def pool_change(around: Around) -> Any:
     return jnp.minimum(2.0, moved) * (1 + 2 * rounding) + 2 * rounding
 
 
-def _norm_pool(program: Program, around: Around, derivative: Derivative) -> list[Derivative]:
+def _norm_pool(around: Around, derivative: Derivative) -> list[Derivative]:
     step, (region,), result = around
     rounding, gain = step.params["rounding"], step.params["gains"]["l2"]
     center = pool_at_center(around, derivative.center)
@@ -168,7 +168,7 @@ def _pool_back(step: Step, region: Region, rows: Rows, weigh: Callable[[Any], An
     return jax.vmap(lambda row: adjoint(row)[0])(rows)
 
 
-_RULES: dict[str, Callable[[Program, Around, Derivative], list[Derivative]]] = {
+_RULES: dict[str, Callable[[Around, Derivative], list[Derivative]]] = {
     "activation": _activated,
     "affine": _affine,
     "move": _moved,
@@ -196,7 +196,7 @@ def propagate_back(program: Program, regions: list[Region]) -> Derivative:
         if rule not in ("affine", "move"):
             norm = jnp.fmin(derivative.norm, spectral(derivative.center) + derivative.change)
             derivative = derivative._replace(norm=norm)
-        for wire, part in zip(around.step.wires, _RULES[rule](program, around, derivative), strict=True):
+        for wire, part in zip(around.step.wires, _RULES[rule](around, derivative), strict=True):
             before = derivatives.get(wire)
             derivatives[wire] = part if before is None else jax.tree.map(jnp.add, before, part)
     return derivatives[Wire(0)]

@@ -27,16 +27,16 @@ def _total(*products: Entries) -> Scalar:
     return jnp.sum(jnp.stack(sums))
 
 
-def _moved(program: Program, around: Around, form: Entries) -> Substituted:
+def _moved(around: Around, form: Entries) -> Substituted:
     offset = around.step(*[jnp.zeros_like(region.center) for region in around.operands])
-    return list(transposed(program, around.step)(form)), _total(form * offset)
+    return list(transposed(around.step)(form)), _total(form * offset)
 
 
-def _affine(program: Program, around: Around, form: Entries) -> Substituted:
-    parts, shift = _moved(program, around, form)
+def _affine(around: Around, form: Entries) -> Substituted:
+    parts, shift = _moved(around, form)
     offset = around.step(*[jnp.zeros_like(region.center) for region in around.operands])
     largest = linear(around.step, jnp.abs)(*[region.magnitude for region in around.operands]) + jnp.abs(offset)
-    return parts, shift + _total(2 * sizes(program, around.step).rounding * jnp.abs(form) * largest)
+    return parts, shift + _total(2 * sizes(around.step).rounding * jnp.abs(form) * largest)
 
 
 def _enclosed(function: Activation, form: Entries, region: Region) -> tuple[Entries, Scalar]:
@@ -48,12 +48,12 @@ def _enclosed(function: Activation, form: Entries, region: Region) -> tuple[Entr
     return above * upper_slope + below * lower_slope, shift
 
 
-def _activated(program: Program, around: Around, form: Entries) -> Substituted:
+def _activated(around: Around, form: Entries) -> Substituted:
     part, shift = _enclosed(activation(around.step), form, around.operands[0])
     return [part], shift
 
 
-def _two_sided(program: Program, around: Around, form: Entries) -> Substituted:
+def _two_sided(around: Around, form: Entries) -> Substituted:
     # relu(-x) = relu(x) - x
     positive, negative = jnp.split(form, 2, around.step.params["dimension"])
     part, shift = _enclosed(ACTIVATIONS["relu"](), positive + negative, around.operands[0])
@@ -61,19 +61,19 @@ def _two_sided(program: Program, around: Around, form: Entries) -> Substituted:
     return [part - negative], shift + _total(noise)
 
 
-def _norm_pool(program: Program, around: Around, form: Entries) -> Substituted:
+def _norm_pool(around: Around, form: Entries) -> Substituted:
     # Above the tangent plane at the center, which goes through 0; below the largest value.
     (region,), rounding = around.operands, around.step.params["rounding"]
     part = pool_at_center(around, jnp.minimum(form, 0.0)[None])[0]
     return [part], _total(jnp.maximum(form, 0.0) * around.result.upper, 4 * rounding * jnp.abs(part) * region.magnitude)
 
 
-def _constant(program: Program, around: Around, form: Entries) -> Substituted:
+def _constant(around: Around, form: Entries) -> Substituted:
     values = jnp.maximum(form, 0.0) * around.result.upper, jnp.minimum(form, 0.0) * around.result.lower
     return [jnp.zeros_like(region.center) for region in around.operands], _total(*values)
 
 
-_RULES: dict[str, Callable[[Program, Around, Entries], Substituted]] = {
+_RULES: dict[str, Callable[[Around, Entries], Substituted]] = {
     "activation": _activated,
     "affine": _affine,
     "move": _moved,
@@ -89,7 +89,7 @@ def largest(program: Program, regions: list[Region], wire: Wire, form: Entries) 
         if Wire(index) not in forms:
             continue
         around = surroundings(program, regions, index)
-        parts, added = _RULES.get(kind(around.step), _constant)(program, around, forms.pop(Wire(index)))
+        parts, added = _RULES.get(kind(around.step), _constant)(around, forms.pop(Wire(index)))
         shift = shift + added
         for operand, part in zip(around.step.wires, parts, strict=True):
             forms[operand] = forms[operand] + part if operand in forms else part

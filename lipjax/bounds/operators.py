@@ -73,15 +73,11 @@ class _Axis(NamedTuple):
         return np.exp(-2j * np.pi * phase / length)
 
 
-def _pair(padding: int | tuple[int, int]) -> tuple[int, int]:
-    return (padding, padding) if isinstance(padding, int) else padding
-
-
 def _padding(name: Padding, sizes: Sequence[int], reaches: Sequence[int], strides: Sequence[int]) -> list[Any]:
     """Zeros (or wrapped entries) before and after every axis, in flax's and XLA's convention."""
     if not isinstance(name, str):
         pairs = [name] * len(sizes) if isinstance(name, int) else name
-        return [_pair(pair) for pair in pairs]
+        return [np.broadcast_to(pair, 2).tolist() for pair in pairs]
     checks.one_of("padding", name, ["SAME", "VALID", "CIRCULAR"])
     totals = {
         "SAME": [max((-(-n // s) - 1) * s + k - n, 0) for n, k, s in zip(sizes, reaches, strides, strict=True)],
@@ -95,7 +91,7 @@ def _axes(kernel: Kernel, input_shape: Sequence[int], strides: Any, padding: Pad
     sizes, taps = input_shape[:-1], kernel.shape[:-2]
     if len(sizes) != len(taps):
         raise ValueError(f"input_shape must have {len(taps) + 1} axes for this kernel, got {tuple(input_shape)}")
-    strides, dilation = ([v] * len(taps) if isinstance(v, int) else v for v in (strides, dilation))
+    strides, dilation = (np.broadcast_to(v, len(taps)).tolist() for v in (strides, dilation))
     reaches = [(k - 1) * d + 1 for k, d in zip(taps, dilation, strict=True)]
     pads = _padding(padding, sizes, reaches, strides)
     wraps = padding == "CIRCULAR"

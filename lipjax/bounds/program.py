@@ -37,6 +37,7 @@ class Step:
         op: Name of the primitive, or of the idiom that was recognised.
         scope: Where in the network: the path of the flax module or other named scopes; may be empty.
         operands: What it reads: wires and constants.
+        given: Shapes and types of the wires among them.
         apply: Values of all operands to the value of the result.
         result: Shape and type of the result.
         params: Parameters of the primitive.
@@ -45,6 +46,7 @@ class Step:
     op: str
     scope: str
     operands: tuple[Operand, ...]
+    given: tuple[jax.ShapeDtypeStruct, ...]
     apply: Callable[..., Any]
     result: jax.ShapeDtypeStruct
     params: Mapping[str, Any]
@@ -100,9 +102,10 @@ class Builder:
 
     def add(self, op: str, operands: Sequence[Operand], apply: Callable[..., Any], **params: Any) -> Wire:
         """Appends a step and returns its wire."""
-        given = [self.abstract(operand) if isinstance(operand, Wire) else operand for operand in operands]
-        result = jax.eval_shape(apply, *given)
-        self.steps.append(Step(op, self.scope, tuple(operands), apply, result, params))
+        values = [self.abstract(operand) if isinstance(operand, Wire) else operand for operand in operands]
+        given = tuple(self.abstract(operand) for operand in operands if isinstance(operand, Wire))
+        result = jax.eval_shape(apply, *values)
+        self.steps.append(Step(op, self.scope, tuple(operands), given, apply, result, params))
         return Wire(len(self.steps))
 
     def abstract(self, wire: Wire) -> jax.ShapeDtypeStruct:
@@ -110,10 +113,6 @@ class Builder:
         if wire.index:
             return self.steps[wire.index - 1].result
         return jax.ShapeDtypeStruct(self.input_shape, jnp.result_type(float))
-
-    def shape(self, wire: Wire) -> tuple[int, ...]:
-        """Shape of a wire's value."""
-        return self.abstract(wire).shape
 
     def producer(self, operand: Operand, op: str) -> Step | None:
         """The step that returns this operand, if it is one and does this operation."""

@@ -12,6 +12,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from experiments import choices, cli, train
 from experiments.tasks import Task, perform
 from lipjax import attacks, checks, corruptions, evaluation, records, report
 from lipjax.attacks.suites import Suite
-from lipjax.types import Batch, KeyArray, Model
+from lipjax.norms import Norm
+from lipjax.types import Attack, Batch, KeyArray, Model
 
 SETS = {
     "all": corruptions.NAMES,
@@ -108,22 +110,25 @@ def attacker_of(flags: RobustnessFlags) -> Attacker:
         UsageError: If the name, an option or the radius is none that can be used.
     """
     norm, choice = choices.WORDS["norm"][flags.norm], choices.only(flags.attack)
-    suite = SUITES.get(choice.name)
     with choices.flag_errors("attack or --radius"):
         checks.not_negative(radius=flags.radius)
-        attack = None if suite else choices.choose(choice, ATTACKS, ("norm", "radius", "bounds"))(norm, flags.radius)
+        if choice.name in SUITES:
+            return partial(_by_suite, SUITES[choice.name], norm, flags.radius)
+        constructor = choices.choose(choice, ATTACKS, ("norm", "radius", "bounds"))
+        return partial(_by_attack, choice.name, constructor(norm, flags.radius))
 
-    def by_suite(key: KeyArray, model: Model, test: Batch, folder: Path) -> dict[str, Any]:
-        result = attacks.cascade(
-            key, model, test.inputs, test.labels, norm=norm, radius=flags.radius, suite=suite, journal=folder
-        )
-        return {"accuracies": result.accuracies, "warnings": result.health.flags}
 
-    def by_attack(key: KeyArray, model: Model, test: Batch, folder: Path) -> dict[str, Any]:
-        accuracy = evaluation.robust_accuracy(key, model, test, attack)
-        return {"accuracies": {choice.name: accuracy}, "warnings": {}}
+def _by_suite(
+    suite: Suite, norm: Norm, radius: float, key: KeyArray, model: Model, test: Batch, folder: Path
+) -> dict[str, Any]:
+    result = attacks.cascade(
+        key, model, test.inputs, test.labels, norm=norm, radius=radius, suite=suite, journal=folder
+    )
+    return {"accuracies": result.accuracies, "warnings": result.health.flags}
 
-    return by_suite if suite else by_attack
+
+def _by_attack(name: str, attack: Attack, key: KeyArray, model: Model, test: Batch, folder: Path) -> dict[str, Any]:
+    return {"accuracies": {name: evaluation.robust_accuracy(key, model, test, attack)}, "warnings": {}}
 
 
 def summary(clean: float, by_corruption: Mapping[str, list[float]], attacked: Mapping[str, Any]) -> dict[str, Any]:

@@ -188,7 +188,7 @@ with records.open_run(sys.argv[1], {}):
 
 def test_a_second_process_is_refused_until_the_first_is_killed(tmp_path: Path) -> None:
     command = [sys.executable, "-c", HOLDER, str(tmp_path)]
-    environment = {**os.environ, "PYTHONPATH": str(Path(records.__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(records.__file__).parents[2])}
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"

@@ -130,7 +130,8 @@ def l2_nonexpansive(*, gamma: float = 1.0, omega: float = 0.1, z: float = 1.0, w
     checks.positive(z=z)
 
     def loss(model: Model, batch: Batch, output: Output) -> Terms:
-        labels, scales = jnp.asarray(batch.labels), scales_of(model.variables.params)
+        labels: Array = jnp.asarray(batch.labels)
+        scales = scales_of(model.variables.params)
         entropy, wrong = jax.vmap(cross_entropy), jax.vmap(log_wrong)
         return {
             "scaled_cross_entropy": jnp.mean(entropy(scales["u"] * output.logits, labels)),

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +12,10 @@ from jaxtyping import Array, ArrayLike, Float, Int
 
 from lipjax import checks
 from lipjax.batching import in_chunks
-from lipjax.estimators.slope import ascent_slope, better
+from lipjax.estimators.growing import better
+from lipjax.estimators.slope import growing_slope
 from lipjax.norms import Norm, l2
-from lipjax.types import Estimate, Estimator, KeyArray, VectorFn
+from lipjax.types import Bounds, Estimate, Estimator, KeyArray, Point, Scalar, VectorFn
 
 
 @jax.tree_util.register_dataclass
@@ -67,14 +68,18 @@ def _running_maximum(radii: Float[Array, " radii"], estimates: Estimate) -> Esti
     return jax.tree.map(lambda leaf: leaf[best], estimates)
 
 
-@partial(jax.jit, static_argnames=("constructor", "settings", "chunk_size", "keep_witnesses"))
+Search = Callable[..., Estimate]
+"""`(key, f, x, radii, **settings) -> Estimate` with a leading axis of radii."""
+
+
+@partial(jax.jit, static_argnames=("search", "settings", "chunk_size", "keep_witnesses"))
 def _curve(
     key: KeyArray,
     f: VectorFn,
     xs: Float[Array, "points *dims"],
-    radii: Float[Array, "points radii"],
+    radii: Float[Array, "#points radii"],
     *,
-    constructor: Callable[..., Estimator],
+    search: Search,
     settings: tuple[tuple[str, Any], ...],
     chunk_size: int,
     keep_witnesses: bool,
@@ -82,33 +87,50 @@ def _curve(
     num_points = xs.shape[0]
 
     def of_point(index: Int[Array, ""]) -> Estimate:
-        point_key = jax.random.fold_in(key, index)
-        estimates = jax.lax.map(
-            lambda radius: constructor(radius, **dict(settings))(point_key, f, xs[index]), radii[index]
-        )
-        return _running_maximum(radii[index], estimates)
+        own = radii[0] if radii.shape[0] == 1 else radii[index]
+        return search(jax.random.fold_in(key, index), f, xs[index], own, **dict(settings))
 
     if keep_witnesses:
         estimates = in_chunks(of_point, chunk_size)(jnp.arange(num_points))
         return estimates.value, jnp.argmax(estimates.value, axis=0), estimates.witness
 
-    def absorb(best: tuple, rows: Int[Array, " chunk"]) -> tuple[tuple, Float[Array, "chunk radii"]]:
+    def absorb(best: _Steepest, rows: Int[Array, " chunk"]) -> tuple[_Steepest, Float[Array, "chunk radii"]]:
         estimates = jax.vmap(of_point)(rows)
         top = jnp.argmax(estimates.value, axis=0)
         of_chunk = jax.tree.map(lambda leaf: leaf[top, jnp.arange(top.size)], estimates)
-        return jax.vmap(_first_or_second)((of_chunk, rows[top]), best), estimates.value
+        return jax.vmap(better)(_Steepest(of_chunk.value, of_chunk.witness, rows[top]), best), estimates.value
 
     num_chunks = -(-num_points // chunk_size)
     rows = jnp.minimum(jnp.arange(num_chunks * chunk_size), num_points - 1).reshape(num_chunks, chunk_size)
-    first = jax.eval_shape(of_point, jnp.int32(0))
-    nothing = Estimate(jnp.full_like(first.value, -jnp.inf), jnp.zeros_like(first.witness))
-    (best, steepest), values = jax.lax.scan(absorb, (nothing, jnp.zeros(radii.shape[1], jnp.int32)), rows)
-    return values.reshape(-1, values.shape[-1])[:num_points], steepest, best.witness
+    first = jax.eval_shape(of_point, jnp.array(0))
+    nothing = _Steepest(
+        jnp.full_like(first.value, -jnp.inf),
+        jnp.zeros_like(first.witness),
+        jnp.zeros(first.value.shape, rows.dtype),
+    )
+    steepest, values = jax.lax.scan(absorb, nothing, rows)
+    return values.reshape(-1, values.shape[-1])[:num_points], steepest.point, steepest.witness
 
 
-def _first_or_second(one: tuple[Estimate, Array], other: tuple[Estimate, Array]) -> tuple[Estimate, Array]:
-    wins = one[0].value > other[0].value
-    return better(one[0], other[0]), jnp.where(wins, one[1], other[1])
+class _Steepest(NamedTuple):
+    """The largest value over points so far, its witness, and which point it was."""
+
+    value: Scalar
+    witness: Point
+    point: Int[Array, ""]
+
+
+def _each_radius(
+    key: KeyArray,
+    f: VectorFn,
+    x: Point,
+    radii: Float[Array, " radii"],
+    *,
+    estimator: Callable[..., Estimator],
+    **settings: Any,
+) -> Estimate:
+    estimates = jax.lax.map(lambda radius: estimator(radius, **settings)(key, f, x), radii)
+    return _running_maximum(radii, estimates)
 
 
 def curve(
@@ -124,7 +146,7 @@ def curve(
     keep_witnesses: bool = False,
     **settings: Any,
 ) -> Curve:
-    """Any estimator over points and radii, in one compiled program whatever the radii are.
+    """Any estimator over points and radii, one search per radius, in one compiled program whatever the radii are.
 
     Args:
         key: A typed key. What is found at a point and radius depends on the key, the point's index, the point and the
@@ -142,25 +164,14 @@ def curve(
 
     Returns:
         The curve. Values never decrease with the radius: each is the best of the point's searches at this and at the
-        smaller radii that were asked for.
+        smaller radii that were asked for, as in the talk's code. So a radius that is added changes no value at smaller
+        radii, and can only raise values at larger ones, where their own search found less.
 
     Raises:
         ValueError: If a radius is not positive or a setting is wrong.
     """
-    points, levels = jnp.asarray(xs), jnp.asarray(radii, jnp.result_type(float))
-    checks.positive(radii=levels)
-    checks.at_least(1, chunk_size=chunk_size)
-    values, steepest, witnesses = _curve(
-        key,
-        _as_data(f),
-        points,
-        jnp.broadcast_to(levels, (points.shape[0], levels.shape[-1])),
-        constructor=estimator,
-        settings=tuple(sorted({"norm_in": norm_in, "norm_out": norm_out, **settings}.items())),
-        chunk_size=min(chunk_size, points.shape[0]),
-        keep_witnesses=keep_witnesses,
-    )
-    return Curve(levels, values, steepest, witnesses, estimator.__name__, norm_in.name, norm_out.name)
+    settings = {"estimator": estimator, "norm_in": norm_in, "norm_out": norm_out, **settings}
+    return _searched(key, _each_radius, f, xs, radii, estimator.__name__, settings, chunk_size, keep_witnesses)
 
 
 def slope_curve(
@@ -171,11 +182,41 @@ def slope_curve(
     *,
     norm_in: Norm = l2,
     norm_out: Norm = l2,
+    num_samples: int = 8,
+    num_steps: int = 5,
+    num_restarts: int = 1,
+    bounds: Bounds = (0.0, 1.0),
     chunk_size: int = 64,
     keep_witnesses: bool = False,
-    **settings: Any,
 ) -> Curve:
-    """The talk's alpha(r), per point: `curve` of `ascent_slope`, whose settings it takes.
+    """The talk's alpha(r) per point, by one search in balls that grow along a fixed grid of radii.
+
+    The grid (3 radii below 0.01, then 20 per decade) does not depend on `radii`, so the cost does not grow with their
+    number: about `(1 + num_restarts) * num_steps` gradients and `2 * num_samples` values of f per grid radius up to the
+    largest radius, and 43 grid radii up to 1.
+
+    Args:
+        key: A typed key, from which every point gets its own.
+        f: The function, one input to one array. A bound method of a pytree (`model.single`) is compiled once for all
+            values of its leaves.
+        xs: The points.
+        radii: Radii `[radii]` in input units (pixels in [0, 1]) in any order, or `[points, radii]`.
+        norm_in: Norm of radii and of input differences.
+        norm_out: Norm of output differences.
+        num_samples: Random perturbations per grid radius, in the ball and as many around the best so far.
+        num_steps: Gradient steps per ascent, of which there are `1 + num_restarts` per grid radius.
+        num_restarts: Ascents per grid radius that start from random perturbations.
+        bounds: Lowest and highest legal input value; None for no limits.
+        chunk_size: Points that are computed at once: memory grows with it, and not with the number of points.
+        keep_witnesses: Return the witness of every value; otherwise of the steepest point at each radius.
+
+    Returns:
+        The curve. A value is the quotient at its witness less what rounding may have added, `2 eps ||f(x)|| / ||e||`:
+        a lower bound of the slope. Values never decrease with the radius, and adding a radius changes no other value,
+        unless both are between the same two grid radii: then the larger one is given at least the smaller one's value.
+
+    Raises:
+        ValueError: If a radius is not positive or a count is wrong.
 
     Example:
         >>> xs = jnp.array([[0.0, 0.0], [3.0, 4.0]])
@@ -184,15 +225,40 @@ def slope_curve(
         Array([[ 0.5,  1. ],
                [10.5, 11. ]], dtype=float32)
     """
-    return curve(
+    settings = {
+        "norm_in": norm_in,
+        "norm_out": norm_out,
+        "num_samples": num_samples,
+        "num_steps": num_steps,
+        "num_restarts": num_restarts,
+        "bounds": bounds,
+    }
+    return _searched(key, growing_slope, f, xs, radii, "slope", settings, chunk_size, keep_witnesses)
+
+
+def _searched(
+    key: KeyArray,
+    search: Search,
+    f: VectorFn,
+    xs: Float[Array | np.ndarray, "points ..."],
+    radii: Float[ArrayLike, "*points radii"] | Sequence[float],
+    definition: str,
+    settings: dict[str, Any],
+    chunk_size: int,
+    keep_witnesses: bool,
+) -> Curve:
+    points, levels = jnp.asarray(xs), jnp.asarray(radii, jnp.result_type(float))
+    checks.positive(radii=levels)
+    checks.at_least(1, chunk_size=chunk_size)
+    values, steepest, witnesses = _curve(
         key,
-        ascent_slope,
-        f,
-        xs,
-        radii,
-        norm_in=norm_in,
-        norm_out=norm_out,
-        chunk_size=chunk_size,
+        _as_data(f),
+        points,
+        jnp.atleast_2d(levels),
+        search=search,
+        settings=tuple(sorted(settings.items())),
+        chunk_size=min(chunk_size, points.shape[0]),
         keep_witnesses=keep_witnesses,
-        **settings,
     )
+    norms = settings["norm_in"].name, settings["norm_out"].name
+    return Curve(levels, values, steepest, witnesses, definition, *norms)

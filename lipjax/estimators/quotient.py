@@ -1,6 +1,8 @@
 """The difference quotient, the one objective that every slope estimator climbs."""
 
+import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from lipjax.norms import Norm
 from lipjax.types import Objective, Point, Scalar, VectorFn
@@ -17,7 +19,7 @@ def difference_quotient(f: VectorFn, x: Point, *, norm_in: Norm, norm_out: Norm)
 
     The denominator is the length of `u - x` as floating-point numbers have it, that is of the step that was really
     taken, also where rounding `x + e` changed e. What remains is the cancellation in `f(u) - f(x)`: about
-    `eps * ||f(x)|| / ||u - x||`, with eps = 6e-8 in float32, is added to or taken from the quotient by rounding.
+    `eps * ||f(x)|| / ||u - x||`, with eps = 1.2e-7 in float32, is added to or taken from the quotient by rounding.
 
     Args:
         f: The function, one input to one array of any shape.
@@ -38,5 +40,35 @@ def difference_quotient(f: VectorFn, x: Point, *, norm_in: Norm, norm_out: Norm)
 
     def quotient(point: Point) -> Scalar:
         return safe_ratio(norm_out.value(f(point) - anchored), norm_in.value(point - x))
+
+    return quotient
+
+
+def rounding_error(value: Float[Array, "..."], norm_out: Norm) -> Scalar:
+    """What rounding can make of the difference of two outputs of this size, `2 eps ||f||`; held fixed by gradients."""
+    return jax.lax.stop_gradient(2.0 * jnp.finfo(value.dtype).eps * norm_out.value(value))
+
+
+def sure_quotient(f: VectorFn, x: Point, *, norm_in: Norm, norm_out: Norm) -> Objective:
+    """`difference_quotient` less what rounding may have added, `(||f(u) - f(x)|| - 2 eps ||f(x)||)+ / ||u - x||`.
+
+    Very close to x, differences of outputs are rounding errors, and the largest plain quotient would be found there. A
+    search climbs this one: it stays below the slope, and is 0 where nothing but rounding is seen.
+
+    Args:
+        f: The function, one input to one array of any shape.
+        x: The anchor.
+        norm_in: Norm of input differences.
+        norm_out: Norm of output differences.
+
+    Returns:
+        A scalar function of one input; at `u = x` it is 0 with derivative 0.
+    """
+    anchored = f(x)
+    doubt = rounding_error(anchored, norm_out)
+
+    def quotient(point: Point) -> Scalar:
+        difference = norm_out.value(f(point) - anchored)
+        return safe_ratio(jnp.maximum(difference - doubt, 0.0), norm_in.value(point - x))
 
     return quotient

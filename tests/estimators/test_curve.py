@@ -19,7 +19,7 @@ def xs() -> np.ndarray:
 
 
 def test_the_squared_length_has_slope_two_lengths_plus_radius(xs: np.ndarray, key: jax.Array) -> None:
-    radii = np.array([0.01, 0.1, 1.0])
+    radii = np.array([0.01, 0.123, 1.0, 4.0])
     slopes = slope_curve(key, lambda x: x @ x, xs, radii, bounds=None)
     expected = 2 * np.linalg.norm(xs, axis=1)[:, None] + radii
     np.testing.assert_allclose(slopes.values, expected, rtol=1e-3)
@@ -56,6 +56,12 @@ def test_radii_may_differ_between_points(xs: np.ndarray, key: jax.Array) -> None
     rows = np.arange(10) != 5
     np.testing.assert_allclose(own.values[rows], shared.values[rows], rtol=1e-5)
     assert own.values[5, 0] >= own.values[5, 1]
+
+
+def test_adding_a_radius_changes_no_other_value(xs: np.ndarray, key: jax.Array) -> None:
+    few = slope_curve(key, bumps, xs, [0.1, 0.45, 0.9])
+    many = slope_curve(key, bumps, xs, [0.03, 0.1, 0.2, 0.3, 0.45, 0.6, 0.9, 3.0])
+    np.testing.assert_array_equal(many.values[:, jnp.array([1, 4, 6])], few.values)
 
 
 def test_one_compilation_serves_all_radii_and_points(xs: np.ndarray, key: jax.Array) -> None:

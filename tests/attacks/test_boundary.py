@@ -134,8 +134,10 @@ def test_fab_finds_shorter_perturbations_than_deepfool(norm, four_classes):
     by_fab = on_every_example(attacks.fab(norm, num_steps=30), four_classes)
     by_deepfool = on_every_example(attacks.deepfool(norm), four_classes)
     assert jnp.all(is_fooled(four_classes, by_fab))
-    shorter = lengths(norm, by_fab, four_classes) <= 1.001 * lengths(norm, by_deepfool, four_classes)
-    assert jnp.mean(shorter) >= 0.95
+    ratios = lengths(norm, by_fab, four_classes) / lengths(norm, by_deepfool, four_classes)
+    # Where the boundary is flat both find the same point, which FAB overshoots by 5 % and DeepFool by 2 %.
+    assert jnp.median(ratios) < 0.96
+    assert jnp.max(ratios) < 1.05
 
 
 @pytest.mark.parametrize("make", [attacks.fab, attacks.deepfool])

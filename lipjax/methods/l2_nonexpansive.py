@@ -91,10 +91,10 @@ def with_scales(network: Network) -> Network:
     return Network(init, apply)
 
 
-def scales_of(params: Params) -> dict[str, ArrayLike]:
+def scales_of(params: Params) -> dict[str, Array]:
     """The trainable scales among the parameters; 1 where there are none."""
     has_scales = isinstance(params, dict) and "scales" in params
-    return params["scales"] if has_scales else {"u": 1.0, "v": 1.0}
+    return params["scales"] if has_scales else {"u": jnp.ones(()), "v": jnp.ones(())}
 
 
 def l2_nonexpansive(*, gamma: float = 1.0, omega: float = 0.1, z: float = 1.0, weight: float = 0.1) -> Method:
@@ -130,8 +130,7 @@ def l2_nonexpansive(*, gamma: float = 1.0, omega: float = 0.1, z: float = 1.0, w
     checks.positive(z=z)
 
     def loss(model: Model, batch: Batch, output: Output) -> Terms:
-        labels: Array = jnp.asarray(batch.labels)
-        scales = scales_of(model.variables.params)
+        labels, scales = jnp.asarray(batch.labels), scales_of(model.variables.params)
         entropy, wrong = jax.vmap(cross_entropy), jax.vmap(log_wrong)
         return {
             "scaled_cross_entropy": jnp.mean(entropy(scales["u"] * output.logits, labels)),

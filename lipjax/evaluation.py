@@ -56,6 +56,8 @@ def single(f: Classifier) -> Callable[[Array], Float[Array, " classes"]]:
 
     Two models of one network then share one compiled program.
     """
+    if isinstance(f, jax.tree_util.Partial):
+        return f
     return jax.tree_util.Partial(Model.single, f) if isinstance(f, Model) else jax.tree_util.Partial(f)
 
 

@@ -14,6 +14,9 @@ import pytest
 
 jaxtyping.install_import_hook("lipjax", "typechecking.checked")
 
+# Fixture files have no examples to collect, and share one name.
+collect_ignore_glob = ["conftest.py", "*/conftest.py"]
+
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:

@@ -79,7 +79,7 @@ def climb(
 
 
 class _Reach(NamedTuple):
-    """How far the search has come: the first `searched` grid radii are; `below` is the best of all but the last of them."""
+    """The number of grid radii searched so far, the best of all of them, and (`below`) of all but the last."""
 
     searched: Int[Array, ""]
     below: Estimate

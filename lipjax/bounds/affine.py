@@ -48,8 +48,10 @@ def is_affine(step: Step) -> bool:
 
 
 def moves_entries(step: Step) -> bool:
-    """Whether every entry of the result is one entry of a wire, and no entry is used twice, or a constant."""
-    return step.op in _OFFSETS - {"add", "broadcast_in_dim", "reduce_sum", "reduce_window_sum"}
+    """Whether every entry of the result is an entry of a wire, none used twice, up to a constant that is added."""
+    if step.op == "add":
+        return len(step.wires) == 1
+    return is_affine(step) and step.op in _OFFSETS - {"broadcast_in_dim", "reduce_sum", "reduce_window_sum"}
 
 
 def linear(step: Step, weigh: Weigh = lambda weight: weight) -> Callable[..., Any]:

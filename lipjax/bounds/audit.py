@@ -135,7 +135,7 @@ class _Auditor:
         if len(step.wires) > 1:
             return self._join(step)
         path = self.paths[step.wires[0].index]
-        if is_affine(step) and (moves_entries(step) or step.op == "add"):
+        if moves_entries(step):
             return path
         row = self._row(step, _constant(step, self.norm))
         path = path._replace(total=_times(path.total, row.constant))

@@ -139,7 +139,7 @@ def expand(program: Program, regions: list[Region], wire: Wire, rows: Rows, norm
             changes.extend(map(_effect, gates))
         else:
             parts = list(jax.vmap(transposed(around.step))(form))
-            changes.append(_noise(around, form, factor))
+            changes.extend([_noise(around, form, factor)] if kind(around.step) == "affine" else [])
         for operand, part in zip(around.step.wires, parts, strict=True):
             forms[operand] = forms[operand] + part if operand in forms else part
     return Expansion(forms[Wire(0)].reshape(rows.shape[0], -1), changes)

@@ -81,8 +81,8 @@ class Sizes(NamedTuple):
 
 def length(x: Any) -> Any:
     """The l2 norm of all entries, rounded up."""
-    scale = jnp.max(jnp.abs(x), initial=1e-30)
-    return scale * jnp.sqrt(jnp.sum(jnp.square(x / scale))) * (1 + (x.size + 8) * eps())
+    least = float(jnp.finfo(x.dtype).tiny) ** 0.5 * math.sqrt(x.size)  # what squares that underflow may hide
+    return jnp.sqrt(jnp.sum(jnp.square(x))) * (1 + (x.size + 8) * eps()) + least
 
 
 _SIZES: weakref.WeakKeyDictionary[Step, Sizes] = weakref.WeakKeyDictionary()
@@ -108,7 +108,12 @@ def activation(step: Step) -> Activation:
 
 def _moved(step: Step, regions: list[Region]) -> Region:
     center, lower, upper, spreads, gains, _ = zip(*regions, strict=True)
-    return Region(step(*center), step(*lower), step(*upper), length(jnp.stack(spreads)), length(jnp.stack(gains)))
+    spread, norm = (scalars[0] if len(scalars) == 1 else length(jnp.stack(scalars)) for scalars in (spreads, gains))
+    region = Region(step(*center), step(*lower), step(*upper), spread, norm)
+    if step.op != "add":
+        return region
+    noise = 2 * eps() * region.magnitude
+    return region._replace(lower=region.lower - noise, upper=region.upper + noise, spread=spread + length(noise))
 
 
 def _affine(step: Step, regions: list[Region]) -> Region:

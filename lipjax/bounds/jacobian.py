@@ -6,6 +6,7 @@ are tight where few nonlinearities change in the ball, the norms where many do: 
 all layers' norms.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
@@ -20,6 +21,8 @@ from lipjax.bounds.idioms import sum_of_squares
 from lipjax.bounds.interval import Region, activation, kind, length, sizes
 from lipjax.bounds.program import Program, Step, Wire
 from lipjax.types import Scalar
+
+_NUM_SQUARES = 13
 
 Rows: TypeAlias = Float[Array, "outputs ..."]
 
@@ -51,14 +54,31 @@ class Around(NamedTuple):
 
 
 def spectral(rows: Rows) -> Scalar:
-    """The largest singular value of the matrix with these rows, rounded up."""
+    """An upper bound of the largest singular value of the matrix with these rows, within a factor of 1.0003.
+
+    By Gram iteration (see `conv_norm`). LAPACK's eigenvalues, batched in a compiled program, can stop it for ever on a
+    CPU with few cores: they wait for threads of the pool that they run on themselves.
+    """
     matrix = rows.reshape(rows.shape[0], -1)
-    scale = jnp.max(jnp.abs(matrix), initial=1e-30)
-    matrix = (matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T) / scale
-    gram = jnp.matmul(matrix, matrix.T, precision=jax.lax.Precision.HIGHEST)
-    largest = jnp.linalg.eigvalsh(gram)[-1] if gram.shape[0] > 1 else gram[0, 0]
-    slack = (matrix.shape[1] * gram.shape[0] + 8 * gram.shape[0] ** 2) * eps()
-    return scale * jnp.sqrt(jnp.maximum(largest, 0.0)) * (1 + slack)
+    unit = _not_zero(jnp.max(jnp.abs(matrix), initial=0.0))
+    matrix = (matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T) / unit
+    product = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
+
+    def square(_: Any, state: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+        gram, log_bound, power = state
+        scale = _not_zero(jnp.sqrt(jnp.sum(jnp.square(gram))))
+        gram = gram / scale
+        return product(gram, gram), log_bound + power * jnp.log(scale), power / 2
+
+    start = product(matrix, matrix.T), jnp.zeros(()), jnp.full((), 0.5)
+    gram, log_bound, power = jax.lax.fori_loop(0, _NUM_SQUARES, square, start)
+    last = jnp.minimum(jnp.sqrt(jnp.sum(jnp.square(gram))), jnp.max(jnp.sum(jnp.abs(gram), 1)))
+    slack = (matrix.shape[1] * gram.shape[0] + 2 * gram.shape[0] ** 2 + 32) * eps()
+    return unit * jnp.exp(log_bound + power * jnp.log(last)) * (1 + slack)
+
+
+def _not_zero(x: Any) -> Any:
+    return jnp.where(x == 0.0, 1.0, x)
 
 
 def _hull(lower: Any, upper: Any, low: Any, high: Any) -> tuple[Any, Any]:

@@ -28,15 +28,17 @@ def _total(*products: Entries) -> Scalar:
 
 
 def _moved(around: Around, form: Entries) -> Substituted:
+    parts = list(transposed(around.step)(form))
+    if not around.step.constants:
+        return parts, jnp.zeros(())
     offset = around.step(*[jnp.zeros_like(region.center) for region in around.operands])
-    return list(transposed(around.step)(form)), _total(form * offset)
+    return parts, _total(form * offset, 4 * eps() * jnp.abs(form) * around.result.magnitude)
 
 
 def _affine(around: Around, form: Entries) -> Substituted:
-    parts, shift = _moved(around, form)
-    offset = around.step(*[jnp.zeros_like(region.center) for region in around.operands])
-    largest = linear(around.step, jnp.abs)(*[region.magnitude for region in around.operands]) + jnp.abs(offset)
-    return parts, shift + _total(2 * sizes(around.step).rounding * jnp.abs(form) * largest)
+    largest = linear(around.step, jnp.abs)(*[region.magnitude for region in around.operands])
+    noise = _total(2 * sizes(around.step).rounding * jnp.abs(form) * largest)
+    return list(transposed(around.step)(form)), noise
 
 
 def _enclosed(function: Activation, form: Entries, region: Region) -> tuple[Entries, Scalar]:

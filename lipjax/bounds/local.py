@@ -65,11 +65,11 @@ def _linear(program: Program, start: Region, norm_in: Norm, norm_out: Norm) -> S
     expansion = expand(program, regions, program.output, rows, norm_in)
     factor = _through_l2(expansion.middle, norm_in, norm_out)
     changes = [jnp.fmin(norm_out.value(rows), factor * norm) for rows, norm in expansion.changes]
-    return _least(
-        _interval(program, start, norm_in, norm_out),
+    bound = _least(
         _matrix_norm(expansion.middle, norm_in, norm_out) + sum(changes),
         norm_out.value(slopes_and_norm(expansion, norm_in).rows) * (1 + (count + 8) * eps()),
     )
+    return jnp.minimum(bound, _interval(program, start, norm_in, norm_out))
 
 
 _METHODS = {"interval": _interval, "linear": _linear}

@@ -1,7 +1,7 @@
 """Operator norms of linear layers: of the map between spaces, never of a flattened kernel.
 
 A concrete kernel is worked on in float64 by NumPy, without compiling anything; a traced one (inside `jit` or `grad`) in
-its own dtype by JAX, differentiably. What the methods for the l2 norm return:
+its own dtype by JAX, differentiably, by "gram", "power" and the closed forms. What the methods for the l2 norm return:
 
     method   side                        how
     exact    the norm                    largest singular value of the whole matrix; refused when that is too large
@@ -150,8 +150,7 @@ def _exact(kernel: Kernel, axes: Sequence[_Axis], num_steps: int) -> Any:
             f"the matrix of this layer is {rows} x {columns}: too large for method 'exact' (at most "
             f"{_LARGEST_SIDE} on the smaller side and {_LARGEST_MATRIX} entries); 'gram' bounds it from above"
         )
-    gram = _gram_matrices(_matrix(kernel, axes))
-    return _library(kernel).sqrt(_library(kernel).linalg.eigvalsh(gram)[-1])
+    return np.sqrt(np.linalg.eigvalsh(_gram_matrices(_matrix(kernel, axes)))[-1])
 
 
 def _gram(kernel: Kernel, axes: Sequence[_Axis], num_steps: int) -> Any:
@@ -172,8 +171,7 @@ def _gram(kernel: Kernel, axes: Sequence[_Axis], num_steps: int) -> Any:
 
 
 def _fft(kernel: Kernel, axes: Sequence[_Axis], num_steps: int) -> Any:
-    gram = _gram_matrices(_blocks(kernel, axes))
-    return _library(kernel).sqrt(_library(kernel).linalg.eigvalsh(gram).max())
+    return np.sqrt(np.linalg.eigvalsh(_gram_matrices(_blocks(kernel, axes))).max())
 
 
 def _convolve(kernel: Kernel, placements: Sequence[np.ndarray], x: Kernel) -> Kernel:
@@ -279,7 +277,8 @@ def conv_norm(
         for a traced one, where a bound holds up to that dtype's rounding only.
 
     Raises:
-        ValueError: If a name is not a legal one, if the shapes don't fit, or if the layer is too large for "exact".
+        ValueError: If a name is not a legal one, if the shapes don't fit, if the layer is too large for "exact", or if
+            the kernel is traced and the method neither "gram" nor "power" (l2 only).
 
     Example:
         >>> kernel = np.ones((3, 3, 1, 1))  # its Frobenius norm and the norm of the flattened kernel are 3
@@ -304,6 +303,8 @@ def conv_norm(
     if input_shape[-1] != kernel.shape[-2] * groups or kernel.shape[-1] % groups:
         raise ValueError(f"kernel {kernel.shape} in {groups} groups does not fit {input_shape[-1]} input features")
     library = _library(kernel)
+    if library is jnp and norm == "l2" and not _STEPS[method]:
+        raise ValueError(f"method {method!r} needs a known kernel; inside jit, 'gram' bounds it from above")
     kernel = kernel if library is jnp else np.asarray(kernel, np.float64)
     kernel, axes = _fold(kernel, _axes(kernel, input_shape, strides, padding, dilation))
     parts = [_NORMS[norm][method](part, axes, steps) for part in library.split(kernel, groups, -1)]

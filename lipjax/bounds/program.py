@@ -7,7 +7,7 @@ that an interpreter needs one rule for each thing that is really different.
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -93,20 +93,24 @@ class Program(NamedTuple):
 
 
 class Builder:
-    """Collects the steps of a program."""
+    """Collects the steps of a program; what has been computed before is not computed again."""
 
     def __init__(self, input_shape: Sequence[int]) -> None:
         self.input_shape = tuple(input_shape)
         self.steps: list[Step] = []
         self.scope = ""
+        self._known: dict[Any, Wire] = {}
 
     def add(self, op: str, operands: Sequence[Operand], apply: Callable[..., Any], **params: Any) -> Wire:
-        """Appends a step and returns its wire."""
+        """The wire of a step, which is appended unless it is there."""
         values = [self.abstract(operand) if isinstance(operand, Wire) else operand for operand in operands]
         given = tuple(self.abstract(operand) for operand in operands if isinstance(operand, Wire))
         result = jax.eval_shape(apply, *values)
-        self.steps.append(Step(op, self.scope, tuple(operands), given, apply, result, params))
-        return Wire(len(self.steps))
+        key = op, result.shape, tuple(map(_identity, operands)), tuple(params), tuple(map(_identity, params.values()))
+        if key not in self._known:
+            self.steps.append(Step(op, self.scope, tuple(operands), given, apply, result, params))
+            self._known[key] = Wire(len(self.steps))
+        return self._known[key]
 
     def abstract(self, wire: Wire) -> jax.ShapeDtypeStruct:
         """Shape and type of a wire's value."""
@@ -134,6 +138,13 @@ class Builder:
         steps = [self.steps[index - 1] for index in kept[1:]]
         steps = [dataclasses.replace(step, operands=tuple(map(rename, step.operands))) for step in steps]
         return Program(self.input_shape, tuple(steps), rename(output))
+
+
+def _identity(value: Any) -> Any:
+    """What only equal values have in common: the number of a known scalar, what can be hashed, or the object itself."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        return str(value.dtype), value.item()
+    return value if isinstance(value, Hashable) and not isinstance(value, jax.Array) else id(value)
 
 
 def trace(f: VectorFn | Model, input_shape: Sequence[int]) -> Program:
@@ -203,7 +214,7 @@ def _results(builder: Builder, equation: JaxprEqn, operands: list[Operand], scop
         return [_REWRITTEN[name](builder, *operands, **params)]
     params = {**params, **_IN_FULL.get(name, {})}
     outputs = range(len(equation.outvars))
-    return [builder.add(name, operands, _bound(equation, params, index), **params) for index in outputs]
+    return [builder.add(name, operands, _bound(equation, params, index), **params, output=index) for index in outputs]
 
 
 def _bound(equation: JaxprEqn, params: Mapping[str, Any], index: int) -> Callable[..., Any]:
@@ -236,32 +247,41 @@ def _is_float(equation: JaxprEqn) -> bool:
     return all(jnp.issubdtype(value.dtype, jnp.floating) for value in values)
 
 
-def _scale(builder: Builder, x: Wire, factor: Any) -> Wire:
-    return builder.add("mul", (x, factor), jnp.multiply)
+def _binary(builder: Builder, op: str, apply: Callable[..., Any], *operands: Operand) -> Wire:
+    """An operation on two values of one shape; a scalar wire is broadcast by a step of its own."""
+    shapes = [builder.abstract(x).shape if isinstance(x, Wire) else np.shape(x) for x in operands]
+    shape = np.broadcast_shapes(*shapes)
+
+    def whole(operand: Operand) -> Operand:
+        if not isinstance(operand, Wire) or builder.abstract(operand).shape == shape:
+            return operand
+        return builder.add("broadcast_in_dim", (operand,), lambda x: jnp.broadcast_to(x, shape))
+
+    return builder.add(op, [whole(operand) for operand in operands], apply)
 
 
 def _add(builder: Builder, left: Operand, right: Operand, **_: Any) -> Wire:
-    return builder.add("add", (left, right), jnp.add)
+    return _binary(builder, "add", jnp.add, left, right)
+
+
+def _negate(builder: Builder, x: Wire, **_: Any) -> Wire:
+    return _binary(builder, "mul", jnp.multiply, x, -np.ones((), jnp.result_type(float)))
 
 
 def _subtract(builder: Builder, left: Operand, right: Operand, **_: Any) -> Wire:
-    return _add(
-        builder,
-        left,
-        _scale(builder, right, -np.ones((), jnp.result_type(float))) if isinstance(right, Wire) else -right,
-    )
+    return _add(builder, left, _negate(builder, right) if isinstance(right, Wire) else -right)
 
 
 def _multiply(builder: Builder, left: Operand, right: Operand, **_: Any) -> Wire:
     if isinstance(left, Wire) and isinstance(right, Wire) and left == right:
         return builder.add("square", (left,), jnp.square)
-    return builder.add("mul", (left, right), jnp.multiply)
+    return _binary(builder, "mul", jnp.multiply, left, right)
 
 
 def _divide(builder: Builder, left: Operand, right: Operand, **_: Any) -> Wire:
-    return (
-        builder.add("div", (left, right), jnp.divide) if isinstance(right, Wire) else _scale(builder, left, 1 / right)
-    )
+    if isinstance(right, Wire):
+        return _binary(builder, "div", jnp.divide, left, right)
+    return _binary(builder, "mul", jnp.multiply, left, 1 / right)
 
 
 def _power(builder: Builder, x: Wire, y: int, **_: Any) -> Wire:
@@ -270,20 +290,24 @@ def _power(builder: Builder, x: Wire, y: int, **_: Any) -> Wire:
     return builder.add("integer_pow", (x,), lambda value: value**y, y=y)
 
 
-def _clamp(builder: Builder, low: Operand, x: Operand, high: Operand, **_: Any) -> Wire:
-    return builder.add("min", (builder.add("max", (x, low), jnp.maximum), high), jnp.minimum)
+def _larger(builder: Builder, left: Operand, right: Operand, **_: Any) -> Wire:
+    return _binary(builder, "max", jnp.maximum, left, right)
+
+
+def _smaller(builder: Builder, left: Operand, right: Operand, **_: Any) -> Wire:
+    return _binary(builder, "min", jnp.minimum, left, right)
 
 
 _REWRITTEN: dict[str, Callable[..., Wire]] = {
     "add": _add,
     "add_any": _add,
-    "sub": _subtract,
-    "neg": lambda builder, x, **_: _scale(builder, x, -np.ones((), jnp.result_type(float))),
-    "mul": _multiply,
+    "clamp": lambda builder, low, x, high, **_: _smaller(builder, _larger(builder, x, low), high),
     "div": _divide,
     "integer_pow": _power,
+    "max": _larger,
+    "min": _smaller,
+    "mul": _multiply,
+    "neg": _negate,
     "square": lambda builder, x, **_: builder.add("square", (x,), jnp.square),
-    "clamp": _clamp,
-    "max": lambda builder, *operands, **_: builder.add("max", operands, jnp.maximum),
-    "min": lambda builder, *operands, **_: builder.add("min", operands, jnp.minimum),
+    "sub": _subtract,
 }

@@ -1,0 +1,304 @@
+"""Local upper bounds against every linear piece of small ReLU networks, and against Jacobians found by sampling."""
+
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lipjax import norms
+from lipjax.bounds import global_bound, local_bound
+from lipjax.bounds.activations import ACTIVATIONS
+
+RADII = np.array([1e-3, 0.03, 0.1, 0.3, 1.0, 3.0])
+NORMS = {"l2": 2, "linf": np.inf}
+
+
+def random_layers(seed: int, sizes: tuple[int, ...]) -> list[tuple[np.ndarray, np.ndarray]]:
+    rng = np.random.default_rng(seed)
+    return [
+        (rng.normal(size=(a, b)).astype(np.float32) / np.sqrt(a / 2), 0.5 * rng.normal(size=b).astype(np.float32))
+        for a, b in itertools.pairwise(sizes)
+    ]
+
+
+def mlp(layers, x):
+    for kernel, bias in layers[:-1]:
+        x = jax.nn.relu(x @ kernel + bias)
+    return x @ layers[-1][0] + layers[-1][1]
+
+
+@functools.partial(jax.jit, static_argnames=("norm", "method"))
+def mlp_bounds(layers, x, radii, *, norm, method):
+    f = functools.partial(mlp, layers)
+    return jax.vmap(lambda radius: local_bound(f, x, radius, norm=norm, method=method))(radii)
+
+
+def jacobians(layers, points):
+    """Jacobians `[points, outputs, inputs]` in float64."""
+    slopes = np.broadcast_to(np.eye(points.shape[1]), (len(points), points.shape[1], points.shape[1]))
+    values = points
+    for kernel, bias in layers[:-1]:
+        values = values @ kernel.astype(np.float64) + bias
+        slopes = kernel.T.astype(np.float64) @ slopes * (values > 0)[:, :, None]
+        values = np.maximum(values, 0)
+    return layers[-1][0].T.astype(np.float64) @ slopes
+
+
+def kinks(layers, x, radius):
+    """Lines `w . z = c` where some unit may switch; those of the second layer for every pattern of the first."""
+    (kernel, bias), (second, second_bias) = (tuple(part.astype(np.float64) for part in layer) for layer in layers[:2])
+    lines = np.c_[kernel.T, -bias]
+    if len(layers) == 3:
+        points = corners(lines, x, radius)
+        for pattern in np.unique(points @ kernel + bias > 0, axis=0):
+            through = kernel * pattern @ second
+            lines = np.r_[lines, np.c_[through.T, -((bias * pattern) @ second + second_bias)]]
+    return lines
+
+
+def corners(lines, x, radius):
+    """Points close to all crossings of the lines with each other and with the square and the circle around x."""
+    edges = np.array([[1, 0, x[0] - radius], [1, 0, x[0] + radius], [0, 1, x[1] - radius], [0, 1, x[1] + radius]])
+    every = np.r_[lines[np.linalg.norm(lines[:, :2], axis=1) > 1e-9], edges]  # dead units have no line
+    i, j = np.triu_indices(len(every), 1)
+    system, right = np.stack([every[i, :2], every[j, :2]], 1), np.stack([every[i, 2], every[j, 2]], 1)
+    regular = abs(np.linalg.det(system)) > 1e-12
+    crossings = np.linalg.solve(system[regular], right[regular][..., None])[..., 0]
+    normal, offset = every[:, :2], every[:, 2]
+    size = (normal**2).sum(1, keepdims=True)
+    foot = x + (offset - normal @ x)[:, None] * normal / size
+    half = radius**2 - ((foot - x) ** 2).sum(1)
+    along = np.c_[-normal[:, 1], normal[:, 0]] / np.sqrt(size) * np.sqrt(np.maximum(half, 0))[:, None]
+    points = np.r_[crossings, (foot + along)[half > 0], (foot - along)[half > 0], x[None]]
+    points = points[abs(points - x).max(1) <= radius * (1 + 1e-9)]
+    angles = np.linspace(0, 2 * np.pi, 16, endpoint=False) + 0.1
+    steps = np.r_[[[0.0, 0.0]], 1e-7 * radius * np.c_[np.cos(angles), np.sin(angles)]]
+    return (points[:, None] + steps).reshape(-1, 2)
+
+
+def exact_constant(layers, x, radius, norm):
+    """The largest Jacobian norm over the linear pieces that meet the ball: the pairwise Lipschitz constant."""
+    x = x.astype(np.float64)
+    points = corners(kinks(layers, x, radius), x, radius)
+    inside = np.linalg.norm(points - x, NORMS[norm], axis=1) <= radius
+    return np.linalg.norm(jacobians(layers, points[inside]), NORMS[norm], axis=(1, 2)).max()
+
+
+CASES = [(seed, sizes) for sizes in ((2, 6, 3), (2, 5, 5, 2)) for seed in range(4)]
+
+
+@pytest.fixture(scope="module")
+def enumerated():
+    """For every case and norm: the exact constants, and both bounds, at six radii."""
+    results = {}
+    for (seed, sizes), norm in itertools.product(CASES, NORMS):
+        layers = random_layers(seed, sizes)
+        x = np.random.default_rng(100 + seed).normal(size=2).astype(np.float32)
+        exact = np.array([exact_constant(layers, x, radius, norm) for radius in RADII])
+        bounds = [mlp_bounds(layers, x, RADII, norm=norm, method=method) for method in ("interval", "linear")]
+        at_x = np.linalg.norm(jacobians(layers, x[None].astype(np.float64))[0], NORMS[norm])
+        results[seed, sizes, norm] = (at_x, exact, *map(np.asarray, bounds))
+    return results
+
+
+def test_the_enumeration_finds_every_slope_that_a_dense_grid_finds():
+    layers, x = random_layers(0, (2, 5, 5, 2)), np.array([0.3, -0.2])
+    grid = x + np.stack(np.meshgrid(*[np.linspace(-1, 1, 400)] * 2), -1).reshape(-1, 2)
+    slopes = np.linalg.norm(jacobians(layers, grid), np.inf, axis=(1, 2))
+    assert exact_constant(layers, x, 1.0, "linf") >= slopes.max() - 1e-9
+    disc = np.linalg.norm(grid - x, axis=1) <= 1.0
+    slopes = np.linalg.norm(jacobians(layers, grid[disc]), 2, axis=(1, 2))
+    assert exact_constant(layers, x, 1.0, "l2") >= slopes.max() - 1e-9
+
+
+def test_bounds_are_above_the_exact_pairwise_constant_of_enumerable_networks(enumerated):
+    for _, exact, interval, linear in enumerated.values():
+        assert np.all(exact <= interval)
+        assert np.all(exact <= linear)
+
+
+def test_linear_relaxation_is_never_looser_than_intervals_and_often_tighter(enumerated):
+    ratios = np.array([interval / linear for *_, interval, linear in enumerated.values()])
+    assert np.all(ratios >= 1.0)
+    assert np.mean(ratios > 1.02) > 0.1
+
+
+def test_interval_bounds_never_decrease_with_the_radius(enumerated):
+    for _, _, interval, _ in enumerated.values():
+        assert np.all(np.diff(interval) >= -1e-6 * interval[:-1])
+
+
+def test_bounds_tend_to_the_norm_of_the_jacobian_as_the_radius_goes_to_zero(enumerated):
+    for (seed, sizes, norm), (at_x, *_) in enumerated.items():
+        layers = random_layers(seed, sizes)
+        x = np.random.default_rng(100 + seed).normal(size=2).astype(np.float32)
+        for method in ("interval", "linear"):
+            bounds = mlp_bounds(layers, x, np.zeros(6), norm=norm, method=method)
+            np.testing.assert_allclose(bounds, at_x, rtol=1e-4)
+
+
+def test_bounds_are_exact_where_no_unit_switches(enumerated):
+    checked = 0
+    for at_x, exact, interval, linear in enumerated.values():
+        still = np.isclose(exact, at_x, rtol=1e-6) & (RADII < 0.05)
+        checked += int(
+            np.sum(np.isclose(interval[still], at_x, rtol=1e-4) & np.isclose(linear[still], at_x, rtol=1e-4))
+        )
+    assert checked >= 16
+
+
+@pytest.mark.parametrize("method", ["interval", "linear"])
+def test_a_linear_map_has_its_operator_norm_at_every_radius(method):
+    kernel = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+    for (norm_in, norm_out), exact in {
+        ("l2", "l2"): np.linalg.norm(kernel, 2),
+        ("linf", "linf"): abs(kernel).sum(0).max(),
+        ("l1", "l1"): abs(kernel).sum(1).max(),
+        ("l2", "linf"): np.linalg.norm(kernel, axis=0).max(),
+        ("l1", "l2"): np.linalg.norm(kernel, axis=1).max(),
+        ("l1", "linf"): abs(kernel).max(),
+    }.items():
+        for radius in (0.0, 0.5, 100.0):
+            bound = local_bound(
+                lambda x: x @ kernel + 1.0, jnp.ones(6), radius, norm=norm_in, norm_out=norm_out, method=method
+            )
+            assert exact <= bound <= exact * (1 + 1e-4)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("method", ["interval", "linear"])
+def test_one_relu_switches_on_when_the_ball_reaches_it(norm, method):
+    weight = jnp.array([3.0, -4.0])
+    steep = {"l2": 5.0, "linf": 7.0}[norm]
+
+    def f(x):
+        return jax.nn.relu(x @ weight - 10.0)[None]
+
+    distance = 10.0 / steep
+    assert local_bound(f, jnp.zeros(2), 0.999 * distance, norm=norm, method=method) == pytest.approx(0.0, abs=1e-4)
+    assert local_bound(f, jnp.zeros(2), 1.001 * distance, norm=norm, method=method) == pytest.approx(steep, rel=1e-4)
+
+
+def test_a_box_cuts_the_ball():
+    def f(x):
+        return jax.nn.relu(x - 1.5)
+
+    assert local_bound(f, jnp.array([0.5]), 2.0) == pytest.approx(1.0, rel=1e-5)
+    assert local_bound(f, jnp.array([0.5]), 2.0, bounds=(0.0, 1.0)) == pytest.approx(0.0, abs=1e-5)
+
+
+def residual_network(kernels, x):
+    """Standardisation, convolution, scale, two-sided ReLU, norm pooling, residual sum, average pooling, dense."""
+    first, second, last, scale = kernels
+    x = ((x - 0.5) / 0.25)[None]
+
+    def convolve(x, kernel):
+        return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+    x = convolve(x, first) * scale + 0.1
+    x = jnp.concatenate([jax.nn.relu(x), jax.nn.relu(-x)], -1)
+    x = jnp.sqrt(jnp.sum(x.reshape(1, 3, 2, 3, 2, -1) ** 2, (2, 4)))
+    x = 0.6 * x + 0.4 * jax.nn.relu(convolve(x, second))
+    return jnp.mean(x, (1, 2))[0] @ last
+
+
+@pytest.fixture(scope="module")
+def residual_kernels():
+    rng = np.random.default_rng(3)
+    shapes = ((3, 3, 2, 4), (3, 3, 8, 8), (8, 3), (4,))
+    return [jnp.asarray(rng.normal(size=shape) / np.sqrt(np.prod(shape[:-1])), jnp.float32) for shape in shapes]
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_bounds_of_a_residual_convolutional_network_are_above_every_jacobian_found(norm, residual_kernels):
+    f = functools.partial(residual_network, residual_kernels)
+    x = jax.random.uniform(jax.random.key(0), (6, 6, 2))
+    radii = jnp.array([0.0, 0.003, 0.03, 0.3])
+    bounds = [
+        jax.jit(jax.vmap(lambda radius, method=method: local_bound(f, x, radius, norm=norm, method=method)))(radii)
+        for method in ("interval", "linear")
+    ]
+    noise = jax.vmap(lambda key: getattr(norms, norm).sample(key, x.shape))(jax.random.split(jax.random.key(1), 200))
+    slopes = jax.jit(jax.vmap(jax.jacobian(f)))
+    for index, radius in enumerate(radii):
+        matrices = np.asarray(slopes(x + radius * noise)).reshape(len(noise), 3, -1)
+        found = np.linalg.norm(matrices, NORMS[norm], axis=(1, 2)).max()
+        assert found <= bounds[0][index]
+        assert found <= bounds[1][index] <= bounds[0][index]
+    np.testing.assert_allclose(bounds[0][0], found_at_center(f, x, norm), rtol=1e-2)
+    assert np.all(np.diff(bounds[0]) >= 0)
+
+
+def found_at_center(f, x, norm):
+    return np.linalg.norm(np.asarray(jax.jacobian(f)(x)).reshape(3, -1), NORMS[norm])
+
+
+def test_l2_bounds_never_exceed_the_global_bound_and_linear_relaxation_is_far_below_it():
+    layers = random_layers(1, (8, 30, 30, 4))
+    x = np.ones(8, np.float32)
+    everywhere = global_bound(functools.partial(mlp, layers), (8,))
+    interval, linear = (mlp_bounds(layers, x, RADII, norm="l2", method=m) for m in ("interval", "linear"))
+    assert np.all(interval <= everywhere * 1.001)
+    assert np.all(linear <= 0.7 * everywhere)
+    assert np.max(interval / linear) > 2.0
+
+
+def test_smooth_activations_are_bounded_on_both_sides_of_their_steepest_point():
+    for function in (jnp.tanh, jnp.exp, jnp.abs, jnp.square, jax.nn.leaky_relu):
+        for center, radius in ((-1.0, 0.3), (0.1, 0.5)):
+            points = jnp.linspace(center - radius, center + radius, 1001)
+            steepest = jnp.max(jnp.abs(jax.vmap(jax.grad(function))(points)))
+            bound = local_bound(lambda x, g=function: g(x), jnp.array([center]), radius)
+            assert steepest * (1 - 1e-5) <= bound <= steepest * (1 + 1e-3)
+
+
+def test_the_lines_of_every_activation_enclose_it():
+    z = jnp.linspace(0.0, 1.0, 101)
+    for name, make in ACTIVATIONS.items():
+        function = make(*{"max": (0.2,), "min": (0.2,), "leaky_relu": (0.1,)}.get(name, ()))
+        for low, high in ((-1.0, -0.2), (-0.7, 0.9), (0.1, 2.0), (0.5, 0.5)):
+            if name in ("log", "log1p", "sqrt") and low < 0:
+                continue
+            points = low + z * (high - low)
+            lower_slope, lower_shift, upper_slope, upper_shift = function.lines(jnp.asarray(low), jnp.asarray(high))
+            assert jnp.all(lower_slope * points + lower_shift <= function.value(points))
+            assert jnp.all(upper_slope * points + upper_shift >= function.value(points))
+            least, most = function.slopes(jnp.asarray(low), jnp.asarray(high))
+            derivatives = jax.vmap(jax.grad(function.value))(points[1:-1])
+            assert jnp.all((derivatives >= least - 1e-6) & (derivatives <= most + 1e-6))
+
+
+def test_a_product_of_two_values_is_bounded():
+    def f(x):
+        return (x[0] * x[1])[None]
+
+    for method in ("interval", "linear"):
+        bound = local_bound(f, jnp.array([1.0, 2.0]), 0.5, norm="linf", method=method)
+        assert 4.0 <= bound <= 4.01
+
+
+def test_a_layer_without_a_rule_gives_an_infinite_bound_and_a_constant_gives_zero():
+    assert local_bound(lambda x: jnp.cumprod(x), jnp.ones(3), 0.1) == jnp.inf
+    assert local_bound(lambda x: jnp.ones(3), jnp.ones(3), 0.1) == 0.0
+
+
+def test_float64_leaves_almost_no_rounding():
+    layers = random_layers(2, (5, 20, 20, 3))
+    x = np.random.default_rng(0).normal(size=5)
+    exact = np.linalg.norm(jacobians(layers, x[None])[0], 2)
+    with jax.enable_x64(True):
+        bound = float(local_bound(functools.partial(mlp, layers), jnp.asarray(x), 0.0))
+    assert exact <= bound <= exact * (1 + 1e-9)
+
+
+def test_wrong_arguments_are_refused():
+    for wrong, message in (
+        ({"radius": -0.1}, "radius must be 0 or greater, got -0.1"),
+        ({"radius": 0.1, "norm": "l3"}, "norm must be one of l1, l2, linf"),
+        ({"radius": 0.1, "method": "exact"}, "method must be one of interval, linear"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            local_bound(jnp.tanh, jnp.ones(2), **wrong)

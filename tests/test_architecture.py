@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = [
     {"types"},
     {"checks"},
-    {"norms", "losses", "batching", "parallel", "records"},
+    {"norms", "losses", "operators", "batching", "parallel", "records"},
     {"networks", "attacks", "corruptions", "datasets", "augmentation"},
     {"methods", "estimators", "bounds", "compatibility"},
     {"systems", "training", "evaluation", "report", "sweep"},

@@ -5,5 +5,5 @@ from lipjax.bounds.audit import Layer as Layer
 from lipjax.bounds.audit import audit as audit
 from lipjax.bounds.audit import global_bound as global_bound
 from lipjax.bounds.local import local_bound as local_bound
-from lipjax.bounds.operators import conv_norm as conv_norm
-from lipjax.bounds.operators import dense_norm as dense_norm
+from lipjax.operators import conv_norm as conv_norm
+from lipjax.operators import dense_norm as dense_norm

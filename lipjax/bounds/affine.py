@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lipjax.bounds.operators import conv_norm, dense_norm
+from lipjax.operators import conv_norm, dense_norm
 from lipjax.bounds.program import Step, Wire
 
 Weigh: TypeAlias = Callable[[Any], Any]

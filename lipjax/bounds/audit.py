@@ -12,7 +12,7 @@ from lipjax import checks
 from lipjax.bounds.affine import Gain, gain, is_affine, moves_entries
 from lipjax.bounds.idioms import recognize
 from lipjax.bounds.interval import activation, is_activation
-from lipjax.bounds.operators import conversion
+from lipjax.operators import conversion
 from lipjax.bounds.program import Program, Step, Wire, trace
 from lipjax.norms import Norm
 from lipjax.types import Model, VectorFn

@@ -15,7 +15,7 @@ from jaxtyping import Array, ArrayLike, Float
 from lipjax.attacks.climb import into_box
 from lipjax.bounds.activations import ACTIVATIONS, Activation, eps
 from lipjax.bounds.affine import gain, is_affine, linear, moves_entries, terms
-from lipjax.bounds.operators import conversion
+from lipjax.operators import conversion
 from lipjax.bounds.program import Program, Step, Wire
 from lipjax.norms import Norm
 from lipjax.types import Bounds, Scalar

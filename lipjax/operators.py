@@ -131,6 +131,8 @@ def _blocks(kernel: Kernel, axes: Sequence[_Axis]) -> Blocks:
     symbol = library.einsum(formula, kernel, *[axis.waves() for axis in axes], optimize=True)
     toruses = [axis.torus() for axis in axes]
     folded = symbol.reshape(*[n for length, s in toruses for n in (s, length // s)], *symbol.shape[-2:])
+    # The kernel is real: blocks at opposite frequencies are conjugate, so half of the last axis has all the norms.
+    folded = folded[(..., slice(toruses[-1][0] // toruses[-1][1] // 2 + 1), *[slice(None)] * 2)] if count else folded
     aliases, frequencies = range(0, 2 * count, 2), range(1, 2 * count, 2)
     folded = folded.transpose(*frequencies, 2 * count, *aliases, 2 * count + 1)
     copies = math.prod(stride for _, stride in toruses)
@@ -158,16 +160,21 @@ def _gram(kernel: Kernel, axes: Sequence[_Axis], num_steps: int) -> Any:
     gram = _gram_matrices(_blocks(kernel, axes))
     log_scale, power = 0.0, 2.0
     for _ in range(num_steps - 1):
-        scale = library.linalg.norm(gram, axis=(-2, -1), keepdims=True)
-        scale = library.where(scale == 0.0, 1.0, scale)
+        scale = _frobenius(library, gram)
         log_scale = log_scale + library.log(scale) / power
         gram = gram / scale
         gram, power = gram @ gram, 2.0 * power
-    frobenius = library.linalg.norm(gram, axis=(-2, -1), keepdims=True)
     rows = library.max(library.sum(library.abs(gram), -1, keepdims=True), -2, keepdims=True)
+    largest = library.minimum(_frobenius(library, gram), library.where(rows == 0.0, 1.0, rows))
     # Each Gram product of side n may lose n * n roundings of the largest singular value; the roots shrink them.
     rounding = 1.0 + 4.0 * gram.shape[-1] ** 2 * float(library.finfo(gram.dtype).eps)
-    return rounding * library.max(library.exp(log_scale) * library.minimum(frobenius, rows) ** (1.0 / power))
+    return rounding * library.max(library.where(rows == 0.0, 0.0, library.exp(log_scale) * largest ** (1.0 / power)))
+
+
+def _frobenius(library: types.ModuleType, gram: Blocks) -> Any:
+    """The Frobenius norm of each matrix, differentiable; 1 for zeros."""
+    squares = library.sum(gram.real**2 + gram.imag**2, axis=(-2, -1), keepdims=True)
+    return library.sqrt(library.where(squares == 0.0, 1.0, squares))
 
 
 def _fft(kernel: Kernel, axes: Sequence[_Axis], num_steps: int) -> Any:

@@ -168,6 +168,12 @@ def test_the_gradient_of_gram_is_that_of_the_largest_singular_value():
     np.testing.assert_allclose(gradient, np.outer(left[:, 0], right[0]), atol=1e-3)
 
 
+def test_the_gradient_of_gram_is_finite_where_the_convolution_kills_a_frequency():
+    for kernel in (jnp.zeros((3, 3, 1, 1)), jnp.array([1.0, -1.0]).reshape(2, 1, 1, 1)):
+        gradient = jax.grad(lambda k: conv_norm(k, (4, 4, 1), padding="CIRCULAR", method="gram"))(kernel)
+        assert jnp.all(jnp.isfinite(gradient))
+
+
 def test_a_convolution_too_large_for_the_exact_method_is_refused_with_advice():
     with pytest.raises(ValueError, match=r"too large for method 'exact'.*'gram' bounds it"):
         conv_norm(np.zeros((3, 3, 16, 16)), (32, 32, 16))

@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lipjax.operators import conv_norm, dense_norm
 from lipjax.bounds.program import Step, Wire
+from lipjax.operators import conv_norm, dense_norm
 
 Weigh: TypeAlias = Callable[[Any], Any]
 

@@ -12,9 +12,9 @@ from lipjax import checks
 from lipjax.bounds.affine import Gain, gain, is_affine, moves_entries
 from lipjax.bounds.idioms import recognize
 from lipjax.bounds.interval import activation, is_activation
-from lipjax.operators import conversion
 from lipjax.bounds.program import Program, Step, Wire, trace
 from lipjax.norms import Norm
+from lipjax.operators import conversion
 from lipjax.types import Model, VectorFn
 
 _EXPONENT = {"l1": 1.0, "l2": 2.0, "linf": math.inf}

@@ -23,9 +23,9 @@ from lipjax.bounds.affine import transposed
 from lipjax.bounds.interval import Entries, Region, activation, kind, length, sizes
 from lipjax.bounds.jacobian import Around, Rows, pool_at_center, pool_change, spectral, surroundings
 from lipjax.bounds.linear import largest
-from lipjax.operators import conversion
 from lipjax.bounds.program import Program, Wire
 from lipjax.norms import Norm
+from lipjax.operators import conversion
 from lipjax.types import Scalar
 
 _CHUNK = 256

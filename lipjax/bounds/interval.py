@@ -15,9 +15,9 @@ from jaxtyping import Array, ArrayLike, Float
 from lipjax.attacks.climb import into_box
 from lipjax.bounds.activations import ACTIVATIONS, Activation, eps
 from lipjax.bounds.affine import gain, is_affine, linear, moves_entries, terms
-from lipjax.operators import conversion
 from lipjax.bounds.program import Program, Step, Wire
 from lipjax.norms import Norm
+from lipjax.operators import conversion
 from lipjax.types import Bounds, Scalar
 
 Entries: TypeAlias = Float[Array, "..."]

@@ -13,9 +13,9 @@ from lipjax.bounds.expansion import expand, refine, slopes_and_norm
 from lipjax.bounds.idioms import recognize
 from lipjax.bounds.interval import Region, has_rule, input_region, propagate
 from lipjax.bounds.jacobian import propagate_back, spectral
-from lipjax.operators import conversion
 from lipjax.bounds.program import Program, Wire, trace
 from lipjax.norms import Norm
+from lipjax.operators import conversion
 from lipjax.types import Bounds, Model, Point, Scalar, VectorFn
 
 Matrix = Float[Array, "outputs inputs"]

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import optax
 
 from experiments.cli import UsageError, flag
-from lipjax import attacks, augmentation, checks, datasets, networks, norms, systems
+from lipjax import augmentation, checks, datasets, networks, norms, systems
 from lipjax.types import Bounds, Dataset, System
 
 NETWORKS: dict[str, Callable] = {
@@ -39,12 +39,6 @@ SYSTEMS: dict[str, Callable] = {
     "laplacian": systems.laplacian,
     "adversarial": systems.adversarial,
     **systems.TALK,
-}
-ATTACKS: dict[str, Callable] = {
-    "apgd": attacks.apgd,
-    "fgsm": attacks.fgsm,
-    "momentum_pgd": attacks.momentum_pgd,
-    "pgd": attacks.pgd,
 }
 AUGMENTATIONS: dict[str, Callable] = {
     "flip_left_right": augmentation.flip_left_right,

@@ -18,12 +18,9 @@ from jaxtyping import UInt8
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from experiments import choices, cli
+from experiments import choices, cli, corruption_sets
 from lipjax import corruptions, datasets, evaluation, records, report
 from lipjax.types import Batch
-
-SETS = {"all": corruptions.NAMES, "cifar10_c": corruptions.NAMES, "benchmark": corruptions.BENCHMARK}
-"""Sets of corruptions; the published CIFAR-10-C has all nineteen."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,7 +32,7 @@ class Config:
     )
     data_dir: str | None = cli.flag(None, "TFDS data directory, for datasets of TFDS; default ~/tensorflow_datasets.")
     corruptions: tuple[str, ...] = cli.flag(
-        ("all",), "Corruptions, or sets of them.", legal=(*SETS, *corruptions.NAMES), recorded=False
+        ("all",), "Corruptions, or sets of them.", legal=corruption_sets.LEGAL, recorded=False
     )
     severities: tuple[int, ...] = cli.flag(
         (1, 2, 3, 4, 5), "Severities, 1 to 5, in the order of the blocks.", minimum=1
@@ -49,11 +46,6 @@ class Config:
         """Refuses values that can't be used."""
         if not self.severities or max(self.severities) > 5:
             raise cli.UsageError("--severities must be among 1, 2, 3, 4, 5")
-
-
-def names(config: Config) -> tuple[str, ...]:
-    """The corruptions that the flags choose, sets written out, each once."""
-    return tuple(dict.fromkeys(name for choice in config.corruptions for name in SETS.get(choice, (choice,))))
 
 
 def load(config: Config) -> Batch:
@@ -77,7 +69,7 @@ def write_array(path: Path, array: np.ndarray) -> None:
 
 def contact_sheet(folder: Path, config: Config, clean: UInt8[np.ndarray, "height width channel"]) -> Figure:
     """The first test image: a row per corruption, clean and then at each severity."""
-    rows = names(config)
+    rows = corruption_sets.names(config.corruptions)
     columns = ["clean", *(f"severity {severity}" for severity in config.severities)]
     figure = Figure(figsize=(1.1 * len(columns) + 1.2, 1.1 * len(rows) + 0.3), layout="constrained")
     panels = figure.subplots(len(rows), len(columns), squeeze=False)
@@ -99,7 +91,7 @@ def run(config: Config) -> list[Path]:
     with records.open_run(config.out_dir, cli.settings(config)) as folder_run:
         folder = folder_run.path
         write_array(folder / "labels.npy", np.tile(test.labels, len(config.severities)))
-        paths = [folder / f"{name}.npy" for name in names(config)]
+        paths = [folder / f"{name}.npy" for name in corruption_sets.names(config.corruptions)]
         hidden = None if config.progress is None else not config.progress
         for path in tqdm([path for path in paths if not path.exists()], "corruptions", disable=hidden):
             key = jax.random.key(config.seed)

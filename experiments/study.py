@@ -22,7 +22,7 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import numpy as np
 
-from experiments import choices, cli, local_lipschitz, robustness, train
+from experiments import choices, cli, corruption_sets, local_lipschitz, robustness, train
 from experiments.tasks import Advance, Task, perform
 from lipjax import evaluation, records, report
 from lipjax.types import Dataset, Model
@@ -53,7 +53,7 @@ class Config(choices.DataFlags, choices.TrainingFlags, robustness.RobustnessFlag
     batch_size: int = cli.flag(100, "Size of a batch.", unit="examples", minimum=1)
     optimizer: str = cli.flag("adam", f"One of {', '.join(choices.OPTIMIZERS)}, with options.")
     learning_rate: float = cli.flag(0.002, "Learning rate at its peak.")
-    corruptions: tuple[str, ...] = cli.flag(("small",), "Corruptions, or sets of them.", legal=robustness.CORRUPTIONS)
+    corruptions: tuple[str, ...] = cli.flag(("small",), "Corruptions, or sets of them.", legal=corruption_sets.LEGAL)
     out_dir: str = cli.flag("", "The run directory; default runs/study/DATASET-DIGEST of the flags.", recorded=False)
     progress: bool | None = cli.flag(None, "Show a progress bar; default on terminals only.", recorded=False)
 
@@ -131,7 +131,8 @@ def _gradients_per_step(unit: Unit) -> int:
 def tasks_of(config: Config, folder: Path, dataset: Dataset, units: list[Unit]) -> list[Task]:
     """Everything that is computed, in order; models are read from the run directories of the trainings."""
     key, models = jax.random.key(config.seed), dict[str, Model]()
-    num_test, attacker = len(dataset.test.labels), robustness.attacker_of(config)
+    num_test, attackers = len(dataset.test.labels), robustness.attackers_of(config)
+    images = corruption_sets.images_of(config, key, dataset, config.data_dir)
 
     def model(unit: Unit) -> Model:
         if unit.name not in models:
@@ -149,16 +150,16 @@ def tasks_of(config: Config, folder: Path, dataset: Dataset, units: list[Unit]) 
     def corruption(name: str) -> Task:
         def compute(advance: Advance) -> Json:
             every = {unit.name: model(unit) for unit in units}
-            return robustness.under_corruption(key, every, dataset.test, name)
+            return robustness.under_corruption(every, images, name, advance)
 
-        return Task(f"corruption {name}", 2 * len(units) * num_test, compute)
+        return Task(f"corruption {name}", len(corruption_sets.SEVERITIES) * len(units) * num_test, compute)
 
-    def attack(unit: Unit) -> Task:
-        return Task(
-            f"attack {unit.name}",
-            20 * num_test,
-            lambda advance: attacker(key, model(unit), dataset.test, folder / f"{unit.name}-attack"),
-        )
+    def attack(unit: Unit, number: int, text: str) -> Task:
+        def compute(advance: Advance) -> Json:
+            journal = folder / f"{unit.name}-attack-{number}"
+            return attackers[text].run(key, model(unit), dataset.test, journal, advance)
+
+        return Task(f"attack {unit.name} {text}", attackers[text].cost * num_test, compute)
 
     def alpha(unit: Unit) -> Task:
         def compute(advance: Advance) -> Json:
@@ -167,8 +168,9 @@ def tasks_of(config: Config, folder: Path, dataset: Dataset, units: list[Unit]) 
 
         return Task(f"alpha {unit.name}", 80 * config.num_points * len(config.radii), compute)
 
-    names = robustness.corruption_names(config)
-    return [*map(training, units), *map(corruption, names), *map(attack, units), *map(alpha, units)]
+    names = corruption_sets.names(config.corruptions)
+    attacked = [attack(unit, number, text) for unit in units for number, text in enumerate(attackers)]
+    return [*map(training, units), *map(corruption, names), *attacked, *map(alpha, units)]
 
 
 def of_system(label: str, units: list[Unit], done: Json, config: Config) -> Json:
@@ -177,21 +179,27 @@ def of_system(label: str, units: list[Unit], done: Json, config: Config) -> Json
     clean = [done[f"train {unit.name}"]["test_accuracy"] for unit in mine]
     by_name = {
         name: np.mean([done[f"corruption {name}"][unit.name] for unit in mine], axis=0).tolist()
-        for name in robustness.corruption_names(config)
+        for name in corruption_sets.names(config.corruptions)
     }
-    attacked = [done[f"attack {unit.name}"] for unit in mine]
+    attacked = {text: _over_seeds([done[f"attack {unit.name} {text}"] for unit in mine]) for text in config.attacks}
     alphas = [done[f"alpha {unit.name}"] for unit in mine]
     alpha = {name: np.mean([one[name] for one in alphas], axis=0).tolist() for name in ("max", "mean")}
-    names = attacked[0]["accuracies"]
-    over_seeds = {name: float(np.mean([one["accuracies"][name] for one in attacked])) for name in names}
-    warnings = {name: text for one in attacked for name, text in one["warnings"].items()}
-    joint = {"accuracies": over_seeds, "warnings": warnings}
-    return robustness.summary(float(np.mean(clean)), by_name, joint) | {
+    measured = robustness.summary(float(np.mean(clean)), by_name, attacked, None)
+    return measured | {
         "system": mine[0].config.system,
         "clean_accuracy": clean,
         "train_accuracy": [done[f"train {unit.name}"]["train_accuracy"] for unit in mine],
-        "pgd_accuracy": list(over_seeds.values())[-1],
+        "pgd_accuracy": measured["attacked_accuracy"],
         "alpha": alphas[0] | alpha | {"per_seed": [one["max"] for one in alphas]},
+    }
+
+
+def _over_seeds(attacked: list[Json]) -> Json:
+    names = attacked[0]["accuracies"]
+    accuracies = {name: float(np.mean([one["accuracies"][name] for one in attacked])) for name in names}
+    return {
+        "accuracies": accuracies,
+        "warnings": {sign: text for one in attacked for sign, text in one["warnings"].items()},
     }
 
 
@@ -271,11 +279,9 @@ def run(config: Config) -> Json:
     for unit in units:
         train.prepare(unit.config)
     dataset = choices.dataset(config)
-    robustness.attacker_of(config)
+    tasks = tasks_of(config, folder, dataset, units)
     with records.open_run(folder, cli.settings(config)) as held:
-        done = perform(
-            tasks_of(config, folder, dataset, units), records.Journal(folder / "journal.json"), progress=config.progress
-        )
+        done = perform(tasks, records.Journal(folder / "journal.json"), progress=config.progress)
         labels = list(dict.fromkeys(unit.label for unit in units))
         systems = {label: of_system(label, units, done, config) for label in labels}
         results = {

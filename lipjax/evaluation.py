@@ -125,6 +125,7 @@ def attacked(
     *,
     loss: Callable[..., Scalar] = cross_entropy,
     chunk_size: int = 250,
+    progress: Callable[[int], object] = lambda done: None,
 ) -> Batch:
     """The batch with every input moved to where the attack found it misclassified, or else the loss largest.
 
@@ -135,15 +136,16 @@ def attacked(
         attack: `(key, objective, center) -> point`, for example `attacks.pgd(norms.linf, 8 / 255)`.
         loss: Loss `(logits, label) -> scalar` of one example, which the attack climbs.
         chunk_size: Examples that are attacked at once.
+        progress: Called with the number of examples that are done, after each chunk.
 
     Returns:
         A batch of float pixels with the labels of the given one.
     """
     parts = _chunks(key, batch, chunk_size)
-    points = [
-        np.asarray(_attack(single(f), *part, attack=attack, loss=loss))
-        for part in zip(parts.inputs, parts.labels, parts.keys, strict=True)
-    ]
+    points = []
+    for part in zip(parts.inputs, parts.labels, parts.keys, strict=True):
+        points.append(np.asarray(_attack(single(f), *part, attack=attack, loss=loss)))
+        progress(min(len(points) * len(part[1]), parts.total))
     return Batch(np.concatenate(points)[: parts.total], batch.labels)
 
 
@@ -155,9 +157,10 @@ def robust_accuracy(
     *,
     loss: Callable[..., Scalar] = cross_entropy,
     chunk_size: int = 250,
+    progress: Callable[[int], object] = lambda done: None,
 ) -> float:
     """Share of examples that are classified correctly before and after the attack; arguments as for `attacked`."""
-    after = attacked(key, f, batch, attack, loss=loss, chunk_size=chunk_size)
+    after = attacked(key, f, batch, attack, loss=loss, chunk_size=chunk_size, progress=progress)
     return float(np.mean(correct(f, batch) & correct(f, after)))
 
 
@@ -200,6 +203,20 @@ def mean_corruption_accuracy(accuracies: Errors) -> float:
         0.6
     """
     return float(np.mean([np.mean(values) for values in accuracies.values()]))
+
+
+def by_family(accuracies: Errors) -> dict[str, float]:
+    """Mean over each family of corruptions, `noise`, `blur`, `weather`, `digital`, `extra`, where there are any.
+
+    Example:
+        >>> by_family({"fog": [0.9, 0.7], "snow": [0.5, 0.3], "contrast": 0.4})
+        {'weather': 0.6, 'digital': 0.4}
+    """
+    members = {
+        family: [np.mean(accuracies[name]) for name in names if name in accuracies]
+        for family, names in corruptions.FAMILIES.items()
+    }
+    return {family: float(np.mean(values)) for family, values in members.items() if values}
 
 
 def relative_performance(clean_accuracy: float, accuracies: Errors) -> float:

@@ -23,7 +23,7 @@ from lipjax.types import Bounds, KeyArray, Model, Point, VectorFn, pixels
 Rows: TypeAlias = Int[np.ndarray, " chunk"]
 Images: TypeAlias = Float[np.ndarray, "batch ..."]
 Flags: TypeAlias = Bool[np.ndarray, " batch"]
-Progress: TypeAlias = Callable[[str, int, int], None]
+Progress: TypeAlias = Callable[[str, float], object]
 
 _SHRINKS = (1, 4, 16)
 """A chunk has the given size or that size divided by one of these, so that little is computed for nothing."""
@@ -71,7 +71,7 @@ def cascade(
     bounds: Bounds = (0.0, 1.0),
     chunk_size: int = 256,
     journal: str | os.PathLike | None = None,
-    progress: Progress = lambda attack, done, total: None,
+    progress: Progress = lambda attack, share: None,
 ) -> CascadeResult:
     """Attacks a batch with a suite of attacks, each on what the earlier ones have not fooled.
 
@@ -92,7 +92,8 @@ def cascade(
         chunk_size: Examples that are attacked at once; what remains is attacked in chunks of a quarter and a sixteenth.
         journal: Folder that receives every chunk as it is done, and the result. Called again with the same arguments, a
             killed evaluation goes on after its last chunk, with equal results. It knows stages by name and repeats.
-        progress: Called after each chunk as `(attack, examples done, examples to do)`.
+        progress: Called after each chunk as `(attack, share)`: the share of all work that is done if no further example
+            falls, which never decreases and ends at 1.
 
     Returns:
         The result. Every adversarial input is in the ball and in the box, and was misclassified.
@@ -125,15 +126,19 @@ def cascade(
     chunks = Journal(journal, task.settings() | {"correct": digest(correct)})
     points, fooled_by = images.copy(), np.where(correct, "", "clean").astype(object)
     accuracies = {"clean": float(np.mean(correct))}
+    spent, to_come = 0.0, sum(stage.cost * stage.repeats for stage in stages)
     for number, stage in enumerate(stages):
         for repeat in range(stage.repeats):
             robust = np.flatnonzero(fooled_by == "")
+            to_come -= stage.cost
             for rows, size in _split(robust, chunk_size):
                 name = f"{number:02d}_{stage.name}_{repeat:02d}_{rows[0]:08d}"
                 chunk = chunks.recalled(name, rows, partial(task.attack, number, repeat, rows, size))
                 points[rows[chunk.fooled]] = chunk.points
                 fooled_by[rows[chunk.fooled]] = stage.name
-                progress(f"{stage.name} {repeat + 1}/{stage.repeats}", int(np.sum(robust <= rows[-1])), len(robust))
+                spent += stage.cost * len(rows)
+                left = stage.cost * np.sum(robust > rows[-1]) + to_come * np.sum(fooled_by == "")
+                progress(f"{stage.name} {repeat + 1}/{stage.repeats}", float(spent / (spent + left)))
         accuracies[stage.name] = float(np.mean(fooled_by == ""))
 
     health = Health(

@@ -26,6 +26,7 @@ class Stage(NamedTuple):
         attack: `(radius) -> Attack`.
         objective: `(f, x, label, repeat) -> objective`: what the attack climbs around x in its run number `repeat`.
         repeats: Number of runs: one per target class, or one per restart.
+        cost: What a run takes for one example, in gradients: for the estimate of the time left.
         black_box: Whether it does without gradients.
     """
 
@@ -33,6 +34,7 @@ class Stage(NamedTuple):
     attack: Callable[[ArrayLike], Attack]
     objective: Callable[[VectorFn, Point, Label, Label], VectorFn]
     repeats: int = 1
+    cost: float = 100.0
     black_box: bool = False
 
 
@@ -109,7 +111,13 @@ def standard(norm: Norm, num_classes: int, bounds: Bounds) -> tuple[Stage, ...]:
         Stage("apgd_ce", ascent, untargeted(losses.cross_entropy), runs),
         Stage("apgd_t", ascent, targeted(losses.targeted_dlr), min(targets, num_classes - 1)),
         Stage("fab_t", functools.partial(fab, norm, bounds=bounds), boundary_to_target, min(9, num_classes - 1)),
-        Stage("square", functools.partial(square, norm, bounds=bounds), untargeted(_negative_margin), black_box=True),
+        Stage(
+            "square",
+            functools.partial(square, norm, bounds=bounds),
+            untargeted(_negative_margin),
+            cost=5000 / 3,  # queries, each a third of a gradient
+            black_box=True,
+        ),
     )
 
 

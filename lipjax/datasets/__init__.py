@@ -1,7 +1,7 @@
 """Datasets: one embedded, one synthetic, any of TFDS (without TensorFlow), and the user's own images."""
 
 from lipjax.datasets.arrays import from_arrays
-from lipjax.datasets.loading import load
-from lipjax.datasets.views import channel_statistics, subset
+from lipjax.datasets.loading import load, load_test
+from lipjax.datasets.views import balanced, channel_statistics, subset
 
-__all__ = ["channel_statistics", "from_arrays", "load", "subset"]
+__all__ = ["balanced", "channel_statistics", "from_arrays", "load", "load_test", "subset"]

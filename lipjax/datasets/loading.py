@@ -6,7 +6,7 @@ from lipjax import checks
 from lipjax.datasets.embedded import EMBEDDED
 from lipjax.datasets.files import from_path
 from lipjax.datasets.views import CONVERSIONS, with_dtype
-from lipjax.types import Dataset
+from lipjax.types import Batch, Dataset
 
 
 def load(name: str | Path, data_dir: str | Path | None = None, *, dtype: str = "float32") -> Dataset:
@@ -50,6 +50,24 @@ def load(name: str | Path, data_dir: str | Path | None = None, *, dtype: str = "
     """
     checks.one_of("dtype", dtype, list(CONVERSIONS))
     return with_dtype(_find(name, data_dir), dtype)._replace(name=str(name))
+
+
+def load_test(name: str, data_dir: str | Path | None = None) -> Batch:
+    """The test examples of a TFDS dataset that may have no training examples, as uint8 levels.
+
+    `cifar10_corrupted/fog_3` is one; its images are in an order of their own.
+
+    Args:
+        name: `name`, `name/config` or `name:version` of TFDS.
+        data_dir: TFDS data directory; None for `$TFDS_DATA_DIR` or `~/tensorflow_datasets`.
+
+    Raises:
+        FileNotFoundError: If the dataset is not prepared.
+        ValueError: If TFDS has no such dataset, or it can't be used; see `tfds.from_tfds`.
+    """
+    from lipjax.datasets.tfds import only_test  # imports tensorflow_datasets, which the others do without
+
+    return only_test(name, data_dir)
 
 
 def _find(name: str | Path, data_dir: str | Path | None) -> Dataset:

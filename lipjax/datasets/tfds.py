@@ -22,7 +22,7 @@ from lipjax.datasets import cache
 from lipjax.datasets.arrays import from_arrays
 from lipjax.datasets.embedded import EMBEDDED
 from lipjax.datasets.progress import progress
-from lipjax.types import Dataset
+from lipjax.types import Batch, Dataset
 
 DECODER = "1"
 """Part of the cache's key: to be raised when the same files are to give other arrays."""
@@ -66,6 +66,18 @@ def from_tfds(name: str, data_dir: str | Path | None = None) -> Dataset:
         train, test = (_decoded(name, builder, keys, split) for split in _splits(name, builder))
     label = builder.info.features[keys.label]
     return from_arrays(name, train, test, num_classes=label.num_classes, class_names=tuple(label.names))
+
+
+def only_test(name: str, data_dir: str | Path | None = None) -> Batch:
+    """The split `test` of a dataset that `from_tfds` would refuse for having no other; the rest is as there."""
+    with _quiet():
+        builder = _builder(name, data_dir)
+        keys = _keys(name, builder)
+        _check_prepared(name, builder)
+        if "test" not in builder.info.splits:
+            raise ValueError(f"{name} has no split test, only {', '.join(builder.info.splits)}")
+        images, labels = _decoded(name, builder, keys, "test")
+    return Batch(images, labels)
 
 
 @contextlib.contextmanager

@@ -68,12 +68,17 @@ def subset(dataset: Dataset, num_train: int | None = None, num_test: int | None 
         array([10, 10, 10, 10, 10, 10, 10, 10, 10, 10])
     """
     return dataset._replace(
-        train=_first_of_every_class(dataset.train, num_train, "num_train"),
-        test=_first_of_every_class(dataset.test, num_test, "num_test"),
+        train=balanced(dataset.train, num_train, "num_train"),
+        test=balanced(dataset.test, num_test, "num_test"),
     )
 
 
-def _first_of_every_class(batch: Batch, count: int | None, argument: str) -> Batch:
+def balanced(batch: Batch, count: int | None, argument: str = "count") -> Batch:
+    """The examples of a batch that `subset` keeps: the first of every class; None keeps all.
+
+    Raises:
+        ValueError: If count, told by the name `argument`, is not a whole number from 1 to the size of the batch.
+    """
     if count is None:
         return batch
     labels = np.asarray(batch.labels)

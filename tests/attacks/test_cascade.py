@@ -115,7 +115,18 @@ def test_examples_that_are_wrong_from_the_start_are_not_attacked(four_classes):
     )
     assert found.accuracies == {"clean": 0.75, "fgsm": 0.75}
     assert (found.fooled_by == "clean").sum() == 10
-    assert seen == [("fgsm 1/2", 16, 30), ("fgsm 1/2", 30, 30), ("fgsm 2/2", 16, 30), ("fgsm 2/2", 30, 30)]
+    assert [name for name, _ in seen] == ["fgsm 1/2", "fgsm 1/2", "fgsm 2/2", "fgsm 2/2"]
+    assert [share for _, share in seen] == pytest.approx([16 / 60, 30 / 60, 46 / 60, 1.0])
+
+
+def test_the_share_of_work_that_is_done_never_decreases_and_ends_at_one(four_classes):
+    shares = []
+    attacks.cascade(
+        jax.random.key(0), *four_classes, radius=0.06, suite=short, progress=lambda name, share: shares.append(share)
+    )
+    assert np.all(np.diff(shares) >= 0)
+    assert 0 < shares[0] < 0.5
+    assert shares[-1] == 1.0
 
 
 def test_radius_zero_gives_the_clean_accuracy_bit_for_bit(four_classes):

@@ -91,6 +91,13 @@ class TinyExtra(Tiny):
     test_split = "extra"
 
 
+class TinyCorrupted(Tiny):
+    """It has a test split only, as cifar10_corrupted does."""
+
+    def _split_generators(self, manager: object) -> dict:
+        return {"test": self._generate_examples("test", NUM_TEST)}
+
+
 class TinySizes(Tiny):
     """Its images may have any size."""
 
@@ -117,7 +124,7 @@ class TinyConfigs(Tiny):
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A TFDS data directory that holds all the builders above but TinyText."""
     folder = tmp_path_factory.mktemp("tfds")
-    for builder in (TinyWithIds, TinyWithOtherIds, TinyValidation, TinyExtra):
+    for builder in (TinyWithIds, TinyWithOtherIds, TinyValidation, TinyExtra, TinyCorrupted):
         builder(data_dir=folder, file_format="array_record").download_and_prepare()
     TinyConfigs(config="fancy", data_dir=folder, file_format="array_record").download_and_prepare()
     return folder
@@ -158,6 +165,16 @@ def test_a_validation_split_serves_as_test_split(prepared: Path) -> None:
     assert {image.tobytes() for image in dataset.test.inputs} == {
         image_of(i)[..., :1].tobytes() for i in range(NUM_TEST)
     }
+
+
+def test_a_dataset_may_have_test_examples_alone(prepared: Path) -> None:
+    test = datasets.load_test("tiny_corrupted", prepared)
+    assert {image.tobytes() for image in test.inputs} == {image_of(i).tobytes() for i in range(NUM_TEST)}
+    assert sorted(test.labels) == sorted(i % 3 for i in range(NUM_TEST))
+    with pytest.raises(ValueError, match="tiny_corrupted must have the splits train and test"):
+        datasets.load("tiny_corrupted", prepared)
+    with pytest.raises(ValueError, match="tiny_extra has no split test, only "):
+        datasets.load_test("tiny_extra", prepared)
 
 
 def count_decoding(monkeypatch: pytest.MonkeyPatch) -> list[str]:

@@ -17,7 +17,7 @@ ARGUMENTS = [
     "--num_test=100",
     "--num_steps=20",
     "--corruptions=brightness,contrast",
-    "--attack=pgd(num_steps=2)",
+    "--attacks=pgd(num_steps=2)",
     "--num_points=5",
     "--radii=0.1,0.5,1.0",
     "--progress=false",
@@ -106,8 +106,8 @@ def test_the_directory_of_other_flags_is_refused(folder: Path) -> None:
         ("--systems=V,vanillla", "'vanillla' is none of vanilla, parseval"),
         ("--systems=V,V", "has a name twice"),
         ("--corruptions=fogg", "fogg"),
-        ("--attack=pgdd", "'pgdd' is none of"),
-        ("--attack=pgd(steps=3)", "no option 'steps'"),
+        ("--attacks=pgdd", "'pgdd' is none of"),
+        ("--attacks=pgd(steps=3)", "no option 'steps'"),
         ("--radius=-1", "radius must be 0 or greater"),
         ("--radii=0.1,-0.2", "--radii must be positive"),
         ("--num_points=0", "num_points"),
@@ -128,7 +128,7 @@ def test_robustness_and_slopes_of_one_run_are_those_of_the_study(folder: Path, r
         robustness.Config(
             run_dir=str(folder / "P-seed0"),
             corruptions=("contrast",),
-            attack="pgd(num_steps=2)",
+            attacks=("pgd(num_steps=2)",),
             radius=results["settings"]["radius"],
             progress=False,
         )
@@ -181,7 +181,7 @@ def test_seeds_are_averaged_and_listed() -> None:
     done = {"corruption brightness": {}, "corruption contrast": {}}
     for index, unit in enumerate(units):
         done[f"train {unit.name}"] = {"test_accuracy": 0.8 + 0.1 * index, "train_accuracy": 1.0}
-        done[f"attack {unit.name}"] = {"accuracies": {"pgd": 0.2 * index}, "warnings": {}}
+        done[f"attack {unit.name} {config.attacks[0]}"] = {"accuracies": {"pgd": 0.2 * index}, "warnings": {}}
         done[f"alpha {unit.name}"] = {"max": [1.0 + index], "mean": [0.5]}
         for name in ("brightness", "contrast"):
             done[f"corruption {name}"][unit.name] = [0.5 + 0.1 * index] * 5

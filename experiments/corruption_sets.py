@@ -1,0 +1,145 @@
+"""Which corrupted images, computed here or published, and which baseline their errors are divided by."""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from experiments import choices, cli
+from lipjax import corruptions, datasets, evaluation, records
+from lipjax.evaluation import Errors
+from lipjax.types import Batch, Dataset, KeyArray
+
+SETS = {
+    "all": corruptions.NAMES,
+    "benchmark": corruptions.BENCHMARK,
+    "cifar10_c": corruptions.NAMES,
+    "small": (
+        "gaussian_noise",
+        "shot_noise",
+        "impulse_noise",
+        "gaussian_blur",
+        "defocus_blur",
+        "brightness",
+        "contrast",
+        "pixelate",
+    ),
+}
+"""Sets of corruptions: all nineteen, the benchmark's fifteen, the published nineteen, eight cheap ones of each kind."""
+
+LEGAL = (*SETS, *corruptions.NAMES)
+"""What the flag may name."""
+
+SEVERITIES = (1, 2, 3, 4, 5)
+
+TFDS = "cifar10_corrupted"
+_NAMES_IN_TFDS = {"glass_blur": "frosted_glass_blur", "elastic_transform": "elastic"}
+
+Images = Callable[[str, int], Batch]
+"""`(name, severity) -> corrupted test images`."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CorruptionFlags:
+    """Which corrupted images."""
+
+    corruptions: tuple[str, ...] = cli.flag(("benchmark",), "Corruptions, or sets of them.", legal=LEGAL)
+    published: str | None = cli.flag(
+        None,
+        "Published images in place of computed ones: a folder of CIFAR-10-C's .npy files, or of those that "
+        f"experiments.corrupt wrote, or {TFDS} for TFDS's.",
+    )
+
+
+def names(chosen: tuple[str, ...]) -> tuple[str, ...]:
+    """The corruptions that a flag chooses, sets written out, each once."""
+    return tuple(dict.fromkeys(name for choice in chosen for name in SETS.get(choice, (choice,))))
+
+
+def images_of(flags: CorruptionFlags, key: KeyArray, dataset: Dataset, data_dir: str | None = None) -> Images:
+    """Where corrupted test images come from.
+
+    Published ones are the first of every class where the dataset has fewer test examples than they are.
+
+    Args:
+        flags: Which images.
+        key: Key of computed ones.
+        dataset: The dataset whose test examples are corrupted.
+        data_dir: TFDS data directory, for those of TFDS.
+
+    Raises:
+        UsageError: If the published images are not there, or have another shape or more classes.
+    """
+    if "cifar10_c" in flags.corruptions and flags.published is None:
+        raise cli.UsageError(
+            "--corruptions=cifar10_c are published images: --published must be their folder, or "
+            f"{TFDS} for those of TFDS (--corruptions=all computes such images)"
+        )
+    if flags.published is None:
+        return partial(evaluation.corrupted, key, dataset.test)
+    load = _from_tfds(data_dir) if flags.published == TFDS else partial(corruptions.load_cifar10_c, flags.published)
+    images = partial(_published, load, dataset)
+    for name in names(flags.corruptions):
+        images(name, 1)
+    return images
+
+
+def _from_tfds(data_dir: str | None) -> Images:
+    def load(name: str, severity: int) -> Batch:
+        return datasets.load_test(f"{TFDS}/{_NAMES_IN_TFDS.get(name, name)}_{severity}", data_dir)
+
+    return load
+
+
+def _published(load: Images, dataset: Dataset, name: str, severity: int) -> Batch:
+    with choices.flag_errors("published"):
+        batch = load(name, severity)
+        shape, largest = batch.inputs.shape[1:], batch.labels.max()
+        if shape != dataset.input_shape or largest >= dataset.num_classes:
+            raise ValueError(
+                f"images of shape {shape} with classes up to {largest} can't test a network for {dataset.name}, "
+                f"shape {dataset.input_shape} and {dataset.num_classes} classes"
+            )
+        return datasets.balanced(batch, min(len(batch.labels), len(dataset.test.labels)))
+
+
+class Baseline(NamedTuple):
+    """Errors by corruption that mCE divides by, and the error on clean images where it is known."""
+
+    errors: Errors
+    clean_error: float | None
+
+
+def _of_run(path: Path) -> Baseline:
+    results = records.read_json(path / "robustness.json")
+    errors = {name: [1 - value for value in values] for name, values in results["corruption_accuracy"].items()}
+    return Baseline(errors, 1 - results["clean_accuracy"])
+
+
+def _of_file(path: Path) -> Baseline:
+    errors = {name: float(np.mean(np.asarray(values, float))) for name, values in records.read_json(path).items()}
+    return Baseline(errors, errors.pop("clean", None))
+
+
+def baseline_of(text: str, chosen: tuple[str, ...]) -> Baseline | None:
+    """The baseline that a flag names: `none`, `alexnet`, a run directory with robustness.json, or a JSON file.
+
+    Raises:
+        UsageError: If it is none of these, or lacks a corruption.
+    """
+    if text == "none":
+        return None
+    with choices.flag_errors("baseline"):
+        path = Path(text)
+        if text == "alexnet":
+            baseline = Baseline(evaluation.ALEXNET_ERRORS, None)
+        elif path.is_dir():
+            baseline = _of_run(path)
+        else:
+            baseline = _of_file(path)
+        if missing := [name for name in names(chosen) if not np.mean(baseline.errors.get(name, 0)) > 0]:
+            raise ValueError(f"{text} has no error above 0 for {', '.join(missing)}")
+    return baseline

@@ -1,0 +1,171 @@
+"""Robustness of one trained run: computed and published images, baselines, several attacks, and what is written."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from experiments import cli, corrupt, corruption_sets, robustness, train
+from lipjax import attacks, corruptions, datasets
+from lipjax.attacks.suites import Stage, untargeted
+from lipjax.losses import cross_entropy
+
+NAMES = ("contrast", "fog")
+FLAGS = [f"--corruptions={','.join(NAMES)}", "--attacks=fgsm", "--noprogress"]
+
+
+def twice(norm, num_classes, bounds):
+    """A suite of two attacks."""
+    weak, strong = (lambda radius, n=n: attacks.pgd(norm, radius, num_steps=n, bounds=bounds) for n in (1, 5))
+    objective = untargeted(cross_entropy)
+    return Stage("weak", weak, objective, cost=1.0), Stage("strong", strong, objective, cost=5.0)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first images of the embedded dataset, as a dataset of their own."""
+    path = tmp_path_factory.mktemp("images") / "small.npz"
+    (train_inputs, train_labels), (inputs, labels), *_ = datasets.load("fashion_mnist_mini", dtype="uint8")[1:]
+    arrays = {
+        "x_train": train_inputs[:200],
+        "y_train": train_labels[:200],
+        "x_test": inputs[:30],
+        "y_test": labels[:30],
+    }
+    np.savez(path, **arrays)
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(images: Path) -> Path:
+    """The directory of a training run."""
+    path = images.parent / "run"
+    flags = [f"--dataset={images}", "--network=mlp(widths=(16,))", "--num_steps=40", f"--out_dir={path}"]
+    train.run(cli.parse(train.Config, [*flags, "--batch_size=50", "--noprogress"]))
+    return path
+
+
+@pytest.fixture(scope="module")
+def results(folder: Path) -> dict:
+    return measure(folder)
+
+
+def measure(folder: Path, *flags: str) -> dict:
+    return robustness.run(cli.parse(robustness.Config, [*FLAGS, f"--run_dir={folder}", *flags]))
+
+
+def test_tables_by_corruption_severity_and_family_have_the_same_numbers(folder: Path, results: dict) -> None:
+    accuracies = results["corruption_accuracy"]
+    rows = list(csv.DictReader((folder / "robustness.csv").read_text().splitlines()))
+    assert [(row["corruption"], row["family"]) for row in rows] == [
+        ("contrast", "weather" if "contrast" in corruptions.FAMILIES["weather"] else "digital"),
+        ("fog", "weather"),
+        ("mean", ""),
+    ]
+    for row in rows[:2]:
+        assert [float(row[f"severity {s}"]) for s in range(1, 6)] == accuracies[row["corruption"]]
+        assert float(row["mean"]) == pytest.approx(results["family_accuracy"][row["family"]])
+    assert float(rows[2]["mean"]) == pytest.approx(results["mean_corruption_accuracy"])
+    assert json.loads((folder / "robustness.json").read_text())["corruption_accuracy"] == accuracies
+
+
+def test_published_images_give_what_computed_ones_gave(folder: Path, images: Path, results: dict) -> None:
+    out_dir = images.parent / "corrupted"
+    flags = [f"--dataset={images}", f"--corruptions={','.join(NAMES)}", f"--out_dir={out_dir}", "--noprogress"]
+    corrupt.run(cli.parse(corrupt.Config, flags))
+    published = measure(folder, f"--published={out_dir}")
+    assert published["corruption_accuracy"] == results["corruption_accuracy"]
+
+
+def test_the_published_images_of_tfds_have_the_names_that_are_asked_for() -> None:
+    known = {config.name for config in tfds.builder_cls("cifar10_corrupted").BUILDER_CONFIGS}
+    asked = []
+    load = corruption_sets._from_tfds("folder")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets, "load_test", lambda name, data_dir: asked.append((name, data_dir)))
+        for name in corruptions.NAMES:
+            for severity in corruption_sets.SEVERITIES:
+                load(name, severity)
+    assert {name.removeprefix("cifar10_corrupted/") for name, _ in asked} == known
+    assert {data_dir for _, data_dir in asked} == {"folder"}
+
+
+def test_a_network_that_is_its_own_baseline_has_an_mce_of_one(folder: Path, results: dict) -> None:
+    relative = measure(folder, f"--baseline={folder}")
+    assert relative["mean_corruption_error"] == pytest.approx(1.0)
+    assert relative["relative_mean_corruption_error"] == pytest.approx(1.0)
+
+
+def test_a_baseline_may_be_a_file_or_the_published_one(folder: Path, results: dict, tmp_path: Path) -> None:
+    path = tmp_path / "baseline.json"
+    path.write_text('{"contrast": 0.5, "fog": [0.5, 0.5], "clean": 0.1}')
+    errors = 1 - np.mean([results["corruption_accuracy"][name] for name in NAMES])
+    of_file = measure(folder, f"--baseline={path}")
+    assert of_file["mean_corruption_error"] == pytest.approx(errors / 0.5)
+    clean = 1 - results["clean_accuracy"]
+    assert of_file["relative_mean_corruption_error"] == pytest.approx((errors - clean) / 0.4)
+    of_alexnet = measure(folder, "--baseline=alexnet")
+    assert of_alexnet["mean_corruption_error"] > 0
+    assert of_alexnet["relative_mean_corruption_error"] is None
+
+
+def test_attacks_and_suites_are_reported_side_by_side(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(robustness.SUITES, "twice", twice)
+    results = measure(folder, "--attacks=twice,fgsm,pgd(num_steps=2)", "--radius=4/255")
+    after = results["attacks"]["twice"]["accuracies"]
+    assert list(after) == ["clean", "weak", "strong"]
+    assert after["clean"] == results["clean_accuracy"] >= after["weak"] >= after["strong"]
+    assert list(results["attacks"]["pgd(num_steps=2)"]["accuracies"]) == ["pgd(num_steps=2)"]
+    assert results["attacked_accuracy"] == min(map(robustness.final_accuracy, results["attacks"].values()))
+    assert len(list(folder.glob("attack-*-0/adversarial.npy"))) == 1
+
+
+def test_an_attack_advances_the_bar_by_its_cost_in_all(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(robustness.SUITES, "twice", twice)
+    config = cli.parse(robustness.Config, [*FLAGS, f"--run_dir={folder}", "--attacks=twice,pgd(num_steps=2)"])
+    trained, attackers = train.load(folder), robustness.attackers_of(config)
+    for task in robustness.tasks_of(config, attackers, folder, "bar", trained)[-2:]:
+        steps: list[float] = []
+        task.compute(steps.append)
+        assert min(steps) > 0
+        assert sum(steps) == pytest.approx(task.cost)
+
+
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--corruptions=cifar10_c", "--published must be their folder"),
+        ("--corruptions=rain", "rain"),
+        ("--published=nowhere", "--published: .*contrast.npy is not there"),
+        ("--baseline=nowhere", "--baseline: .*nowhere"),
+        ("--attacks=standrd", "'standrd' is none of"),
+        ("--attacks=pgd(steps=3)", "no option 'steps'"),
+        ("--radius=-1", "radius must be 0 or greater"),
+        ("--run_dir=nowhere", "nowhere can't be read as a training run"),
+    ],
+)
+def test_a_wrong_flag_stops_before_any_compute(folder: Path, flag: str, message: str) -> None:
+    with pytest.raises(cli.UsageError, match=message):
+        measure(folder, flag)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [('{"fog": 0.5}', "no error above 0 for contrast"), ('{"fog": "high"}', "high"), ("[", "Expecting value")],
+)
+def test_a_baseline_file_that_can_not_be_used_is_refused(folder: Path, tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "baseline.json"
+    path.write_text(text)
+    with pytest.raises(cli.UsageError, match=message):
+        measure(folder, f"--baseline={path}")
+
+
+def test_published_images_of_another_shape_are_refused(folder: Path, tmp_path: Path) -> None:
+    for name in NAMES:
+        np.save(tmp_path / f"{name}.npy", np.zeros((10, 8, 8, 3), np.uint8))
+    np.save(tmp_path / "labels.npy", np.zeros(10, np.int64))
+    with pytest.raises(cli.UsageError, match=r"images of shape \(8, 8, 3\)"):
+        measure(folder, f"--published={tmp_path}")

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import optax
 
 from experiments.cli import UsageError, flag
-from lipjax import augmentation, checks, datasets, networks, norms, systems
+from lipjax import augmentation, checks, datasets, methods, networks, norms, systems
 from lipjax.types import Bounds, Dataset, System
 
 NETWORKS: dict[str, Callable] = {
@@ -38,6 +38,14 @@ SYSTEMS: dict[str, Callable] = {
     "l2_nonexpansive": systems.l2_nonexpansive,
     "laplacian": systems.laplacian,
     "adversarial": systems.adversarial,
+    "fast_adversarial": systems.fast_adversarial,
+    "madry_cifar10": functools.partial(systems.adversarial, **methods.MADRY_CIFAR10),
+    "madry_mnist": functools.partial(systems.adversarial, **methods.MADRY_MNIST),
+    "trades": systems.trades,
+    "local_linearity": systems.local_linearity,
+    "input_gradient": systems.input_gradient,
+    "jacobian": systems.jacobian,
+    "gaussian": systems.gaussian,
     **systems.TALK,
 }
 AUGMENTATIONS: dict[str, Callable] = {

@@ -109,3 +109,36 @@ def _sample_l1(key: KeyArray, shape: tuple[int, ...]) -> Point:
 linf = Norm("linf", _linf, _l1, _project_linf, jnp.sign, _sample_linf)
 l2 = Norm("l2", _l2, _l2, _project_l2, _steepest_l2, _sample_l2)
 l1 = Norm("l1", _l1, _linf, _project_l1, _steepest_l1, _sample_l1)
+
+
+def largest(norm: Norm) -> Norm:
+    """The norm `max_i ||x_i||` of several points at once, stacked on a leading axis: its balls are products of balls.
+
+    An attack in this norm moves the examples of a batch together, each in a ball of its own: for objectives in which
+    they are not independent.
+
+    Args:
+        norm: Norm of one point.
+
+    Returns:
+        A norm of arrays `[points, ...]`.
+
+    Example:
+        >>> largest(l2).value(jnp.array([[3.0, 4.0], [0.0, 1.0]]))
+        Array(5., dtype=float32)
+    """
+
+    def project(x: Point, radius: ArrayLike) -> Point:
+        return jax.vmap(lambda point: norm.project(point, radius))(x)
+
+    def sample(key: KeyArray, shape: tuple[int, ...]) -> Point:
+        return jax.vmap(lambda key: norm.sample(key, shape[1:]))(jax.random.split(key, shape[0]))
+
+    return Norm(
+        f"largest {norm.name}",
+        lambda x: jnp.max(jax.vmap(norm.value)(x), initial=0.0),
+        lambda gradient: jnp.sum(jax.vmap(norm.dual)(gradient)),
+        project,
+        jax.vmap(norm.steepest),
+        sample,
+    )

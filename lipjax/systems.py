@@ -59,11 +59,87 @@ def adversarial(
     radius: ArrayLike = 8 / 255,
     step_size: ArrayLike | None = None,
     num_steps: int = 10,
+    early_stop: bool = False,
+    batch_statistics: bool = False,
     bounds: Bounds = (0.0, 1.0),
 ) -> System:
     """PGD: training on the worst examples of a ball. A soft promise, around the data. See `methods.adversarial`."""
-    method = methods.adversarial(norm, radius, step_size=step_size, num_steps=num_steps, bounds=bounds)
+    method = methods.adversarial(
+        norm,
+        radius,
+        step_size=step_size,
+        num_steps=num_steps,
+        early_stop=early_stop,
+        batch_statistics=batch_statistics,
+        bounds=bounds,
+    )
     return System(family(), method)
+
+
+def fast_adversarial(
+    family: Family,
+    *,
+    norm: Norm = linf,
+    radius: ArrayLike = 8 / 255,
+    batch_statistics: bool = True,
+    bounds: Bounds = (0.0, 1.0),
+) -> System:
+    """PGD in one long step from a random start. A soft promise, around the data. See `methods.fast_adversarial`."""
+    return System(family(), methods.fast_adversarial(norm, radius, batch_statistics=batch_statistics, bounds=bounds))
+
+
+def trades(
+    family: Family,
+    *,
+    beta: float = 6.0,
+    norm: Norm = linf,
+    radius: ArrayLike = 0.031,
+    step_size: ArrayLike | None = 0.007,
+    num_steps: int = 10,
+    bounds: Bounds = (0.0, 1.0),
+) -> System:
+    """TRADES: the same prediction all over a ball. A soft promise, around the data. See `methods.trades`."""
+    method = methods.trades(beta, norm=norm, radius=radius, step_size=step_size, num_steps=num_steps, bounds=bounds)
+    return System(family(), method)
+
+
+def local_linearity(
+    family: Family,
+    *,
+    weight: float = 4.0,
+    gradient_weight: float = 3.0,
+    norm: Norm = linf,
+    radius: ArrayLike = 8 / 255,
+    step_size: ArrayLike | None = None,
+    num_steps: int = 10,
+    bounds: Bounds = (0.0, 1.0),
+) -> System:
+    """LLR: a loss that is linear in a ball. A soft promise, around the data. See `methods.local_linearity`."""
+    method = methods.local_linearity(
+        weight,
+        gradient_weight=gradient_weight,
+        norm=norm,
+        radius=radius,
+        step_size=step_size,
+        num_steps=num_steps,
+        bounds=bounds,
+    )
+    return System(family(), method)
+
+
+def input_gradient(family: Family, *, weight: float = 2.0) -> System:
+    """Small input gradients of the loss. A soft promise, at the data. See `methods.input_gradient`."""
+    return System(family(), methods.input_gradient(weight))
+
+
+def jacobian(family: Family, *, weight: float = 0.01, num_projections: int | None = 1) -> System:
+    """Small Jacobians of the logits. A soft promise, at the data. See `methods.jacobian`."""
+    return System(family(), methods.jacobian(weight, num_projections=num_projections))
+
+
+def gaussian(family: Family, *, sigma: float = 0.25) -> System:
+    """Noisy inputs. With `smoothing.certify`, a hard promise where that certifies. See `methods.gaussian`."""
+    return System(family(), methods.gaussian(sigma))
 
 
 def combine(*rows: Row) -> Row:

@@ -7,7 +7,7 @@ import optax
 import pytest
 import scipy.stats
 
-from lipjax.norms import l1, l2, linf
+from lipjax.norms import l1, l2, largest, linf
 
 NORMS = [l1, l2, linf]
 ORDERS = {"l1": 1, "l2": 2, "linf": np.inf}
@@ -188,3 +188,16 @@ def test_signs_of_samples_are_fair_and_independent(norm, samples):
     correlation = signs.T @ signs / len(signs)
     np.testing.assert_allclose(correlation, np.eye(6), atol=4 / np.sqrt(len(signs)))
     np.testing.assert_allclose(signs.mean(0), 0.0, atol=4 / np.sqrt(len(signs)))
+
+
+@every_norm
+def test_the_largest_norm_of_several_points_is_that_of_each_in_a_ball_of_its_own(norm):
+    joint, points, gradients = largest(norm), gaussian(5), gaussian(6)
+    np.testing.assert_allclose(joint.value(points), max(map(norm.value, points)))
+    np.testing.assert_allclose(joint.dual(gradients), sum(map(norm.dual, gradients)), rtol=1e-6)
+    np.testing.assert_allclose(jnp.sum(gradients * joint.steepest(gradients)), joint.dual(gradients), rtol=1e-5)
+    np.testing.assert_allclose(joint.value(joint.steepest(gradients)), 1.0, rtol=1e-5)
+    np.testing.assert_allclose(joint.project(points, 0.7), [norm.project(x, 0.7) for x in points], rtol=1e-6)
+    draws = joint.sample(jax.random.key(0), SHAPE)
+    assert joint.value(draws) <= 1.0
+    assert len({float(norm.value(x)) for x in draws}) == len(draws)

@@ -1,5 +1,7 @@
 """Projected gradient ascent on any scalar function of one input, inside a ball and a box."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import ArrayLike
@@ -50,7 +52,7 @@ def pgd(
     step_size: ArrayLike | None = None,
     num_steps: int = 10,
     num_restarts: int = 1,
-    random_start: bool = True,
+    random_start: bool | Callable[[KeyArray, tuple[int, ...]], Point] = True,
     best_iterate: bool = True,
     bounds: Bounds = (0.0, 1.0),
 ) -> Attack:
@@ -62,7 +64,8 @@ def pgd(
         step_size: Length of a step in `norm`; default `2.5 * radius / num_steps` (2/255 for Madry's CIFAR-10 setting).
         num_steps: Number of gradient steps.
         num_restarts: Independent runs, of which the best result is returned.
-        random_start: Start from a uniform point of the ball; otherwise from the center.
+        random_start: Start from a uniform point of the ball; if False, from the center; if a function
+            `(key, shape) -> noise`, from the center plus noise, moved into the ball and the box.
         best_iterate: Return the best of the center, the start and all iterates; otherwise the last iterate, as in
             adversarial training.
         bounds: Lowest and highest legal input value; None for no limits.
@@ -89,6 +92,12 @@ def pgd(
         step_size = 2.5 * radius / num_steps
     checks.not_negative(step_size=step_size)
 
+    def first(key: KeyArray, center: Point) -> Point:
+        if callable(random_start):
+            noisy = center + random_start(key, center.shape)
+            return into_ball(noisy, center, norm=norm, radius=radius, bounds=bounds)
+        return random_point(key, center, norm=norm, radius=radius, bounds=bounds) if random_start else center
+
     def attack(key: KeyArray, objective: Objective, center: Point) -> Point:
         value_and_grad = jax.value_and_grad(objective)
 
@@ -98,7 +107,7 @@ def pgd(
             following = pgd_step(point, gradient, center, norm=norm, radius=radius, step_size=step_size, bounds=bounds)
             return (following, better(Evaluated(point, value), best)), None
 
-        start = random_point(key, center, norm=norm, radius=radius, bounds=bounds) if random_start else center
+        start = first(key, center)
         lowest = objective(center) if best_iterate and random_start else jnp.array(-jnp.inf)
         (last, best), _ = jax.lax.scan(step, (start, Evaluated(center, lowest)), length=num_steps)
         return better(Evaluated(last, objective(last)), best).point if best_iterate else last

@@ -122,3 +122,10 @@ def test_random_starts_fill_the_ball():
     starts = jax.vmap(lambda key: attack(key, jnp.sum, jnp.full(2, 0.5)))(keys)
     np.testing.assert_allclose(jnp.std(starts, axis=0), 0.2 / np.sqrt(3), rtol=0.05)
     np.testing.assert_allclose(jnp.max(jnp.abs(starts - 0.5)), 0.2, rtol=0.01)
+
+
+def test_a_start_drawn_by_a_function_is_moved_into_the_ball_and_the_box(key):
+    center = jnp.array([0.5, 0.5, 0.95])
+    draw = lambda key, shape: jnp.array([0.03, 0.3, 0.07])  # noqa: E731
+    attack = attacks.pgd(linf, 0.1, step_size=0.0, num_steps=1, random_start=draw, best_iterate=False)
+    np.testing.assert_allclose(attack(key, jnp.sum, center), [0.53, 0.6, 1.0], rtol=1e-6)

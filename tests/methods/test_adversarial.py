@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from lipjax import networks, norms
-from lipjax.methods import adversarial
-from lipjax.types import Batch, Model
+from lipjax.losses import cross_entropy
+from lipjax.methods import MADRY_CIFAR10, MADRY_MNIST, adversarial, fast_adversarial
+from lipjax.types import Batch, Model, Network, Output, Variables
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +66,66 @@ def test_no_gradient_flows_through_the_perturbation(key, model, batch):
 def test_a_negative_radius_is_refused():
     with pytest.raises(ValueError, match="radius must be 0 or greater"):
         adversarial(radius=-0.1)
+
+
+def test_fast_training_takes_one_step_of_one_and_a_quarter_radii_from_a_uniform_start(key, model, batch):
+    perturbed = fast_adversarial(radius=0.1, batch_statistics=False, bounds=None).perturb(key, model, batch)
+    moves = np.abs(perturbed.inputs - batch.inputs)
+    # A start u with |u| <= r is carried to at least 1.25 r - r, and clipped at r.
+    assert moves.min() >= 0.025 - 1e-6
+    assert moves.max() <= 0.1 + 1e-6
+    assert np.mean(moves > 0.1 - 1e-6) > 0.5
+    assert cross_entropies(model, perturbed).mean() > cross_entropies(model, batch).mean()
+
+
+def test_madrys_settings_can_reach_the_boundary_of_their_balls():
+    for settings in (MADRY_CIFAR10, MADRY_MNIST):
+        assert settings["num_steps"] * settings["step_size"] >= settings["radius"]
+        adversarial(**settings)
+
+
+def test_with_early_stop_each_example_stops_where_it_is_first_misclassified(key, model, batch):
+    settings = {"radius": 0.6, "step_size": 0.06, "random_start": False, "bounds": None}
+    iterates = [batch.inputs] + [
+        jax.jit(adversarial(**settings, num_steps=count).perturb)(key, model, batch).inputs for count in range(1, 7)
+    ]
+    stopped = jax.jit(adversarial(**settings, num_steps=6, early_stop=True).perturb)(key, model, batch).inputs
+    wrong = np.stack([np.argmax(model(each)[0].logits, -1) != batch.labels for each in iterates])
+    first = np.where(wrong.any(0), wrong.argmax(0), 6)
+    assert len(set(first)) > 2  # from the start, on the way, and perhaps never
+    for index, step in enumerate(first):
+        np.testing.assert_allclose(stopped[index], iterates[step][index], atol=1e-6)
+
+
+def test_without_batch_normalisation_both_modes_of_statistics_find_the_same(key, model, batch):
+    settings = {"norm": norms.l2, "radius": 0.4, "num_steps": 3, "random_start": False}
+    alone, together = (
+        jax.jit(adversarial(**settings, batch_statistics=mode).perturb)(key, model, batch).inputs
+        for mode in (False, True)
+    )
+    np.testing.assert_allclose(alone, together, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def normalised():
+    def apply(variables, inputs, *, train):
+        mean, std = (inputs.mean(0), inputs.std(0)) if train else (0.5, 1.0)
+        return Output(((inputs - mean) / std).reshape(len(inputs), -1) @ variables.params, {}), {}
+
+    kernel = jax.random.normal(jax.random.key(3), (16, 3))
+    return Model(Network(lambda key, shape: Variables(kernel, {}), apply), Variables(kernel, {}))
+
+
+@pytest.mark.parametrize("norm", [norms.linf, norms.l2, norms.l1], ids=lambda norm: norm.name)
+def test_attacks_on_batch_statistics_raise_the_loss_in_training_mode_within_each_ball(key, normalised, batch, norm):
+    radius = {"linf": 0.05, "l2": 0.2, "l1": 0.6}[norm.name]
+    method = adversarial(norm, radius, num_steps=10, batch_statistics=True)
+    perturbed = jax.jit(method.perturb)(key, normalised, batch)
+    assert np.all(jax.vmap(norm.value)(perturbed.inputs - batch.inputs) <= radius * (1 + 1e-5))
+
+    def loss(inputs):
+        return np.mean(jax.vmap(cross_entropy)(normalised(inputs, train=True)[0].logits, batch.labels))
+
+    assert loss(perturbed.inputs) > loss(batch.inputs)
+    blind = jax.jit(adversarial(norm, radius, num_steps=10).perturb)(key, normalised, batch)
+    assert loss(perturbed.inputs) > loss(blind.inputs)

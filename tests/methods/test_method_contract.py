@@ -13,9 +13,15 @@ from lipjax.losses import cross_entropy
 from lipjax.methods import (
     adversarial,
     chain,
+    fast_adversarial,
+    gaussian,
+    input_gradient,
+    jacobian,
     l2_nonexpansive,
     laplacian,
+    local_linearity,
     parseval,
+    trades,
     with_scales,
 )
 from lipjax.types import Batch, Method, Model, Variables
@@ -28,6 +34,12 @@ METHODS = {
     "laplacian": laplacian(),
     "laplacian_knn": laplacian(power=3, num_neighbors=2),
     "l2_nonexpansive": l2_nonexpansive(),
+    "fast_adversarial": fast_adversarial(),
+    "trades": trades(num_steps=1),
+    "local_linearity": local_linearity(num_steps=1),
+    "input_gradient": input_gradient(),
+    "jacobian": jacobian(),
+    "gaussian": gaussian(),
 }
 each_method = pytest.mark.parametrize("name", METHODS)
 

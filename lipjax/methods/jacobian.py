@@ -1,0 +1,93 @@
+"""Jacobian regularisation: a small Frobenius norm of the logits' input Jacobian, estimated by random projections."""
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from lipjax import checks
+from lipjax.batching import example_keys
+from lipjax.types import Batch, KeyArray, Method, Model, Output, Scalar, Terms
+
+Inputs = Float[Array | np.ndarray, "batch ..."]
+Logits = Float[Array, "batch classes"]
+Directions = Float[Array, "directions batch classes"]
+
+
+def _basis(batch: int, classes: int) -> Directions:
+    return jnp.broadcast_to(jnp.eye(classes)[:, None], (classes, batch, classes))
+
+
+def _random(key: KeyArray, count: int, batch: int, classes: int) -> Directions:
+    draws = jax.vmap(lambda key: jax.random.normal(key, (count, classes)), out_axes=1)(example_keys(key, batch))
+    return math.sqrt(classes / count) * draws / jnp.linalg.norm(draws, axis=-1, keepdims=True)
+
+
+def jacobian_penalty(
+    key: KeyArray, f: Callable[[Inputs], Logits], inputs: Inputs, *, num_projections: int | None = 1
+) -> Scalar:
+    """Half the mean over a batch of the Jacobian's squared Frobenius norm, `1/2 mean_x ||J(x)||_F^2`.
+
+    Estimated without bias by `C / n sum_i ||J(x)^T v_i||^2 = ||J(x)||_F^2`, for n directions `v_i` uniform on the unit
+    sphere of the C logits.
+
+    Args:
+        key: A typed key; every example gets directions of its own.
+        f: Logits of a batch.
+        inputs: The batch.
+        num_projections: Number n of random directions, one backward pass each; None takes the C unit vectors, and
+            the result is exact.
+
+    Returns:
+        A number that is at least 0; its mean over keys is the exact value.
+
+    References:
+        Hoffman, Roberts and Yaida 2019, "Robust Learning with Jacobian Regularization" (arXiv 1908.02729).
+
+    Example:
+        >>> f = lambda inputs: inputs @ jnp.array([[1.0, 2.0], [3.0, 4.0]])
+        >>> jacobian_penalty(jax.random.key(0), f, jnp.zeros((5, 2)), num_projections=None)  # (1 + 4 + 9 + 16) / 2
+        Array(15., dtype=float32)
+    """
+    logits, pull_back = jax.vjp(f, inputs)
+    random = num_projections is not None
+    directions = _random(key, num_projections, *logits.shape) if random else _basis(*logits.shape)
+    squares = jax.vmap(lambda direction: jnp.sum(pull_back(direction)[0] ** 2))(directions)
+    return jnp.sum(squares) / (2 * len(inputs))
+
+
+def jacobian(weight: float = 0.01, *, num_projections: int | None = 1) -> Method:
+    """Jacobian regularisation: the term `weight / 2 * mean_x ||J(x)||_F^2`, J the Jacobian of the logits.
+
+    It is taken in training mode, of the function that the update moves.
+
+    Args:
+        weight: Weight of the term.
+        num_projections: Random directions per example; None for the exact norm. See `jacobian_penalty`.
+
+    Returns:
+        A method with the penalty term `jacobian`. A soft promise, at the training points only: the Frobenius norm
+        bounds the slope of the logits there.
+
+    Raises:
+        ValueError: If weight is negative or num_projections is not a whole number of at least 1.
+
+    References:
+        Hoffman, Roberts and Yaida 2019 (arXiv 1908.02729); the defaults are theirs.
+
+    Example:
+        >>> method = jacobian(weight=0.1, num_projections=3)
+    """
+    checks.not_negative(weight=weight)
+    checks.at_least(1, num_projections=1 if num_projections is None else num_projections)
+
+    def penalize(key: KeyArray, model: Model, batch: Batch, output: Output) -> Terms:
+        def logits(inputs: Inputs) -> Logits:
+            return model(inputs, train=True)[0].logits
+
+        return {"jacobian": weight * jacobian_penalty(key, logits, batch.inputs, num_projections=num_projections)}
+
+    return Method(penalize=penalize)

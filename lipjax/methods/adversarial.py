@@ -92,7 +92,7 @@ def adversarial(
         def total(points: Float[Array, "batch ..."]) -> Scalar:
             return jnp.sum(jax.vmap(loss)(model(points, train=True)[0].logits, batch.labels))
 
-        return attack(key, total, batch.inputs)
+        return attack(key, total, jnp.asarray(batch.inputs))
 
     search = together if batch_statistics else alone
 

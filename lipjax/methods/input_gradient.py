@@ -11,7 +11,7 @@ from lipjax import checks
 from lipjax.losses import cross_entropy
 from lipjax.types import Batch, KeyArray, Method, Model, Output, Scalar, Terms
 
-Inputs = Float[Array | np.ndarray, "batch ..."]
+Inputs = Float[Array, "batch ..."]
 
 
 def input_gradient_penalty(
@@ -70,6 +70,6 @@ def input_gradient(weight: float = 2.0) -> Method:
         def logits(inputs: Inputs) -> Float[Array, "batch classes"]:
             return model(inputs, train=True)[0].logits
 
-        return {"input_gradient": weight * input_gradient_penalty(logits, batch.inputs, batch.labels)}
+        return {"input_gradient": weight * input_gradient_penalty(logits, jnp.asarray(batch.inputs), batch.labels)}
 
     return Method(penalize=penalize)

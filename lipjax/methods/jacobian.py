@@ -5,14 +5,13 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from lipjax import checks
 from lipjax.batching import example_keys
 from lipjax.types import Batch, KeyArray, Method, Model, Output, Scalar, Terms
 
-Inputs = Float[Array | np.ndarray, "batch ..."]
+Inputs = Float[Array, "batch ..."]
 Logits = Float[Array, "batch classes"]
 Directions = Float[Array, "directions batch classes"]
 
@@ -53,8 +52,8 @@ def jacobian_penalty(
         Array(15., dtype=float32)
     """
     logits, pull_back = jax.vjp(f, inputs)
-    random = num_projections is not None
-    directions = _random(key, num_projections, *logits.shape) if random else _basis(*logits.shape)
+    shape = logits.shape
+    directions = _basis(*shape) if num_projections is None else _random(key, num_projections, *shape)
     squares = jax.vmap(lambda direction: jnp.sum(pull_back(direction)[0] ** 2))(directions)
     return jnp.sum(squares) / (2 * len(inputs))
 
@@ -88,6 +87,9 @@ def jacobian(weight: float = 0.01, *, num_projections: int | None = 1) -> Method
         def logits(inputs: Inputs) -> Logits:
             return model(inputs, train=True)[0].logits
 
-        return {"jacobian": weight * jacobian_penalty(key, logits, batch.inputs, num_projections=num_projections)}
+        return {
+            "jacobian": weight
+            * jacobian_penalty(key, logits, jnp.asarray(batch.inputs), num_projections=num_projections)
+        }
 
     return Method(penalize=penalize)

@@ -38,6 +38,8 @@ SYSTEMS: dict[str, Callable] = {
     "l2_nonexpansive": systems.l2_nonexpansive,
     "laplacian": systems.laplacian,
     "adversarial": systems.adversarial,
+    "parseval_cisse": systems.parseval_cisse,
+    "parseval_lassance": systems.parseval_lassance,
     "fast_adversarial": systems.fast_adversarial,
     "madry_cifar10": functools.partial(systems.adversarial, **methods.MADRY_CIFAR10),
     "madry_mnist": functools.partial(systems.adversarial, **methods.MADRY_MNIST),
@@ -180,7 +182,7 @@ def described(text: str, table: Mapping[str, Callable], given: Collection[str] =
 
     Example:
         >>> described("laplacian(power=3)", SYSTEMS)
-        [{'name': 'laplacian', 'weight': 0.0001, 'power': 3, 'num_neighbors': None}]
+        [{'name': 'laplacian', 'weight': None, 'gamma': 0.01, 'power': 3, 'num_neighbors': None}]
     """
     return [
         {"name": choice.name}

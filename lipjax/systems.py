@@ -5,6 +5,7 @@ for it the layers and the method. `combine` joins rows.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from jaxtyping import ArrayLike
@@ -31,12 +32,26 @@ def vanilla(family: Family) -> System:
     return System(family(), Method())
 
 
-def parseval(family: Family, *, beta: float = 0.01, layers: Layers = networks.parseval) -> System:
+def parseval(
+    family: Family,
+    *,
+    beta: float = 0.01,
+    row_fraction: float = 1.0,
+    hidden_only: bool = False,
+    layers: Layers = networks.parseval,
+) -> System:
     """P: Parseval layers, kernels kept near orthonormal. A soft promise, everywhere. See `methods.parseval`.
 
     `layers` are the paper's, `networks.parseval`, or those of Lassance et al.'s code, `networks.parseval_lassance`.
     """
-    return System(family(layers=layers), methods.parseval(beta))
+    return System(family(layers=layers), methods.parseval(beta, row_fraction=row_fraction, hidden_only=hidden_only))
+
+
+parseval_cisse = partial(parseval, beta=3e-4, row_fraction=0.3, hidden_only=True)
+"""P as in Cisse et al. 2017 (arXiv 1704.08847); beta and the share of rows are those of reimplementations."""
+
+parseval_lassance = partial(parseval, layers=networks.parseval_lassance)
+"""P as in Lassance, Gripon and Ortega's code (arXiv 1805.10133)."""
 
 
 def l2_nonexpansive(
@@ -47,9 +62,16 @@ def l2_nonexpansive(
     return System(network, methods.l2_nonexpansive(gamma=gamma, omega=omega, z=z, weight=weight))
 
 
-def laplacian(family: Family, *, weight: float = 1e-4, power: int = 2, num_neighbors: int | None = None) -> System:
+def laplacian(
+    family: Family,
+    *,
+    weight: float | None = None,
+    gamma: float = 0.01,
+    power: int = 2,
+    num_neighbors: int | None = None,
+) -> System:
     """L: smooth transitions from layer to layer. A soft promise, around the boundary. See `methods.laplacian`."""
-    return System(family(), methods.laplacian(weight, power=power, num_neighbors=num_neighbors))
+    return System(family(), methods.laplacian(weight, gamma=gamma, power=power, num_neighbors=num_neighbors))
 
 
 def adversarial(

@@ -140,14 +140,16 @@ class Method(NamedTuple):
     Attributes:
         perturb: `(key, model, batch) -> Batch`, before the forward pass.
         penalize: `(key, model, batch, output) -> {name: scalar}`, terms added to the loss.
-        project: `(params) -> params`, after the optimizer's update.
+        project: `(params) -> params`, after the optimizer's update and `retract`.
         loss: `(model, batch, output) -> {name: scalar}`, in place of the mean cross-entropy; None keeps that.
+        retract: `(key, params) -> params`, after the optimizer's update, for what is random there.
     """
 
     perturb: Callable[[KeyArray, Model, Batch], Batch] = lambda key, model, batch: batch
     penalize: Callable[[KeyArray, Model, Batch, Output], Terms] = lambda key, model, batch, output: {}
     project: Callable[[Params], Params] = lambda params: params
     loss: Callable[[Model, Batch, Output], Terms] | None = None
+    retract: Callable[[KeyArray, Params], Params] = lambda key, params: params
 
 
 class System(NamedTuple):

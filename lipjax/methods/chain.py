@@ -8,7 +8,8 @@ from lipjax.types import Batch, KeyArray, Method, Model, Output, Params, Scalar,
 def chain(*methods: Method) -> Method:
     """One method that does what all the methods do, in their order.
 
-    Perturbations and projections are composed, penalty terms are collected. Each method gets a key of its own.
+    Perturbations, retractions and projections are composed, penalty terms are collected. Each method gets a key of
+    its own.
 
     Args:
         *methods: Methods, at most one of them with a loss of its own.
@@ -48,4 +49,9 @@ def chain(*methods: Method) -> Method:
             params = method.project(params)
         return params
 
-    return Method(perturb, penalize, project, losses[0] if losses else None)
+    def retract(key: KeyArray, params: Params) -> Params:
+        for index, method in enumerate(methods):
+            params = method.retract(jax.random.fold_in(key, index), params)
+        return params
+
+    return Method(perturb, penalize, project, losses[0] if losses else None, retract)

@@ -1,7 +1,9 @@
 """Laplacian training: how smooth the labels are on the graph of a batch may change only slowly from layer to layer."""
 
 import itertools
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -10,6 +12,7 @@ from lipjax import checks
 from lipjax.types import Batch, KeyArray, Method, Model, Output, Scalar, Terms
 
 Graph = Float[Array, "batch batch"]
+Columns = Float[Array, "batch classes"]
 
 
 def cosine_similarities(representation: Float[Array | np.ndarray, "batch ..."]) -> Graph:
@@ -35,6 +38,7 @@ def laplacian_smoothness(
     *,
     power: int = 2,
     num_neighbors: int | None = None,
+    num_classes: int | None = None,
 ) -> Scalar:
     """How much the labels vary over the similarity graph of a batch: `sigma = trace(s^T L^m s)`.
 
@@ -48,10 +52,11 @@ def laplacian_smoothness(
         power: The power m of the Laplacian.
         num_neighbors: Keep an edge only if one of its ends has it among its so many largest similarities, of which
             the one to itself is the first; None keeps all.
+        num_classes: Number of classes, above every label; None where it is not known, at the cost of batch classes.
 
     Returns:
-        The smoothness, at least 0. Its gradient is finite everywhere. Costs batch^2 times the size of a representation,
-        and batch^3 for the power.
+        The smoothness, at least 0 up to rounding. Its gradient is finite everywhere. Costs `batch^2` times (the size of
+        a representation + about half the power times the number of classes): powers of L are never formed.
 
     References:
         Lassance, Gripon and Ortega 2021, "Laplacian Networks" (arXiv 1805.10133). As in their code, the graph is
@@ -65,19 +70,35 @@ def laplacian_smoothness(
     graph = cosine_similarities(representation)
     if num_neighbors is not None:
         graph = nearest_neighbors(graph, num_neighbors)
-    laplacian_matrix = jnp.diag(jnp.sum(graph, axis=1)) - graph
-    # trace(s^T L^m s) = sum of (L^m)_ij over the pairs of equal class.
-    same_class = labels[:, None] == labels
-    return jnp.sum(jnp.linalg.matrix_power(laplacian_matrix, power) * same_class)
+    degrees = jnp.sum(graph, axis=1, keepdims=True)
+
+    def times_laplacian(columns: Columns, times: int) -> Columns:
+        for _ in range(times):
+            columns = degrees * columns - graph @ columns
+        return columns
+
+    # L is symmetric, so s^T L^m s = (L^(m - h) s)^T (L^h s), with h half of m.
+    half = times_laplacian(_indicator(labels, num_classes, graph.dtype), power // 2)
+    return jnp.sum(half * times_laplacian(half, power % 2))
 
 
-def laplacian(weight: float = 1e-4, *, power: int = 2, num_neighbors: int | None = None) -> Method:
+def _indicator(labels: Int[Array | np.ndarray, " batch"], num_classes: int | None, dtype: Any) -> Columns:
+    if num_classes is not None:
+        return jax.nn.one_hot(labels, num_classes, dtype=dtype)
+    first_of_class = jnp.argmax(labels[:, None] == labels, axis=1)
+    return jax.nn.one_hot(first_of_class, len(labels), dtype=dtype)
+
+
+def laplacian(
+    weight: float | None = None, *, gamma: float = 0.01, power: int = 2, num_neighbors: int | None = None
+) -> Method:
     """Laplacian training: penalises changes of `laplacian_smoothness` from each representation to the next.
 
     The term is `weight / (l - 1) * sum_{i=2}^{l} |sigma_i - sigma_{i-1}|` over the l representations of the network.
 
     Args:
-        weight: Weight of the term: the paper's `gamma^m`, with gamma = 0.01 and m = 2.
+        weight: Weight of the term; None for the paper's `gamma^m`, with m the power.
+        gamma: Base of that weight. The authors' code has gamma = 0.01 and m = 2, which is a weight of 1e-4.
         power: The power m of the Laplacian.
         num_neighbors: Neighbours kept in the graphs; None for full graphs, as in the paper's experiments.
 
@@ -86,20 +107,27 @@ def laplacian(weight: float = 1e-4, *, power: int = 2, num_neighbors: int | None
         for the paper's batches of 100. With fewer than two representations the term is 0.
 
     Raises:
-        ValueError: If weight is negative, or power or num_neighbors is not a whole number of at least 1.
+        ValueError: If weight or gamma is negative, or power or num_neighbors is not a whole number of at least 1.
 
     References:
         Lassance, Gripon and Ortega 2021 (arXiv 1805.10133).
 
     Example:
-        >>> method = laplacian(weight=0.01**3, power=3, num_neighbors=10)
+        >>> method = laplacian(gamma=0.02, power=3, num_neighbors=10)
     """
-    checks.not_negative(weight=weight)
+    weight = gamma**power if weight is None else weight
+    checks.not_negative(gamma=gamma, weight=weight)
     checks.at_least(1, power=power, num_neighbors=1 if num_neighbors is None else num_neighbors)
 
     def penalize(key: KeyArray, model: Model, batch: Batch, output: Output) -> Terms:
         sigmas = [
-            laplacian_smoothness(representation, batch.labels, power=power, num_neighbors=num_neighbors)
+            laplacian_smoothness(
+                representation,
+                batch.labels,
+                power=power,
+                num_neighbors=num_neighbors,
+                num_classes=output.logits.shape[-1],
+            )
             for representation in output.representations.values()
         ]
         changes = [jnp.abs(after - before) for before, after in itertools.pairwise(sigmas)]

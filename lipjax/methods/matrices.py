@@ -1,6 +1,7 @@
 """The matrices among a network's parameters: every array with two or more axes, convolution kernels unfolded."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 from jaxtyping import Array, Float
@@ -20,8 +21,13 @@ def matrices(params: Params) -> list[Matrix]:
     return [unfold(leaf) for leaf in jax.tree.leaves(params) if leaf.ndim > 1]
 
 
-def map_matrices(fn: Callable[[Matrix], Matrix], params: Params) -> Params:
+def map_matrices(fn: Callable[[Matrix], Matrix], params: Params, *, skip: str | None = None) -> Params:
     """The parameters with `fn` applied to each unfolded matrix; vectors and numbers stay.
+
+    Args:
+        fn: Function of one matrix.
+        params: A tree of parameters.
+        skip: Parameters below a module of this name stay too.
 
     Example:
         >>> import jax.numpy as jnp
@@ -29,7 +35,8 @@ def map_matrices(fn: Callable[[Matrix], Matrix], params: Params) -> Params:
         {'bias': Array([1., 1.], dtype=float32), 'kernel': Array([[2., 2.]], dtype=float32)}
     """
 
-    def mapped(leaf: Float[Array, "..."]) -> Float[Array, "..."]:
-        return fn(unfold(leaf)).T.reshape(leaf.shape) if leaf.ndim > 1 else leaf
+    def mapped(path: tuple[Any, ...], leaf: Float[Array, "..."]) -> Float[Array, "..."]:
+        stays = leaf.ndim < 2 or any(getattr(entry, "key", None) == skip for entry in path)
+        return leaf if stays else fn(unfold(leaf)).T.reshape(leaf.shape)
 
-    return jax.tree.map(mapped, params)
+    return jax.tree_util.tree_map_with_path(mapped, params)

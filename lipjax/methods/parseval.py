@@ -10,9 +10,10 @@ from jaxtyping import Array, Float
 from lipjax import checks
 from lipjax.methods.matrices import map_matrices, matrices
 from lipjax.networks.parseval import AGGREGATION
-from lipjax.types import Method, Params, Scalar
+from lipjax.types import KeyArray, Method, Params, Scalar
 
 Matrix = Float[Array, "rows columns"]
+_CLASSIFIER = "logits"  # the last layer's name in the network families
 
 
 def parseval_penalty(params: Params, beta: float = 0.01) -> Scalar:
@@ -70,7 +71,27 @@ def parseval_retraction(matrix: Matrix, beta: float = 0.01) -> Matrix:
     return (1 + beta) * matrix - beta * cubed
 
 
-def parseval(beta: float = 0.01) -> Method:
+def sampled_retraction(key: KeyArray, matrix: Matrix, beta: float = 0.01, row_fraction: float = 0.3) -> Matrix:
+    """`parseval_retraction` of the matrix made of some rows of W, chosen at random without repetition; others stay.
+
+    Args:
+        key: A typed key.
+        matrix: The matrix `[rows, columns]`.
+        beta: Strength.
+        row_fraction: Share of the rows, rounded, but at least one row.
+
+    Returns:
+        The next matrix.
+
+    References:
+        Cisse et al. 2017 (arXiv 1704.08847), algorithm 1.
+    """
+    count = max(1, round(row_fraction * len(matrix)))
+    rows = jax.random.choice(key, len(matrix), (count,), replace=False)
+    return matrix.at[rows].set(parseval_retraction(matrix[rows], beta))
+
+
+def parseval(beta: float = 0.01, *, row_fraction: float = 1.0, hidden_only: bool = False) -> Method:
     """Parseval training: after every update, a retraction of each matrix and the aggregations back on the simplex.
 
     To be used with a network of Parseval layers, `networks.parseval` or `networks.parseval_lassance`.
@@ -78,18 +99,21 @@ def parseval(beta: float = 0.01) -> Method:
     Args:
         beta: Strength of the retraction. 0.01 in Lassance et al.'s CIFAR code; 1e-4 to 1e-3 in most
             reimplementations of the paper.
+        row_fraction: Share of the rows of each matrix that a step retracts, new ones every time: 1 in Lassance et
+            al.'s code; a random part in the paper, 0.3 in a reimplementation.
+        hidden_only: Whether the classifier (parameters of the layer `logits`) is left out, as in the paper.
 
     Returns:
-        A method whose `project` hook applies `parseval_retraction` to every parameter with two or more axes,
-        convolutions unfolded, the classifier included; and the Euclidean projection on the simplex to every
-        parameter named `aggregation`.
+        A method that applies the retraction to every parameter with two or more axes, convolutions unfolded, in its
+        `project` hook, or with `row_fraction` below 1 `sampled_retraction` in its `retract` hook; `project` then brings
+        every parameter named `aggregation` back on the simplex by the Euclidean projection.
 
     Raises:
-        ValueError: If beta is negative.
+        ValueError: If beta is negative, or row_fraction is not between 0 and 1.
 
     References:
-        Cisse et al. 2017 (arXiv 1704.08847), algorithm 1. There the retraction acts on a random set of the rows of
-        hidden layers; here on all rows of all layers, as in Lassance et al.'s code (arXiv 1805.10133).
+        Cisse et al. 2017 (arXiv 1704.08847), algorithm 1, is `row_fraction` below 1 and `hidden_only`; the default, all
+        rows of all layers, is that of Lassance et al.'s code (arXiv 1805.10133).
 
     Example:
         >>> project = parseval(beta=0.1).project
@@ -97,12 +121,20 @@ def parseval(beta: float = 0.01) -> Method:
         1.4
     """
     checks.not_negative(beta=beta)
+    checks.fraction(row_fraction=row_fraction)
+    skip = _CLASSIFIER if hidden_only else None
 
-    def project(params: Params) -> Params:
-        params = map_matrices(lambda matrix: parseval_retraction(matrix, beta), params)
+    def onto_simplices(params: Params) -> Params:
         return jax.tree_util.tree_map_with_path(_onto_simplex, params)
 
-    return Method(project=project)
+    def project(params: Params) -> Params:
+        return onto_simplices(map_matrices(lambda matrix: parseval_retraction(matrix, beta), params, skip=skip))
+
+    def retract(key: KeyArray, params: Params) -> Params:
+        keys = iter(jax.random.split(key, len(jax.tree.leaves(params))))
+        return map_matrices(lambda m: sampled_retraction(next(keys), m, beta, row_fraction), params, skip=skip)
+
+    return Method(project=project) if row_fraction == 1.0 else Method(project=onto_simplices, retract=retract)
 
 
 def _onto_simplex(path: tuple[Any, ...], leaf: Float[Array, "..."]) -> Float[Array, "..."]:

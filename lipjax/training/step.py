@@ -78,7 +78,7 @@ def _joined(terms: Terms, penalties: Terms) -> Terms:
 
 
 def make_step(network: Network, method: Method, optimizer: optax.GradientTransformation) -> Step:
-    """One update as a pure function: perturb, forward, loss and penalties, gradient, optimizer, project.
+    """One update as a pure function: perturb, forward, loss and penalties, gradient, optimizer, retract, project.
 
     Args:
         network: What is trained.
@@ -113,12 +113,13 @@ def make_step(network: Network, method: Method, optimizer: optax.GradientTransfo
         return loss, (new_state, {**terms, "loss": loss, "accuracy": accuracy})
 
     def step(key: KeyArray, state: TrainState, batch: Batch) -> tuple[TrainState, Terms]:
-        perturb_key, penalty_key = jax.random.split(jax.random.fold_in(key, state.step))
+        perturb_key, penalty_key, retract_key = jax.random.split(jax.random.fold_in(key, state.step), 3)
         variables, batch = state.variables, batch._replace(inputs=pixels(batch.inputs))
         batch = method.perturb(perturb_key, Model(network, variables), batch)
         gradients, (network_state, metrics) = jax.grad(objective, has_aux=True)(*variables, penalty_key, batch)
         updates, optimizer_state = optimizer.update(gradients, state.optimizer_state, variables.params)
-        params = method.project(optax.apply_updates(variables.params, updates))
-        return TrainState(state.step + 1, Variables(params, network_state), optimizer_state), metrics
+        params = method.retract(retract_key, optax.apply_updates(variables.params, updates))
+        variables = Variables(method.project(params), network_state)
+        return TrainState(state.step + 1, variables, optimizer_state), metrics
 
     return step

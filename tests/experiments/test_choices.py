@@ -65,7 +65,7 @@ def test_words_become_objects() -> None:
 def test_unknown_names_options_and_words_are_told_with_the_legal_ones() -> None:
     with pytest.raises(cli.UsageError, match=r"'gru' is none of cnn, l2_nonexpansive, mlp"):
         choices.choose(Choice("gru", {}), choices.NETWORKS)
-    with pytest.raises(cli.UsageError, match=r"has no option 'beta'; it has weight, power, num_neighbors"):
+    with pytest.raises(cli.UsageError, match=r"has no option 'beta'; it has weight, gamma, power, num_neighbors"):
         choices.choose(Choice("laplacian", {"beta": 1}), choices.SYSTEMS)
     with pytest.raises(cli.UsageError, match=r"vanilla has no option 'beta'; it has none"):
         choices.choose(Choice("vanilla", {"beta": 1}), choices.SYSTEMS)

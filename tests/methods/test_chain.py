@@ -37,6 +37,14 @@ def test_projections_are_applied_in_the_order_of_the_methods():
     assert chain(second, first).project(jnp.array(1.0)) == 4.0
 
 
+def test_retractions_are_applied_in_the_order_of_the_methods_with_a_key_each(key):
+    first, second = Method(retract=lambda key, w: w + 1.0), Method(retract=lambda key, w: w * 3.0)
+    assert chain(first, second).retract(key, jnp.array(1.0)) == 6.0
+    noisy = Method(retract=lambda key, w: w + jax.random.normal(key))
+    start = jnp.array(0.0)
+    assert chain(noisy, noisy).retract(key, start) != 2 * noisy.retract(key, start)
+
+
 def test_penalty_terms_are_collected(key):
     terms = chain(term("a", 1.0), Method(), term("b", 2.0)).penalize(key, model, batch, output)
     assert terms == {"a": 1.0, "b": 2.0}

@@ -51,24 +51,40 @@ def test_two_neighbours_keep_the_edges_that_either_end_ranks_first():
 
 @pytest.mark.parametrize("power", [1, 2, 3])
 @pytest.mark.parametrize("num_neighbors", [None, 3, 100])
-def test_the_smoothness_is_the_trace_of_the_definition(power, num_neighbors):
+@pytest.mark.parametrize("num_classes", [None, 7])
+def test_the_smoothness_is_the_trace_of_the_definition(power, num_neighbors, num_classes):
     representation = jax.random.uniform(jax.random.key(0), (12, 3, 2, 2))
     labels = jnp.arange(12) % 4
-    value = laplacian_smoothness(representation, labels, power=power, num_neighbors=num_neighbors)
+    settings = {"power": power, "num_neighbors": num_neighbors, "num_classes": num_classes}
+    value = laplacian_smoothness(representation, labels, **settings)
     np.testing.assert_allclose(value, by_definition(representation, labels, power, num_neighbors), rtol=1e-4)
 
 
 @pytest.mark.parametrize("power", [1, 2, 3])
-def test_the_gradient_is_that_of_finite_differences(power):
-    point = jax.random.uniform(jax.random.key(1), (5, 3))
-    direction = jax.random.normal(jax.random.key(2), (5, 3))
-    labels = jnp.array([0, 1, 1, 2, 0])
-    gradient = jax.grad(functools.partial(laplacian_smoothness, power=power))(point, labels)
+@pytest.mark.parametrize("num_neighbors", [None, 3])
+def test_the_gradient_is_that_of_finite_differences_in_64_bit(power, num_neighbors):
+    rng = np.random.default_rng(1)
+    point, labels = rng.uniform(size=(6, 3)), np.array([0, 1, 1, 2, 0, 2])
+    smoothness = functools.partial(laplacian_smoothness, power=power, num_neighbors=num_neighbors)
+    with jax.enable_x64(True):
+        gradient = np.asarray(jax.jit(jax.grad(smoothness))(point, labels))
+    steps = 1e-6 * np.eye(point.size).reshape(-1, *point.shape)
     ahead, behind = (
-        by_definition(np.asarray(point, np.float64) + step * np.asarray(direction), labels, power)
-        for step in (1e-5, -1e-5)
+        np.array([by_definition(point + sign * step, labels, power, num_neighbors) for step in steps])
+        for sign in (1, -1)
     )
-    np.testing.assert_allclose(jnp.sum(gradient * direction), (ahead - behind) / 2e-5, rtol=1e-3)
+    assert gradient.dtype == np.float64
+    np.testing.assert_allclose(gradient.ravel(), (ahead - behind) / 2e-6, rtol=1e-6, atol=1e-7)
+
+
+def test_the_cost_grows_with_the_square_of_the_batch_and_in_proportion_to_the_representation():
+    def flops(batch, size):
+        arguments = jnp.ones((batch, size)), jnp.zeros(batch, int)
+        penalty = functools.partial(laplacian_smoothness, power=3, num_classes=10)
+        return jax.jit(jax.grad(penalty)).lower(*arguments).compile().cost_analysis()["flops"]
+
+    assert flops(128, 256) < 4.2 * flops(64, 256)  # a matrix power's would be eight times as many
+    assert flops(128, 512) < 2.2 * flops(128, 256)
 
 
 def test_a_representation_of_zeros_is_similar_to_none_and_has_gradient_zero():
@@ -109,9 +125,18 @@ def test_bfloat16_representations_are_compared_in_float32():
     np.testing.assert_allclose(value, 2 * 2.16, rtol=2e-2)
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"weight": -1.0}, {"power": 0}, {"num_neighbors": 0}, {"power": 1.5}], ids=lambda wrong: next(iter(wrong))
-)
+def test_the_default_weight_is_the_power_of_gamma():
+    for power in (1, 2, 3):
+        ratio = term(laplacian(power=power), a=FOUR, b=jnp.eye(4)) / term(
+            laplacian(1.0, power=power), a=FOUR, b=jnp.eye(4)
+        )
+        np.testing.assert_allclose(ratio, 0.01**power, rtol=1e-5)
+
+
+WRONG = [{"weight": -1.0}, {"gamma": -0.1}, {"power": 0}, {"num_neighbors": 0}, {"power": 1.5}]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: next(iter(wrong)))
 def test_wrong_hyper_parameters_are_refused(wrong):
     with pytest.raises((ValueError, TypeError), match=next(iter(wrong))):
         laplacian(**wrong)

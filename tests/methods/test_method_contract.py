@@ -31,6 +31,7 @@ METHODS = {
     "adversarial": adversarial(radius=0.1, num_steps=2),
     "adversarial_l2": adversarial(norms.l2, 0.3, num_steps=1),
     "parseval": parseval(),
+    "parseval_rows": parseval(row_fraction=0.3, hidden_only=True),
     "laplacian": laplacian(),
     "laplacian_knn": laplacian(power=3, num_neighbors=2),
     "l2_nonexpansive": l2_nonexpansive(),
@@ -41,7 +42,14 @@ METHODS = {
     "jacobian": jacobian(),
     "gaussian": gaussian(),
 }
-each_method = pytest.mark.parametrize("name", METHODS)
+COMBINED = {
+    "parseval+laplacian": chain(parseval(), laplacian()),
+    "parseval+adversarial": chain(parseval(), adversarial(num_steps=1)),
+    "laplacian+adversarial": chain(laplacian(), adversarial(num_steps=1)),
+    "parseval+laplacian+adversarial": chain(parseval(), laplacian(), adversarial(num_steps=1)),
+}
+EVERY = METHODS | COMBINED
+each_method = pytest.mark.parametrize("name", EVERY)
 
 
 @pytest.fixture(scope="module")
@@ -74,20 +82,21 @@ def terms_of(method, key, model, batch):
 
 @functools.cache
 def compiled_step(name):
-    method = METHODS[name]
+    method = EVERY[name]
 
     def step(key, model, batch):
         terms, perturbed = terms_of(method, key, model, batch)
         total = lambda params: sum(jax.tree.leaves(terms(params)))  # noqa: E731
         params = model.variables.params
-        return terms(params), jax.grad(total)(params), perturbed, method.project(params)
+        moved = method.project(method.retract(key, params))
+        return terms(params), jax.grad(total)(params), perturbed, moved
 
     return jax.jit(step)
 
 
 @pytest.fixture(scope="module")
 def steps(model, batch):
-    return {name: compiled_step(name)(jax.random.key(2), model, batch) for name in METHODS}
+    return {name: compiled_step(name)(jax.random.key(2), model, batch) for name in EVERY}
 
 
 @each_method
@@ -121,8 +130,20 @@ def test_the_gradient_is_finite_even_for_an_input_of_zeros(model, batch, name):
 @each_method
 def test_projecting_twice_from_orthonormal_kernels_stays_there(model, name):
     params = model.variables.params
-    once = METHODS[name].project(params)
+    once = EVERY[name].project(params)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), once, params)
+
+
+@pytest.mark.parametrize("name", COMBINED)
+def test_a_combination_does_what_each_of_its_methods_does(steps, model, name):
+    parts = name.split("+")
+    terms, _, perturbed, _ = steps[name]
+    assert list(terms["penalty"]) == [term for part in parts for term in steps[part][0]["penalty"]]
+    stretched = jax.tree.map(lambda leaf: 1.5 * leaf, model.variables.params)
+    expected = EVERY["parseval" if "parseval" in parts else "vanilla"].project(stretched)
+    jax.tree.map(np.testing.assert_array_equal, EVERY[name].project(stretched), expected)
+    moves = np.abs(perturbed.inputs - steps["vanilla"][2].inputs).max()
+    assert (moves > 0.01) == ("adversarial" in parts)
 
 
 @pytest.mark.parametrize("pair", list(itertools.combinations(METHODS, 2)), ids="+".join)

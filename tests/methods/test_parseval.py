@@ -3,10 +3,13 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from lipjax import networks
+from lipjax import networks, training
 from lipjax.methods import parseval, parseval_penalty, parseval_retraction
+from lipjax.methods.parseval import sampled_retraction
+from lipjax.types import Batch
 
 SHAPES = [(4, 4), (3, 6), (6, 3)]
 
@@ -87,6 +90,83 @@ def test_with_beta_zero_the_matrices_stay():
     np.testing.assert_array_equal(parseval(0.0).project(params)["kernel"], params["kernel"])
 
 
-def test_a_negative_beta_is_refused():
-    with pytest.raises(ValueError, match="beta must be 0 or greater, got -1"):
-        parseval(-1.0)
+ROWS = jax.random.normal(jax.random.key(4), (10, 12))
+
+
+@pytest.fixture(scope="module")
+def sampled():
+    """Retractions of `ROWS` with three tenths of the rows, by many keys."""
+    keys = jax.random.split(jax.random.key(5), 2000)
+    return np.asarray(jax.jit(jax.vmap(lambda key: sampled_retraction(key, ROWS, 0.1, 0.3)))(keys))
+
+
+def test_a_sampled_retraction_is_that_of_the_chosen_rows_alone(sampled):
+    for retracted in sampled[:5]:
+        chosen = np.flatnonzero(np.any(retracted != ROWS, axis=1))
+        assert len(chosen) == 3
+        rows = np.asarray(ROWS, np.float64)[chosen]
+        np.testing.assert_allclose(retracted[chosen], 1.1 * rows - 0.1 * rows @ rows.T @ rows, rtol=1e-4, atol=1e-5)
+
+
+def test_every_row_is_chosen_equally_often(sampled):
+    share = np.mean(np.any(sampled != np.asarray(ROWS), axis=2), axis=0)
+    np.testing.assert_allclose(share, 0.3, atol=5 * np.sqrt(0.3 * 0.7 / len(sampled)))
+
+
+def test_sampled_retractions_end_at_orthonormal_rows():
+    def step(matrix, key):
+        return sampled_retraction(key, matrix, 0.2, 0.5), None
+
+    matrix, _ = jax.jit(lambda keys: jax.lax.scan(step, 0.3 * ROWS[:4], keys))(jax.random.split(jax.random.key(6), 600))
+    np.testing.assert_allclose(matrix @ matrix.T, np.eye(4), atol=1e-3)
+
+
+def test_all_rows_at_once_are_the_plain_retraction():
+    whole = sampled_retraction(jax.random.key(0), ROWS, 0.1, 1.0)
+    np.testing.assert_allclose(whole, parseval_retraction(ROWS, 0.1), rtol=1e-4, atol=1e-5)
+
+
+def test_hidden_only_leaves_the_classifier_of_every_family_alone():
+    for family in (networks.mlp(3), networks.cnn(3), networks.wide_resnet(3, 10, 1)):
+        params = jax.eval_shape(lambda f=family: f.init(jax.random.key(0), (8, 8, 1))).params
+        assert "logits" in params
+    network = networks.mlp(3, widths=(6,), layers=networks.parseval)
+    params = jax.tree.map(lambda leaf: 2.0 * leaf, network.init(jax.random.key(0), (4,)).params)
+    for row_fraction, hook in ((1.0, "project"), (0.5, "retract")):
+        method = parseval(0.1, row_fraction=row_fraction, hidden_only=True)
+        moved = method.project(method.retract(jax.random.key(1), params))
+        np.testing.assert_array_equal(moved["logits"]["kernel"], params["logits"]["kernel"])
+        assert np.any(moved["dense0"]["kernel"] != params["dense0"]["kernel"]), hook
+
+
+def test_the_training_step_retracts_new_rows_every_time_and_repeats_with_its_key():
+    network, optimizer = networks.mlp(2, widths=(10,), layers=networks.parseval), optax.sgd(0.0)
+    method = parseval(0.1, row_fraction=0.3, hidden_only=True)
+    step = jax.jit(training.make_step(network, method, optimizer))
+    state = training.init(jax.random.key(0), network, (12,), optimizer)
+    kernels = state.variables.params["dense0"]
+    kernels["kernel"] = 2.0 * kernels["kernel"]
+    batch = Batch(jnp.ones((4, 12)), jnp.array([0, 1, 0, 1]))
+    changed = []
+    for _ in range(3):
+        after, _ = step(jax.random.key(1), state, batch)
+        again, _ = step(jax.random.key(1), state, batch)
+        old, new, same = (each.variables.params["dense0"]["kernel"] for each in (state, after, again))
+        np.testing.assert_array_equal(new, same)
+        changed.append(tuple(np.flatnonzero(np.any(old != new, axis=0))))
+        state = after
+    assert all(len(rows) == 3 for rows in changed)
+    assert len(set(changed)) > 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"beta": -1.0}, "beta must be 0 or greater, got -1"),
+        ({"row_fraction": 1.5}, "row_fraction must be between 0 and 1, got 1.5"),
+    ],
+    ids=["beta", "row_fraction"],
+)
+def test_wrong_settings_are_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        parseval(**wrong)

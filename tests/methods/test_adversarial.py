@@ -92,7 +92,7 @@ def test_with_early_stop_each_example_stops_where_it_is_first_misclassified(key,
     stopped = jax.jit(adversarial(**settings, num_steps=6, early_stop=True).perturb)(key, model, batch).inputs
     wrong = np.stack([np.argmax(model(each)[0].logits, -1) != batch.labels for each in iterates])
     first = np.where(wrong.any(0), wrong.argmax(0), 6)
-    assert len(set(first)) > 2  # from the start, on the way, and perhaps never
+    assert len(set(first)) > 1  # from the start, and on the way
     for index, step in enumerate(first):
         np.testing.assert_allclose(stopped[index], iterates[step][index], atol=1e-6)
 

@@ -8,6 +8,9 @@ Prints tables by corruption, severity and family and the summary, and writes `ro
 the run directory, and the figure `robustness_corruptions` (PNG and SVG): accuracy by corruption and severity. The same
 command continues where it was stopped: `robustness_journal-*.json` has what was measured and `attack-*` the adversarial
 images of a suite, one of each for each choice of flags.
+
+With `--smoothing_sigma` it also certifies the network's smoothed version, which should have been trained by
+`--system="gaussian(sigma=...)"` with the same sigma.
 """
 
 import dataclasses
@@ -21,7 +24,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from experiments import choices, cli, corruption_sets, train
+from experiments import choices, cli, corruption_sets, smoothed, train
 from experiments.corruption_sets import SEVERITIES, Baseline, CorruptionFlags, Images
 from experiments.tasks import Advance, Task, perform
 from lipjax import attacks, checks, corruptions, evaluation, records, report
@@ -70,7 +73,7 @@ class RobustnessFlags(CorruptionFlags):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(RobustnessFlags):
+class Config(smoothed.SmoothingFlags, RobustnessFlags):
     """Flags of the experiment."""
 
     run_dir: str = cli.flag("", "Run directory of a trained network, as experiments.train writes it.")
@@ -219,6 +222,7 @@ def _show(results: Json) -> None:
     for text, attacked in results["attacks"].items():
         for sign, meaning in attacked["warnings"].items():
             print(f"warning: {text}: {sign}: {meaning}")
+    smoothed.show(results)
     print()
     numbers: list[Json] = [
         {"figure": name, "value": value} for name, value in results.items() if isinstance(value, float)
@@ -246,11 +250,13 @@ def tasks_of(
         Task("clean", len(test.labels), lambda advance: evaluation.accuracy(model, test)),
         *map(corruption, corruption_sets.names(config.corruptions)),
         *(attack(number, *item) for number, item in enumerate(attackers.items())),
+        *smoothed.tasks_of(config, key, model, test),
     ]
 
 
 def run(config: Config) -> Json:
     """Measures the network of a run directory and writes what came out beside it."""
+    smoothed.check(config)
     attackers, baseline = attackers_of(config), corruption_sets.baseline_of(config.baseline, config.corruptions)
     trained, folder, settings = train.load(config.run_dir), Path(config.run_dir), cli.settings(config)
     measured = {name: value for name, value in settings.items() if name != "baseline"}
@@ -260,7 +266,7 @@ def run(config: Config) -> Json:
     by_name = {name: done[f"corruption {name}"][""] for name in corruption_sets.names(config.corruptions)}
     attacked = {text: done[f"attack {text}"] for text in attackers}
     results = {"settings": settings, "environment": records.environment()}
-    results |= summary(done["clean"], by_name, attacked, baseline)
+    results |= summary(done["clean"], by_name, attacked, baseline) | smoothed.summary(config, done)
     records.write_json(folder / "robustness.json", results)
     report.write_csv(folder / "robustness.csv", table_of(by_name))
     figure = report.corruption_accuracies({trained.config.system: by_name}, {trained.config.system: done["clean"]})

@@ -134,9 +134,27 @@ def test_an_attack_advances_the_bar_by_its_cost_in_all(folder: Path, monkeypatch
         assert sum(steps) == pytest.approx(task.cost)
 
 
+def test_the_smoothed_network_is_certified_where_a_sigma_is_given(
+    folder: Path, results: dict, capsys: pytest.CaptureFixture
+) -> None:
+    flags = ["--smoothing_sigma=0.1", "--smoothing_samples=100", "--smoothing_points=12", "--smoothing_radii=0,0.05,9"]
+    smoothing = measure(folder, *flags)["smoothing"]
+    certified = smoothing["certified_accuracy"]
+    assert smoothing["num_points"] == 12
+    assert smoothing["radii"] == [0.0, 0.05, 9.0]
+    assert 1 - smoothing["abstained"] >= certified[0] >= certified[1] > certified[2] == 0.0
+    assert "certified accuracy" in capsys.readouterr().out
+    written = json.loads((folder / "robustness.json").read_text())
+    assert written["smoothing"] == smoothing
+    assert written["smoothed_accuracy"] == certified[0]
+    assert "smoothing" not in results
+
+
 @pytest.mark.parametrize(
     ("flag", "message"),
     [
+        ("--smoothing_sigma=-1", "--smoothing_sigma: smoothing_sigma must be 0 or greater, got -1"),
+        ("--smoothing_failure=0", "smoothing_failure must be positive"),
         ("--corruptions=cifar10_c", "--published must be their folder"),
         ("--corruptions=rain", "rain"),
         ("--published=nowhere", "--published: .*contrast.npy is not there"),

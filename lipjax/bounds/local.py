@@ -45,7 +45,8 @@ def _least(*bounds: Scalar) -> Scalar:
 
 
 def _interval(program: Program, start: Region, norm_in: Norm, norm_out: Norm) -> Scalar:
-    derivative = propagate_back(program, propagate(program, start))
+    regions = propagate(program, start)
+    derivative = propagate_back(program, regions)
     center, lower, upper = (rows.reshape(rows.shape[0], -1) for rows in derivative[:3])
     factor = _through_l2(center, norm_in, norm_out)
     at_center = _matrix_norm(center, norm_in, norm_out)
@@ -54,7 +55,7 @@ def _interval(program: Program, start: Region, norm_in: Norm, norm_out: Norm) ->
         _matrix_norm(jnp.maximum(jnp.abs(lower), jnp.abs(upper)), norm_in, norm_out),
         at_center + _matrix_norm(moved, norm_in, norm_out),
         at_center + factor * derivative.change,
-        factor * derivative.norm,
+        factor * jnp.fmin(derivative.norm, regions[program.output.index].norm),
     )
 
 

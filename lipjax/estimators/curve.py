@@ -13,6 +13,7 @@ from jaxtyping import Array, ArrayLike, Float, Int
 from lipjax import checks
 from lipjax.batching import in_chunks
 from lipjax.estimators.growing import better
+from lipjax.estimators.outputs import as_data
 from lipjax.estimators.slope import growing_slope
 from lipjax.norms import Norm, l2
 from lipjax.types import Bounds, Estimate, Estimator, KeyArray, Point, Scalar, VectorFn
@@ -52,13 +53,42 @@ class Curve:
         """The mean value over points."""
         return jnp.mean(self.values, axis=0)
 
+    def quantiles(self, fractions: Sequence[float]) -> Float[Array, "fractions radii"]:
+        """Quantiles over points, `fractions` in [0, 1]."""
+        checks.fraction(fractions=jnp.asarray(fractions))
+        return jnp.quantile(self.values, jnp.asarray(fractions), axis=0)
 
-def _as_data(f: VectorFn) -> VectorFn:
-    # A bound method of a model becomes a function of the model's leaves, so that a program compiled for one set of
-    # weights serves the next one.
-    owner, function = getattr(f, "__self__", f), getattr(f, "__func__", type(f).__call__)
-    is_leaf = jax.tree_util.all_leaves([owner])
-    return jax.tree_util.Partial(f) if is_leaf else jax.tree_util.Partial(function, owner)
+    def interval(
+        self,
+        key: KeyArray,
+        statistic: Callable[[Float[Array, "points radii"]], Float[Array, " radii"]],
+        *,
+        level: float = 0.95,
+        num_resamples: int = 1000,
+    ) -> tuple[Float[Array, " radii"], Float[Array, " radii"]]:
+        """Percentile bootstrap interval of a statistic over points: how much it depends on which points were drawn.
+
+        For a maximum its upper end is the observed maximum: points that were not measured can be steeper.
+
+        Args:
+            key: A typed key.
+            statistic: Values `[points, radii]` to a statistic `[radii]`, such as `partial(jnp.mean, axis=0)`.
+            level: Coverage, in (0, 1).
+            num_resamples: Number of resamples of the points.
+
+        Returns:
+            The lower and the upper end, per radius.
+        """
+        checks.fraction(level=level)
+        checks.at_least(1, num_resamples=num_resamples)
+        count = self.values.shape[0]
+
+        def resampled(key: KeyArray) -> Float[Array, " radii"]:
+            return statistic(self.values[jax.random.randint(key, (count,), 0, count)])
+
+        found = jax.lax.map(resampled, jax.random.split(key, num_resamples))
+        low, high = jnp.quantile(found, jnp.array([0.5 - level / 2, 0.5 + level / 2]), axis=0)
+        return low, high
 
 
 def _running_maximum(radii: Float[Array, " radii"], estimates: Estimate) -> Estimate:
@@ -78,6 +108,7 @@ def _curve(
     f: VectorFn,
     xs: Float[Array, "points *dims"],
     radii: Float[Array, "#points radii"],
+    labels: Int[Array, " points"] | None,
     *,
     search: Search,
     settings: tuple[tuple[str, Any], ...],
@@ -87,8 +118,9 @@ def _curve(
     num_points = xs.shape[0]
 
     def of_point(index: Int[Array, ""]) -> Estimate:
+        of_x = f if labels is None else jax.tree_util.Partial(_with_label, f, labels[index])
         own = radii[0] if radii.shape[0] == 1 else radii[index]
-        return search(jax.random.fold_in(key, index), f, xs[index], own, **dict(settings))
+        return search(jax.random.fold_in(key, index), of_x, xs[index], own, **dict(settings))
 
     if keep_witnesses:
         estimates = in_chunks(of_point, chunk_size)(jnp.arange(num_points))
@@ -112,6 +144,10 @@ def _curve(
     return values.reshape(-1, values.shape[-1])[:num_points], steepest.point, steepest.witness
 
 
+def _with_label(f: Callable, label: Int[Array, ""], x: Point) -> Float[Array, "..."]:
+    return f(x, label)
+
+
 class _Steepest(NamedTuple):
     """The largest value over points so far, its witness, and which point it was."""
 
@@ -129,7 +165,12 @@ def _each_radius(
     estimator: Callable[..., Estimator],
     **settings: Any,
 ) -> Estimate:
-    estimates = jax.lax.map(lambda radius: estimator(radius, **settings)(key, f, x), radii)
+    def at(radius: Scalar) -> Estimate:
+        # The radius' bits make its own key, so that searches are independent of one another, whatever else is asked.
+        bits = jax.lax.bitcast_convert_type(radius.astype(jnp.float32), jnp.uint32)
+        return estimator(radius, **settings)(jax.random.fold_in(key, bits), f, x)
+
+    estimates = jax.lax.map(at, radii)
     return _running_maximum(radii, estimates)
 
 
@@ -142,6 +183,7 @@ def curve(
     *,
     norm_in: Norm = l2,
     norm_out: Norm = l2,
+    labels: Int[Array | np.ndarray, " points"] | None = None,
     chunk_size: int = 64,
     keep_witnesses: bool = False,
     **settings: Any,
@@ -158,6 +200,7 @@ def curve(
         radii: Radii `[radii]` in input units (pixels in [0, 1]) in any order, or `[points, radii]`.
         norm_in: Norm of radii and of input differences.
         norm_out: Norm of output differences.
+        labels: One label per point, for an f of an input and its label, such as `margins(logits)`.
         chunk_size: Points that are computed at once: memory grows with it, and not with the number of points.
         keep_witnesses: Return the witness of every value; otherwise of the steepest point at each radius.
         **settings: Further settings of the estimator.
@@ -171,7 +214,7 @@ def curve(
         ValueError: If a radius is not positive or a setting is wrong.
     """
     settings = {"estimator": estimator, "norm_in": norm_in, "norm_out": norm_out, **settings}
-    return _searched(key, _each_radius, f, xs, radii, estimator.__name__, settings, chunk_size, keep_witnesses)
+    return _searched(key, _each_radius, f, xs, radii, estimator.__name__, settings, labels, chunk_size, keep_witnesses)
 
 
 def slope_curve(
@@ -182,10 +225,11 @@ def slope_curve(
     *,
     norm_in: Norm = l2,
     norm_out: Norm = l2,
-    num_samples: int = 8,
+    num_samples: int = 16,
     num_steps: int = 5,
-    num_restarts: int = 1,
+    num_restarts: int = 2,
     bounds: Bounds = (0.0, 1.0),
+    labels: Int[Array | np.ndarray, " points"] | None = None,
     chunk_size: int = 64,
     keep_witnesses: bool = False,
 ) -> Curve:
@@ -203,15 +247,16 @@ def slope_curve(
         radii: Radii `[radii]` in input units (pixels in [0, 1]) in any order, or `[points, radii]`.
         norm_in: Norm of radii and of input differences.
         norm_out: Norm of output differences.
-        num_samples: Random perturbations per grid radius, in the ball and as many around the best so far.
+        num_samples: Random perturbations per grid radius, on the sphere and as many around the best so far.
         num_steps: Gradient steps per ascent, of which there are `1 + num_restarts` per grid radius.
         num_restarts: Ascents per grid radius that start from random perturbations.
         bounds: Lowest and highest legal input value; None for no limits.
+        labels: One label per point, for an f of an input and its label, such as `margins(logits)`.
         chunk_size: Points that are computed at once: memory grows with it, and not with the number of points.
         keep_witnesses: Return the witness of every value; otherwise of the steepest point at each radius.
 
     Returns:
-        The curve. A value is the quotient at its witness less what rounding may have added, `2 eps ||f(x)|| / ||e||`:
+        The curve. A value is the quotient at its witness less what rounding may have added (`quotient.sure_quotient`):
         a lower bound of the slope. Values never decrease with the radius, and adding a radius changes no other value,
         unless both are between the same two grid radii: then the larger one is given at least the smaller one's value.
 
@@ -233,7 +278,7 @@ def slope_curve(
         "num_restarts": num_restarts,
         "bounds": bounds,
     }
-    return _searched(key, growing_slope, f, xs, radii, "slope", settings, chunk_size, keep_witnesses)
+    return _searched(key, growing_slope, f, xs, radii, "slope", settings, labels, chunk_size, keep_witnesses)
 
 
 def _searched(
@@ -244,6 +289,7 @@ def _searched(
     radii: Float[ArrayLike, "*points radii"] | Sequence[float],
     definition: str,
     settings: dict[str, Any],
+    labels: Int[Array | np.ndarray, " points"] | None,
     chunk_size: int,
     keep_witnesses: bool,
 ) -> Curve:
@@ -252,9 +298,10 @@ def _searched(
     checks.at_least(1, chunk_size=chunk_size)
     values, steepest, witnesses = _curve(
         key,
-        _as_data(f),
+        as_data(f),
         points,
         jnp.atleast_2d(levels),
+        None if labels is None else jnp.asarray(labels),
         search=search,
         settings=tuple(sorted(settings.items())),
         chunk_size=min(chunk_size, points.shape[0]),

@@ -6,7 +6,7 @@ never lost, and each ball starts from the best of the smaller one.
 """
 
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from jaxtyping import Array, ArrayLike, Float, Int
 
 from lipjax.attacks.climb import into_ball
 from lipjax.attacks.pgd import pgd_step
+from lipjax.batching import in_chunks
 from lipjax.norms import Norm
 from lipjax.types import Bounds, Estimate, KeyArray, Objective, Point, Scalar
 
@@ -29,6 +30,8 @@ steepest point of the linearised objective, as in the power method."""
 _NEAREST = 1e-3
 """Smallest distance, as a multiple of the radius, at which points near the best one are tried."""
 
+_AT_ONCE = 25
+"""Random points evaluated at once, so that memory does not grow with their number."""
 
 Found = TypeVar("Found", bound=tuple)
 
@@ -39,25 +42,24 @@ def better(candidate: Found, best: Found) -> Found:
     return jax.tree.map(lambda new, old: jnp.where(wins, new, old), candidate, best)
 
 
-def best_of(estimates: Estimate) -> Estimate:
-    """The estimate with the largest value, of estimates with a leading axis."""
-    best = jnp.argmax(estimates.value)
-    return jax.tree.map(lambda leaf: leaf[best], estimates)
+def best_of(found: Found) -> Found:
+    """What has the largest `value`, of what was found, stacked along a leading axis."""
+    best = jnp.argmax(found.value)  # type: ignore[attr-defined]
+    return jax.tree.map(lambda leaf: leaf[best], found)
 
 
 def climb(
     objective: Objective,
     start: Point,
     center: Point,
-    lift: ArrayLike = 0.0,
+    lift: ArrayLike,
     *,
     norm: Norm,
     radius: ArrayLike,
-    scale: ArrayLike,
     num_steps: int,
     bounds: Bounds,
 ) -> Estimate:
-    """Projected ascent with steps that shrink geometrically from 8 to 0.05 times `scale`; its best iterate.
+    """Projected ascent with steps that shrink geometrically from 8 to 0.05 radii; its best iterate.
 
     With `lift = 0` the steps follow the gradient of the quotient, which finds what is steep anywhere in the ball; with
     `lift = 1` that of its numerator, which stays on the boundary and converges there like the power method.
@@ -67,15 +69,50 @@ def climb(
         value = objective(point)
         return value * (1.0 - lift + lift * norm.value(point - center)), value
 
-    def step(carry: tuple[Point, Estimate], size: Float[Array, ""]) -> tuple[tuple[Point, Estimate], None]:
+    def step(carry: tuple[Point, Estimate], size: Scalar) -> tuple[tuple[Point, Estimate], None]:
         point, best = carry
         (_, value), gradient = jax.value_and_grad(height, has_aux=True)(point)
-        moved = pgd_step(point, gradient, center, norm=norm, radius=radius, step_size=scale * size, bounds=bounds)
+        moved = pgd_step(point, gradient, center, norm=norm, radius=radius, step_size=radius * size, bounds=bounds)
         return (moved, better(Estimate(value, point), best)), None
 
     nothing = Estimate(jnp.array(-jnp.inf, start.dtype), start)
     sizes = jnp.geomspace(*_STEP_SIZES, num_steps, dtype=start.dtype)
     return jax.lax.scan(step, (start, nothing), sizes)[0][1]
+
+
+def search_ball(
+    key: KeyArray,
+    objective: Objective,
+    center: Point,
+    best: Estimate,
+    *,
+    norm: Norm,
+    radius: ArrayLike,
+    num_samples: int,
+    num_steps: int,
+    num_restarts: int,
+    bounds: Bounds,
+) -> Estimate:
+    """The best of what is known from smaller balls and of what a search of this ball finds.
+
+    `num_samples` points of the sphere and as many near the best so far are tried. Ascents start from the best so far,
+    moved out to the boundary and climbing the numerator, and from the `num_restarts` best of the new points, climbing
+    the quotient.
+    """
+    within = partial(into_ball, center=center, norm=norm, radius=radius, bounds=bounds)
+    ascend = partial(climb, objective, norm=norm, radius=radius, num_steps=num_steps, bounds=bounds)
+    around_center, around_best = _draws(key, best.witness, center, radius, norm, num_samples)
+    step = best.witness - center
+    length = norm.value(step)
+    outwards = step * (radius / jnp.where(length == 0.0, 1.0, length))
+    # The mirror image: to first order as steep, so what makes one of the two steeper decides.
+    points = jax.vmap(within)(jnp.concatenate([around_center, around_best, (center - outwards)[None]]))
+    tried = Estimate(in_chunks(objective, _AT_ONCE)(points), points)
+    steepest = points[jax.lax.top_k(tried.value[:num_samples], num_restarts)[1]]
+    first = jnp.where(length == 0.0, steepest[0], within(center + outwards))
+    starts = jnp.concatenate([first[None], steepest])
+    climbed = jax.vmap(lambda start, lift: ascend(start, center, lift))(starts, jnp.arange(len(starts)) == 0)
+    return better(best_of(climbed), better(best_of(tried), best))
 
 
 class _Reach(NamedTuple):
@@ -100,10 +137,9 @@ def growing_search(
 ) -> Estimate:
     """Climbs an objective in balls of growing radius.
 
-    At every grid radius, `num_samples` points of the ball and as many near the best so far are tried. Ascents start
-    from the best so far, moved out to the boundary and climbing the numerator, and from the `num_restarts` best of the
-    new points, climbing the quotient. A radius r between two grid radii gets the best of the smaller ones, or the best
-    of the next one moved into the ball of r; that counts only where it isn't above what it came from.
+    `search_ball` searches the balls of the grid radii, one after another. A radius r between two of them gets the best
+    of the smaller ones, or the best of the next one moved into the ball of r; that counts only where it isn't above
+    what it came from.
 
     Args:
         key: A typed key.
@@ -111,7 +147,7 @@ def growing_search(
         center: Center of the balls.
         radii: The radii, in any order.
         norm: Norm of the balls.
-        num_samples: Random points of each kind per grid radius.
+        num_samples: Random points of each kind per grid radius, see `search_ball`.
         num_steps: Gradient steps per ascent.
         num_restarts: Ascents from random points per grid radius.
         bounds: Lowest and highest legal input value; None for no limits.
@@ -122,38 +158,16 @@ def growing_search(
         the value of the smaller ones.
     """
     grid = jnp.asarray(GRID, radii.dtype)
-    within = partial(into_ball, center=center, norm=norm, bounds=bounds)
-
-    def ascend(start: Point, lift: Scalar, radius: Scalar) -> Estimate:
-        return climb(
-            objective,
-            start,
-            center,
-            lift,
-            norm=norm,
-            radius=radius,
-            scale=radius,
-            num_steps=num_steps,
-            bounds=bounds,
-        )
-
-    def search(level_key: KeyArray, radius: Float[Array, ""], best: Estimate) -> Estimate:
-        around_center, around_best = _draws(level_key, best.witness, center, radius, norm, num_samples)
-        step = best.witness - center
-        length = norm.value(step)
-        outwards = step * (radius / jnp.where(length == 0.0, 1.0, length))
-        # The mirror image: to first order as steep, so what makes one of the two steeper decides.
-        points = jnp.concatenate([around_center, around_best, (center - outwards)[None]])
-        points = jax.vmap(partial(within, radius=radius))(points)
-        tried = Estimate(jax.vmap(objective)(points), points)
-        steepest = jax.lax.top_k(tried.value[:num_samples], num_restarts)[1]
-        starts = jnp.concatenate([within(center + outwards, radius=radius)[None], points[steepest]])
-        lifts = jnp.zeros(len(starts)).at[0].set(1.0)
-        climbed = jax.vmap(partial(ascend, radius=radius))(starts, lifts)
-        return better(best_of(climbed), better(best_of(tried), best))
+    settings: dict[str, Any] = {
+        "num_samples": num_samples,
+        "num_steps": num_steps,
+        "num_restarts": num_restarts,
+        "bounds": bounds,
+    }
 
     def grow(reach: _Reach) -> _Reach:
-        found = search(jax.random.fold_in(key, reach.searched), grid[reach.searched], reach.best)
+        level_key, radius = jax.random.fold_in(key, reach.searched), grid[reach.searched]
+        found = search_ball(level_key, objective, center, reach.best, norm=norm, radius=radius, **settings)
         return _Reach(reach.searched + 1, reach.best, found)
 
     def at(carry: tuple[_Reach, Estimate], radius: Float[Array, ""]) -> tuple[tuple[_Reach, Estimate], Estimate]:
@@ -161,7 +175,7 @@ def growing_search(
             return (reach.searched < grid.size) & ((reach.searched == 0) | (grid[reach.searched - 1] < radius))
 
         reach = jax.lax.while_loop(is_short, grow, carry[0])
-        inside = within(reach.best.witness, radius=radius)
+        inside = into_ball(reach.best.witness, center, norm=norm, radius=radius, bounds=bounds)
         value = objective(inside)
         fits = (grid[reach.searched - 1] <= radius) | (norm.value(reach.best.witness - center) <= radius)
         moved = better(Estimate(jnp.where(value <= reach.best.value, value, 0.0), inside), reach.below)
@@ -176,14 +190,15 @@ def growing_search(
 
 
 def _draws(
-    key: KeyArray, best: Point, center: Point, radius: Float[Array, ""], norm: Norm, num_samples: int
+    key: KeyArray, best: Point, center: Point, radius: ArrayLike, norm: Norm, num_samples: int
 ) -> tuple[Float[Array, "samples *dims"], Float[Array, "samples *dims"]]:
-    """Points around the center, and points near the best one at distances of all orders of magnitude."""
-    global_key, local_key, scale_key = jax.random.split(key, 3)
-
-    def unit(key: KeyArray) -> Float[Array, "samples *dims"]:
-        keys = jax.random.split(key, num_samples)
-        return jax.vmap(lambda sample_key: norm.sample(sample_key, center.shape))(keys).astype(center.dtype)
-
+    """Points at the radius around the center, and points near the best one at distances of all orders of magnitude."""
+    noise_key, scale_key = jax.random.split(key)
+    keys = jax.random.split(noise_key, 2 * num_samples)
+    noise = jax.vmap(lambda sample_key: norm.sample(sample_key, center.shape))(keys).astype(center.dtype)
+    # On the sphere, since smaller balls had their samples: it reaches further into what begins only now.
+    outer = noise[:num_samples] / jax.vmap(norm.value)(noise[:num_samples]).reshape(-1, *(1,) * center.ndim)
     scales = _NEAREST ** jax.random.uniform(scale_key, (num_samples, *(1,) * center.ndim), center.dtype)
-    return center + radius * unit(global_key), best + radius * scales * unit(local_key)
+    # Nothing is known yet where the best is the center itself, and differences very close to it are all rounding.
+    scales = jnp.where(jnp.all(best == center), 1.0, scales)
+    return center + radius * outer, best + radius * scales * noise[num_samples:]

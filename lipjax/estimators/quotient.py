@@ -1,8 +1,6 @@
 """The difference quotient, the one objective that every slope estimator climbs."""
 
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
 from lipjax.norms import Norm
 from lipjax.types import Objective, Point, Scalar, VectorFn
@@ -44,13 +42,19 @@ def difference_quotient(f: VectorFn, x: Point, *, norm_in: Norm, norm_out: Norm)
     return quotient
 
 
-def rounding_error(value: Float[Array, "..."], norm_out: Norm) -> Scalar:
-    """What rounding can make of the difference of two outputs of this size, `2 eps ||f||`; held fixed by gradients."""
-    return jax.lax.stop_gradient(2.0 * jnp.finfo(value.dtype).eps * norm_out.value(value))
+def rounding_error(f: VectorFn, x: Point, norm_out: Norm) -> Scalar:
+    """What rounding may make of the difference of two outputs near x.
+
+    `4 eps ||f(x)||` for the outputs' last digits, and what f makes of a change in the last digits of x for those of
+    what is computed on the way.
+    """
+    eps = jnp.finfo(x.dtype).eps
+    value = f(x)
+    return norm_out.value(f(x * (1.0 + 4.0 * eps)) - value) + 4.0 * eps * norm_out.value(value)
 
 
 def sure_quotient(f: VectorFn, x: Point, *, norm_in: Norm, norm_out: Norm) -> Objective:
-    """`difference_quotient` less what rounding may have added, `(||f(u) - f(x)|| - 2 eps ||f(x)||)+ / ||u - x||`.
+    """`difference_quotient` less what rounding may have added, `(||f(u) - f(x)|| - error)+ / ||u - x||`.
 
     Very close to x, differences of outputs are rounding errors, and the largest plain quotient would be found there. A
     search climbs this one: it stays below the slope, and is 0 where nothing but rounding is seen.
@@ -65,10 +69,10 @@ def sure_quotient(f: VectorFn, x: Point, *, norm_in: Norm, norm_out: Norm) -> Ob
         A scalar function of one input; at `u = x` it is 0 with derivative 0.
     """
     anchored = f(x)
-    doubt = rounding_error(anchored, norm_out)
+    error = rounding_error(f, x, norm_out)
 
     def quotient(point: Point) -> Scalar:
         difference = norm_out.value(f(point) - anchored)
-        return safe_ratio(jnp.maximum(difference - doubt, 0.0), norm_in.value(point - x))
+        return safe_ratio(jnp.maximum(difference - error, 0.0), norm_in.value(point - x))
 
     return quotient

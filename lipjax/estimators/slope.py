@@ -7,16 +7,19 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from lipjax import checks
-from lipjax.attacks.climb import into_ball, into_box
+from lipjax.attacks.climb import into_box
 from lipjax.batching import in_chunks
 from lipjax.estimators.draws import Draw
-from lipjax.estimators.growing import best_of, better, climb, growing_search
+from lipjax.estimators.growing import growing_search, search_ball
 from lipjax.estimators.quotient import difference_quotient, sure_quotient
 from lipjax.norms import Norm, l2
 from lipjax.types import Bounds, Estimate, Estimator, KeyArray, Objective, Point, VectorFn
 
 _AT_ONCE = 25
 """Random points evaluated at once, so that memory does not grow with their number."""
+
+_SMALLEST_BALL = 1.0 / 32.0
+"""Radius of the first ball that `ascent_slope` searches, as a part of the radius."""
 
 
 def best_sample(
@@ -84,29 +87,29 @@ def ascent_slope(
     *,
     norm_in: Norm = l2,
     norm_out: Norm = l2,
-    num_samples: int = 16,
-    num_steps: int = 20,
-    num_restarts: int = 8,
+    num_samples: int = 32,
+    num_steps: int = 5,
+    num_restarts: int = 24,
     bounds: Bounds = (0.0, 1.0),
 ) -> Estimator:
     """Slope by projected ascent on the difference quotient `||f(x + e) - f(x)|| / ||e||` over `||e|| <= radius`.
 
-    Every restart climbs from the steepest of `num_samples` perturbations, drawn from balls of radius r, r/2, r/4 and
-    r/8 in turn, with steps that shrink. Then the best is refined by `num_steps` rounds of `num_samples`
-    perturbations around it, ever nearer: functions with kinks are steepest on edges, which gradients do not follow.
+    The search runs in balls that grow from radius / 32 to the radius, so that what is steep close to x is found too. In
+    every ball it tries random perturbations, around 0 and around the best one so far (functions with kinks are steepest
+    on edges, which gradients do not follow), and climbs from the best of either kind.
 
     Args:
         radius: Radius of the ball in input units (pixels in [0, 1]); may be traced.
         norm_in: Norm of the ball, of perturbations and of steps.
         norm_out: Norm of output differences.
-        num_samples: Perturbations drawn per restart, and per round of the refinement.
-        num_steps: Gradient steps per restart, and rounds of the refinement.
-        num_restarts: Independent runs, one after another, of which the best result is kept.
+        num_samples: Perturbations of each kind per ball.
+        num_steps: Gradient steps per ascent, of which there are two per ball.
+        num_restarts: Number of balls; with 1 only that of the radius itself is searched.
         bounds: Lowest and highest legal input value; None for no limits.
 
     Returns:
-        An estimator `(key, f, x) -> Estimate`. The value is the quotient at the witness, a lower bound of the slope.
-        For many radii at once use `slope_curve`.
+        An estimator `(key, f, x) -> Estimate`. The value is the quotient at the witness less what rounding may have
+        added (`quotient.sure_quotient`), a lower bound of the slope. For many radii at once use `slope_curve`.
 
     Raises:
         ValueError: If radius is not positive or a count is not a whole number of at least 1.
@@ -123,74 +126,19 @@ def ascent_slope(
     """
     checks.positive(radius=radius)
     checks.at_least(1, num_samples=num_samples, num_steps=num_steps, num_restarts=num_restarts)
+    search = partial(search_ball, norm=norm_in, num_samples=num_samples, num_steps=num_steps, num_restarts=1)
 
     def estimate(key: KeyArray, f: VectorFn, x: Point) -> Estimate:
         climbed = sure_quotient(f, x, norm_in=norm_in, norm_out=norm_out)
 
-        def run(restart_key: KeyArray, scale: Float[Array, ""]) -> Estimate:
-            start = best_sample(
-                restart_key,
-                climbed,
-                x,
-                draw=norm_in.sample,
-                radius=scale,
-                num_samples=num_samples,
-                bounds=bounds,
-            )
-            found = climb(
-                climbed,
-                start.witness,
-                x,
-                norm=norm_in,
-                radius=radius,
-                scale=scale,
-                num_steps=num_steps,
-                bounds=bounds,
-            )
-            return better(found, start)
+        def grow(best: Estimate, ball: tuple[KeyArray, ArrayLike]) -> tuple[Estimate, None]:
+            return search(ball[0], climbed, x, best, radius=ball[1], bounds=bounds), None
 
-        run_key, refine_key = jax.random.split(key)
-        scales = radius * 0.5 ** (jnp.arange(num_restarts) % 4)
-        estimates = jax.lax.map(lambda args: run(*args), (jax.random.split(run_key, num_restarts), scales))
-        best = _refined(
-            refine_key,
-            climbed,
-            best_of(estimates),
-            x,
-            num_samples,
-            num_steps,
-            norm=norm_in,
-            radius=radius,
-            bounds=bounds,
-        )
-        return Estimate(difference_quotient(f, x, norm_in=norm_in, norm_out=norm_out)(best.witness), best.witness)
+        radii = radius * jnp.geomspace(1.0, _SMALLEST_BALL, num_restarts, dtype=x.dtype)[::-1]
+        nothing = Estimate(jnp.zeros((), x.dtype), x)
+        return jax.lax.scan(grow, nothing, (jax.random.split(key, num_restarts), radii))[0]
 
     return estimate
-
-
-def _refined(
-    key: KeyArray,
-    objective: Objective,
-    start: Estimate,
-    x: Point,
-    num_samples: int,
-    num_rounds: int,
-    *,
-    norm: Norm,
-    radius: ArrayLike,
-    bounds: Bounds,
-) -> Estimate:
-    """The best of random points around the best so far, at distances that shrink from the radius to a thousandth."""
-
-    def step(best: Estimate, now: tuple[KeyArray, Float[Array, ""]]) -> tuple[Estimate, None]:
-        round_key, scale = now
-        noise = jax.vmap(lambda key: norm.sample(key, x.shape))(jax.random.split(round_key, num_samples))
-        points = best.witness + radius * scale * noise.astype(x.dtype)
-        points = jax.vmap(lambda point: into_ball(point, x, norm=norm, radius=radius, bounds=bounds))(points)
-        return better(best_of(Estimate(jax.vmap(objective)(points), points)), best), None
-
-    scales = jnp.geomspace(1.0, 1e-3, num_rounds, dtype=x.dtype)
-    return jax.lax.scan(step, start, (jax.random.split(key, num_rounds), scales))[0]
 
 
 def growing_slope(
@@ -201,9 +149,9 @@ def growing_slope(
     *,
     norm_in: Norm,
     norm_out: Norm,
-    num_samples: int = 8,
+    num_samples: int = 16,
     num_steps: int = 5,
-    num_restarts: int = 1,
+    num_restarts: int = 2,
     bounds: Bounds = (0.0, 1.0),
 ) -> Estimate:
     """Slopes at all radii by one search in growing balls; see `growing.growing_search` for settings and guarantees."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 ORDER = {"linf": np.inf, "l2": 2.0, "l1": 1.0}
@@ -43,6 +44,20 @@ class ReluNet:
             hidden = np.maximum(hidden @ weight.T + bias, 0.0)
         weight, bias = self.layers[-1]
         return hidden @ weight.T + bias
+
+    def rounded(self) -> "ReluNet":
+        """The network with its weights rounded to 32 bits, which is the one that JAX evaluates."""
+        copy = ReluNet.__new__(ReluNet)
+        copy.layers = [tuple(part.astype(np.float32).astype(np.float64) for part in layer) for layer in self.layers]
+        return copy
+
+    @staticmethod
+    def apply(layers: list, x: jax.Array) -> jax.Array:
+        """The outputs in JAX, of one point."""
+        for weight, bias in layers[:-1]:
+            x = jax.nn.relu(weight @ x + bias)
+        weight, bias = layers[-1]
+        return weight @ x + bias
 
     def pieces(self, center: np.ndarray, radius: float) -> list[Piece]:
         """The linear pieces that meet the square of the given half width."""
@@ -115,13 +130,31 @@ def exact_jacobian(net: ReluNet, x: np.ndarray, norm_in: str, norm_out: str) -> 
     return operator_norm(net.jacobian(x), norm_in, norm_out)
 
 
-def exact_pairwise(net: ReluNet, x: np.ndarray, radius: float, norm_in: str, norm_out: str) -> float:
-    """Largest operator norm of the Jacobian on the ball, with `norm_in` l2 or linf."""
+def exact_pairwise(
+    net: ReluNet, x: np.ndarray, radius: float, norm_in: str, norm_out: str, smallest: float = 0.0
+) -> float:
+    """Largest operator norm of the Jacobian on the ball, with `norm_in` l2 or linf.
+
+    Only of pieces that are at least the part `smallest` of the square around the ball.
+    """
     return max(
         operator_norm(piece.matrix, norm_in, norm_out)
-        for piece in net.pieces(x, radius)
-        if norm_in == "linf" or _distance(piece.polygon, x) < radius
+        for piece in _within_ball(net, x, radius, norm_in)
+        if _area(piece.polygon) >= smallest * (2.0 * radius) ** 2
     )
+
+
+def exact_margin(net: ReluNet, x: np.ndarray, radius: float, norm_in: str, target: int) -> float:
+    """Largest dual norm of the gradient of the margin over a target class, with `norm_in` l2 or linf."""
+    predicted = int(net(x).argmax())
+    dual = {"linf": 1.0, "l2": 2.0}[norm_in]
+    pieces = _within_ball(net, x, radius, norm_in)
+    return max(float(np.linalg.norm(p.matrix[predicted] - p.matrix[target], dual)) for p in pieces)
+
+
+def _within_ball(net: ReluNet, x: np.ndarray, radius: float, norm_in: str) -> list[Piece]:
+    pieces = net.pieces(x, radius)
+    return [piece for piece in pieces if norm_in == "linf" or _distance(piece.polygon, x) < radius]
 
 
 def _distance(polygon: np.ndarray, x: np.ndarray) -> float:

@@ -1,12 +1,14 @@
 """Curves over points and radii."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lipjax.estimators import curve, sampled_slope, slope_curve
-from lipjax.norms import l2, linf
+from lipjax.estimators import Curve, curve, margins, probabilities, sampled_slope, slope_curve
+from lipjax.norms import l2
 
 
 def bumps(x: jax.Array) -> jax.Array:
@@ -18,6 +20,15 @@ def xs() -> np.ndarray:
     return np.random.default_rng(0).uniform(size=(10, 3)).astype(np.float32)
 
 
+RADII = [0.1, 0.2, 0.45, 0.9]
+
+
+@pytest.fixture(scope="module")
+def shared(xs: np.ndarray) -> Curve:
+    """The curve that others are compared with."""
+    return slope_curve(jax.random.key(0), bumps, xs, RADII)
+
+
 def test_the_squared_length_has_slope_two_lengths_plus_radius(xs: np.ndarray, key: jax.Array) -> None:
     radii = np.array([0.01, 0.123, 1.0, 4.0])
     slopes = slope_curve(key, lambda x: x @ x, xs, radii, bounds=None)
@@ -25,53 +36,84 @@ def test_the_squared_length_has_slope_two_lengths_plus_radius(xs: np.ndarray, ke
     np.testing.assert_allclose(slopes.values, expected, rtol=1e-3)
 
 
-def test_curves_never_decrease_and_do_not_depend_on_the_chunk_size(xs: np.ndarray, key: jax.Array) -> None:
-    radii = [0.05, 0.1, 0.2, 0.4, 0.8]
-    curves = [slope_curve(key, bumps, xs, radii, norm_in=linf, chunk_size=size) for size in (1, 4, 64)]
-    assert np.all(np.diff(curves[0].values, axis=1) >= 0)
-    for other in curves[1:]:
-        np.testing.assert_allclose(other.values, curves[0].values, rtol=1e-5)
-        np.testing.assert_array_equal(other.steepest, curves[0].steepest)
+def test_curves_never_decrease_and_do_not_depend_on_the_chunk_size(
+    shared: Curve, xs: np.ndarray, key: jax.Array
+) -> None:
+    assert np.all(np.diff(shared.values, axis=1) >= 0)
+    for size in (1, 4):
+        other = slope_curve(key, bumps, xs, RADII, chunk_size=size)
+        np.testing.assert_allclose(other.values, shared.values, rtol=1e-5)
+        np.testing.assert_array_equal(other.steepest, shared.steepest)
 
 
-def test_every_value_has_its_witness_or_every_radius_the_steepest(xs: np.ndarray, key: jax.Array) -> None:
-    radii = [0.1, 0.3]
-    every = slope_curve(key, bumps, xs, radii, chunk_size=3, keep_witnesses=True)
-    steepest = slope_curve(key, bumps, xs, radii, chunk_size=3)
-    assert every.witnesses.shape == (10, 2, 3)
-    for j in range(2):
-        row = steepest.steepest[j]
-        assert steepest.values[row, j] == steepest.maximum[j]
-        np.testing.assert_allclose(steepest.witnesses[j], every.witnesses[row, j], rtol=1e-5)
-        step = steepest.witnesses[j] - xs[row]
-        quotient = l2.value(bumps(steepest.witnesses[j]) - bumps(xs[row])) / l2.value(step)
-        np.testing.assert_allclose(quotient, steepest.maximum[j], rtol=1e-5)
+def test_every_value_has_its_witness_or_every_radius_the_steepest(
+    shared: Curve, xs: np.ndarray, key: jax.Array
+) -> None:
+    every = slope_curve(key, bumps, xs, RADII, keep_witnesses=True)
+    assert every.witnesses.shape == (10, 4, 3)
+    for j, row in enumerate(shared.steepest):
+        assert shared.values[row, j] == shared.maximum[j]
+        np.testing.assert_allclose(shared.witnesses[j], every.witnesses[row, j], rtol=1e-5)
+        steps = every.witnesses[:, j] - xs
+        quotients = jax.vmap(l2.value)(jax.vmap(bumps)(every.witnesses[:, j]) - jax.vmap(bumps)(xs))
+        quotients /= jax.vmap(l2.value)(steps)
+        np.testing.assert_allclose(quotients, every.values[:, j], rtol=5e-5)  # less what rounding may have added
+        assert np.all(quotients >= every.values[:, j] * (1 - 1e-6))
 
 
-def test_radii_may_differ_between_points(xs: np.ndarray, key: jax.Array) -> None:
-    shared = slope_curve(key, bumps, xs, [0.1, 0.3])
-    radii = np.tile([0.1, 0.3], (10, 1))
-    radii[5] = [0.2, 0.05]
+def test_radii_may_differ_between_points(shared: Curve, xs: np.ndarray, key: jax.Array) -> None:
+    radii = np.tile(RADII, (10, 1))
+    radii[5] = [0.2, 0.05, 0.3, 0.1]
     own = slope_curve(key, bumps, xs, radii)
     rows = np.arange(10) != 5
     np.testing.assert_allclose(own.values[rows], shared.values[rows], rtol=1e-5)
-    assert own.values[5, 0] >= own.values[5, 1]
+    assert own.values[5, 2] >= own.values[5, 0] >= own.values[5, 3] >= own.values[5, 1]
 
 
-def test_adding_a_radius_changes_no_other_value(xs: np.ndarray, key: jax.Array) -> None:
-    few = slope_curve(key, bumps, xs, [0.1, 0.45, 0.9])
+def test_adding_a_radius_changes_no_other_value(shared: Curve, xs: np.ndarray, key: jax.Array) -> None:
     many = slope_curve(key, bumps, xs, [0.03, 0.1, 0.2, 0.3, 0.45, 0.6, 0.9, 3.0])
-    np.testing.assert_array_equal(many.values[:, jnp.array([1, 4, 6])], few.values)
+    np.testing.assert_array_equal(many.values[:, jnp.array([1, 2, 4, 6])], shared.values)
 
 
-def test_one_compilation_serves_all_radii_and_points(xs: np.ndarray, key: jax.Array) -> None:
+def test_one_compilation_serves_all_radii_points_and_weights(xs: np.ndarray, key: jax.Array) -> None:
     traces = []
 
-    def counted(x: jax.Array) -> jax.Array:
+    def counted(weight: jax.Array, x: jax.Array) -> jax.Array:
         traces.append(x.shape)
-        return bumps(x)
+        return bumps(weight * x)
 
-    curve(key, sampled_slope, counted, xs, [0.1, 0.2, 0.3])
+    def search(weight: float, points: np.ndarray, radii: list[float]) -> Curve:
+        return curve(key, sampled_slope, jax.tree_util.Partial(counted, jnp.asarray(weight)), points, radii)
+
+    search(1.0, xs, [0.1, 0.2, 0.3])
     first = len(traces)
-    curve(key, sampled_slope, counted, xs + 0.1, [0.4, 0.5, 0.6])
+    search(2.0, xs + 0.1, [0.4, 0.5, 0.6])
     assert len(traces) == first
+
+
+def test_statistics_are_over_points_and_resampling_shows_their_spread(shared: Curve, key: jax.Array) -> None:
+    np.testing.assert_allclose(shared.quantiles([0.0, 1.0])[1], shared.maximum, rtol=1e-6)
+    np.testing.assert_allclose(shared.quantiles([0.5])[0], np.median(shared.values, axis=0), rtol=1e-6)
+    low, high = shared.interval(key, partial(jnp.mean, axis=0), num_resamples=2000)
+    error = np.std(shared.values, axis=0) / np.sqrt(10)
+    np.testing.assert_allclose(high - low, 2 * 1.96 * error, rtol=0.15)
+    assert np.all((low < shared.mean) & (shared.mean < high))
+    _, top = shared.interval(key, partial(jnp.max, axis=0), num_resamples=100)
+    assert np.all(top <= shared.maximum)
+
+
+def test_labels_reach_functions_of_an_input_and_its_label(xs: np.ndarray, key: jax.Array) -> None:
+    labels = np.arange(10) % 2
+    found = curve(key, sampled_slope, margins(lambda x: jnp.stack([x[0], 3.0 * x[1]])), xs, [0.1], labels=labels)
+    reversed_margins = curve(
+        key, sampled_slope, margins(lambda x: jnp.stack([3.0 * x[1], x[0]])), xs, [0.1], labels=1 - labels
+    )
+    np.testing.assert_allclose(found.values, reversed_margins.values, rtol=1e-5)
+
+
+def test_the_probabilities_of_two_classes_are_at_most_a_quarter_root_two_as_steep_as_their_difference(
+    key: jax.Array,
+) -> None:
+    f = probabilities(lambda x: jnp.stack([x[0], -x[0]]))  # p = sigmoid(2 x), dp = 2 p (1 - p) dx in both classes
+    found = slope_curve(key, f, np.zeros((1, 1), np.float32), [0.01, 0.1], bounds=None)
+    np.testing.assert_allclose(found.values, np.sqrt(2) * 0.5, rtol=4e-3)

@@ -23,7 +23,7 @@ def linear(matrix: Array) -> Model:
 @pytest.fixture(scope="module")
 def term():
     """The penalty term for a linear map with this matrix."""
-    method = local_slope(2.0, alpha=1.0, radius=0.1, num_steps=20, bounds=None)
+    method = local_slope(2.0, alpha=1.0, radius=0.1, num_steps=60, bounds=None)
 
     def of(matrix: Array) -> Scalar:
         model = linear(matrix)

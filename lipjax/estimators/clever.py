@@ -1,0 +1,137 @@
+"""CLEVER: the largest gradient of a margin on a ball, extrapolated from samples by extreme-value theory."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Bool, Float, Int, Key
+
+from lipjax import checks
+from lipjax.attacks.climb import random_point
+from lipjax.batching import in_chunks
+from lipjax.estimators.quotient import safe_ratio
+from lipjax.estimators.weibull import fit_weibull
+from lipjax.norms import Norm, l2
+from lipjax.types import Bounds, KeyArray, Point, Scalar, VectorFn
+
+_AT_ONCE = 64
+"""Random points whose gradients are computed at once, so that memory does not grow with their number."""
+
+
+class Clever(NamedTuple):
+    """What CLEVER says of one point.
+
+    Attributes:
+        value: The local Lipschitz constant of the margin, as extrapolated: an estimate, not a bound of either side.
+        witness: The sampled point with the largest gradient, whose dual norm is `largest`.
+        largest: The largest dual norm of a gradient among samples: a lower bound of the constant.
+        score: `min(margin / value, radius)`: the estimate of the distance to the nearest adversarial point.
+        target: The class whose margin this is: the given one, or the one of the smallest score.
+        p_value: Goodness of fit of the Weibull distribution (Kolmogorov-Smirnov); see `weibull.WeibullFit`.
+        is_fitted: False where there was no fit, and `value` is `largest`.
+    """
+
+    value: Scalar
+    witness: Point
+    largest: Scalar
+    score: Scalar
+    target: Int[Array, ""]
+    p_value: Scalar
+    is_fitted: Bool[Array, ""]
+
+
+def clever(
+    radius: ArrayLike,
+    *,
+    norm_in: Norm = l2,
+    target: int | None = None,
+    num_samples: int = 1024,
+    num_batches: int = 500,
+    bounds: Bounds = (0.0, 1.0),
+) -> Callable[[KeyArray, VectorFn, Point], Clever]:
+    """Local Lipschitz constant of the margin `z_c - z_j` and the CLEVER score `min(margin / constant, radius)`.
+
+    The constant is the largest dual norm of the margin's gradient on the ball. Each batch of `num_samples` uniform
+    points of the ball gives a maximum; a reverse Weibull distribution is fitted to the maxima of all batches, and its
+    upper end is the estimate. c is the class that f predicts at x.
+
+    Args:
+        radius: Radius of the ball in input units (pixels in [0, 1]); may be traced.
+        norm_in: Norm of the ball; gradients are measured in its dual.
+        target: The class j. None is untargeted: the smallest score over all classes but c.
+        num_samples: Points per batch.
+        num_batches: Batches, that is maxima for the fit.
+        bounds: Lowest and highest legal input value; None for no limits.
+
+    Returns:
+        `(key, f, x) -> Clever`, f with outputs `[classes]`; the same key gives the same result. For a linear f the
+        constant is exact and the score is the exact distance to the decision boundary.
+
+    Raises:
+        ValueError: If radius is not positive, target is negative or a count is not a whole number of at least 1.
+
+    References:
+        Weng et al. 2018, "Evaluating the robustness of neural networks: an extreme value theory approach" (arXiv
+        1801.10578), algorithms 1 and 2; 500 batches of 1024 are theirs. Ours samples uniformly in the ball (the
+        authors' code multiplies lengths by another uniform number), finds the fit of largest likelihood with shape at
+        least 1 (theirs takes the best p-value of several local fits), and takes the largest sample where there is none.
+
+    Example:
+        >>> matrix = jnp.array([[3.0, 0.0], [0.0, 4.0]])
+        >>> found = clever(5.0, num_samples=4, num_batches=10, bounds=None)(
+        ...     jax.random.key(0), lambda x: matrix @ x, jnp.array([2.0, 0.5])
+        ... )
+        >>> found.value, found.score  # |(3, -4)| and (6 - 2) / 5
+        (Array(5., dtype=float32), Array(0.8, dtype=float32))
+    """
+    checks.positive(radius=radius)
+    checks.at_least(1, num_samples=num_samples, num_batches=num_batches)
+    if target is not None:
+        checks.at_least(0, target=target)
+
+    def estimate(key: KeyArray, f: VectorFn, x: Point) -> Clever:
+        logits = f(x)
+        predicted = jnp.argmax(logits)
+        targets = jnp.arange(logits.size) if target is None else jnp.array([target])
+        margins = logits[predicted] - logits[targets]
+        draw = partial(random_point, center=x, norm=norm_in, radius=radius, bounds=bounds)
+        keys = jax.random.split(key, (num_batches, num_samples))
+        steepness = partial(_margin_gradients, f, predicted, targets, norm_in)
+        sampled = in_chunks(lambda sample_key: steepness(draw(sample_key)), _AT_ONCE)
+
+        def batch_maximum(keys: Key[Array, " samples"]) -> tuple[Float[Array, " targets"], Int[Array, " targets"]]:
+            norms = sampled(keys)
+            return jnp.max(norms, axis=0), jnp.argmax(norms, axis=0)
+
+        maxima, where = jax.lax.map(batch_maximum, keys)
+        fits = jax.vmap(fit_weibull)(maxima.T)
+        scores = jnp.where(fits.end > 0.0, jax.vmap(safe_ratio)(margins, fits.end), radius)
+        scores = jnp.where(targets == predicted, jnp.inf, scores) if target is None else scores
+        chosen = jnp.argmin(scores)
+        batch = jnp.argmax(maxima[:, chosen])
+        return Clever(
+            value=fits.end[chosen],
+            witness=draw(keys[batch, where[batch, chosen]]),
+            largest=maxima[batch, chosen],
+            score=jnp.minimum(scores[chosen], radius),
+            target=targets[chosen],
+            p_value=fits.p_value[chosen],
+            is_fitted=fits.is_fitted[chosen],
+        )
+
+    return estimate
+
+
+def _margin_gradients(
+    f: VectorFn, predicted: Int[Array, ""], targets: Int[Array, " targets"], norm: Norm, point: Point
+) -> Float[Array, " targets"]:
+    """Dual norms of the gradients of the margins, one product with the Jacobian's transpose each."""
+    logits, pull = jax.vjp(f, point)
+
+    def of_target(target: Int[Array, ""]) -> Scalar:
+        rows = jax.nn.one_hot(jnp.stack([predicted, target]), logits.size, dtype=logits.dtype)
+        return norm.dual(pull(rows[0] - rows[1])[0])
+
+    return jax.lax.map(of_target, targets)

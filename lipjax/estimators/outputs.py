@@ -1,0 +1,64 @@
+"""Which output of a classifier the constant is of: functions from logits to what is measured."""
+
+import jax
+from jaxtyping import Array, ArrayLike, Float
+
+from lipjax.types import Point, VectorFn
+
+
+def as_data(f: VectorFn) -> VectorFn:
+    """The function as a pytree: a method of a model becomes a function of the model's leaves.
+
+    So a program that was compiled for one set of weights serves the next one.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> jax.tree.leaves(as_data(jnp.sin))
+        []
+    """
+    owner, function = getattr(f, "__self__", f), getattr(f, "__func__", type(f).__call__)
+    is_leaf = jax.tree_util.all_leaves([owner])
+    return jax.tree_util.Partial(f) if is_leaf else jax.tree_util.Partial(function, owner)
+
+
+def probabilities(logits: VectorFn) -> VectorFn:
+    """The softmax of a function's outputs, as in the talk's code.
+
+    Args:
+        logits: The classifier, one input to its logits.
+
+    Returns:
+        One input to its class probabilities. From l2 to l2 their slope is at most sqrt(2) / ||e||.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> probabilities(lambda x: jnp.stack([x, x]))(jnp.array(3.0))
+        Array([0.5, 0.5], dtype=float32)
+    """
+    return jax.tree_util.Partial(_probabilities, as_data(logits))
+
+
+def margins(logits: VectorFn) -> VectorFn:
+    """The margins `z_y - z_j` of a label y over every class j (0 for j = y).
+
+    Args:
+        logits: The classifier, one input to its logits.
+
+    Returns:
+        One input and its label to the margins: curves take the labels as `labels`.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> margins(lambda x: x)(jnp.array([3.0, 1.0, 2.0]), 0)
+        Array([0., 2., 1.], dtype=float32)
+    """
+    return jax.tree_util.Partial(_margins, as_data(logits))
+
+
+def _probabilities(logits: VectorFn, x: Point) -> Float[Array, " classes"]:
+    return jax.nn.softmax(logits(x))
+
+
+def _margins(logits: VectorFn, x: Point, label: ArrayLike) -> Float[Array, " classes"]:
+    values = logits(x)
+    return values[label] - values

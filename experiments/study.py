@@ -62,7 +62,6 @@ class Config(choices.DataFlags, choices.TrainingFlags, robustness.RobustnessFlag
         "cifar10_cpu": {
             "dataset": "cifar10",
             "network": "cnn(channels=(32, 64), widths=(128,))",
-            "num_train": 10_000,
             "num_test": 1_000,
             "num_steps": 1_000,
         },

@@ -20,6 +20,7 @@ from lipjax.methods import (
     l2_nonexpansive,
     laplacian,
     local_linearity,
+    local_slope,
     parseval,
     trades,
     with_scales,
@@ -41,6 +42,7 @@ METHODS = {
     "input_gradient": input_gradient(),
     "jacobian": jacobian(),
     "gaussian": gaussian(),
+    "local_slope": local_slope(0.1, alpha=0.1, radius=0.2, num_steps=1),
 }
 COMBINED = {
     "parseval+laplacian": chain(parseval(), laplacian()),

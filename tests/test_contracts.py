@@ -1,0 +1,40 @@
+"""Every public constructor of a role has a row in the contract table of that role."""
+
+import importlib.util
+import inspect
+from pathlib import Path
+from types import ModuleType
+from typing import Any, get_type_hints
+
+import pytest
+
+from lipjax import attacks, methods
+from lipjax.types import Attack, Method
+
+TABLES: dict[str, tuple[ModuleType, Any, str, str]] = {
+    "attacks": (attacks, Attack, "attacks/test_attack_contract.py", "ROWS"),
+    "methods": (methods, Method, "methods/test_method_contract.py", "METHODS"),
+}
+
+
+def rows_of(path: str, table: str) -> list[str]:
+    spec = importlib.util.spec_from_file_location(Path(path).stem, Path(__file__).parent / path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return list(getattr(module, table))
+
+
+def constructors_of(package: ModuleType, role: Any) -> list[str]:
+    """The public functions that return a role and take none: what takes one, as `chain` does, combines."""
+    hints = {name: get_type_hints(value) for name, value in vars(package).items() if inspect.isfunction(value)}
+    return [name for name, hint in hints.items() if hint.pop("return", None) == role and role not in hint.values()]
+
+
+@pytest.mark.parametrize("part", TABLES)
+def test_every_public_constructor_has_a_row(part: str) -> None:
+    package, role, path, table = TABLES[part]
+    rows, constructors = rows_of(path, table), constructors_of(package, role)
+    assert len(constructors) > 3
+    missing = [name for name in constructors if not any(row == name or row.startswith(f"{name}_") for row in rows)]
+    assert missing == []

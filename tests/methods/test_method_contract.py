@@ -51,6 +51,7 @@ COMBINED = {
     "parseval+laplacian+adversarial": chain(parseval(), laplacian(), adversarial(num_steps=1)),
 }
 EVERY = METHODS | COMBINED
+UNOPTIMISED = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}  # compiles faster
 each_method = pytest.mark.parametrize("name", EVERY)
 
 
@@ -93,7 +94,7 @@ def compiled_step(name):
         moved = method.project(method.retract(key, params))
         return terms(params), jax.grad(total)(params), perturbed, moved
 
-    return jax.jit(step)
+    return jax.jit(step, compiler_options=UNOPTIMISED)
 
 
 @pytest.fixture(scope="module")

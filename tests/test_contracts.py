@@ -19,7 +19,8 @@ TABLES: dict[str, tuple[ModuleType, Any, str, str]] = {
 
 def rows_of(path: str, table: str) -> list[str]:
     spec = importlib.util.spec_from_file_location(Path(path).stem, Path(__file__).parent / path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return list(getattr(module, table))

@@ -1,5 +1,6 @@
 """The rows of the comparison."""
 
+import inspect
 from functools import partial
 
 import jax
@@ -7,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lipjax import networks, norms, systems
-from lipjax.types import Batch, Model, Output
+from lipjax import methods, networks, norms, systems
+from lipjax.types import Batch, Method, Model, Output
 
 FAMILY = partial(networks.mlp, 3, widths=(4, 4))
 
@@ -90,3 +91,45 @@ def test_lassances_layers_are_an_option_of_the_parseval_row():
     system = systems.parseval(partial(networks.wide_resnet, 3, 10, 1), layers=networks.parseval_lassance)
     shapes = jax.eval_shape(lambda key: system.network.init(key, (8, 8, 3)), jax.random.key(0))
     assert not any("merge" in name for name in shapes.params)
+
+
+ON_PLAIN_FAMILIES = (
+    "laplacian",
+    "adversarial",
+    "fast_adversarial",
+    "trades",
+    "local_linearity",
+    "input_gradient",
+    "jacobian",
+    "gaussian",
+)
+
+
+@pytest.mark.parametrize("name", ON_PLAIN_FAMILIES)
+def test_a_rows_options_have_the_defaults_of_its_method_and_reach_it(name, monkeypatch):
+    row, constructor = getattr(systems, name), getattr(methods, name)
+    of_row, of_method = (
+        {key: value.default for key, value in inspect.signature(each).parameters.items() if key != "family"}
+        for each in (row, constructor)
+    )
+    assert of_row == {key: of_method[key] for key in of_row}
+    calls = []
+    monkeypatch.setattr(methods, name, lambda *args, **kwargs: calls.append((args, kwargs)) or Method())
+    options = {key: 1 if default is None else default for key, default in of_row.items()}
+    row(FAMILY, **options)
+    assert inspect.signature(constructor).bind(*calls[0][0], **calls[0][1]).arguments == options
+
+
+def test_the_variants_of_parseval_have_the_layers_and_the_retraction_of_their_sources():
+    family = partial(networks.wide_resnet, 3, 10, 1)
+    shapes = {
+        name: jax.eval_shape(lambda row=row: row(family).network.init(jax.random.key(0), (8, 8, 1))).params
+        for name, row in (("cisse", systems.parseval_cisse), ("lassance", systems.parseval_lassance))
+    }
+    trained = {name: "aggregation" in str(tree) for name, tree in shapes.items()}
+    assert trained == {"cisse": True, "lassance": False}
+    system = systems.parseval_cisse(FAMILY)
+    params = jax.tree.map(lambda leaf: 2.0 * leaf, params_of(system))
+    jax.tree.map(np.testing.assert_array_equal, system.method.project(params), params)
+    retracted = system.method.retract(jax.random.key(0), params)["dense1"]["kernel"]
+    assert np.sum(np.any(retracted != params["dense1"]["kernel"], axis=0)) == 1  # three tenths of four rows, rounded

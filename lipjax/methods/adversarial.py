@@ -49,7 +49,7 @@ def adversarial(
         num_steps: Number of gradient steps.
         random_start: Start from a uniform point of the ball.
         early_stop: Each example stops where it is first misclassified (and does not move if it is from the start):
-            "friendly" adversarial training.
+            "friendly" adversarial training. It saves no time: the batch waits for its last example.
         batch_statistics: Attack the batch as a whole, normalised by its own statistics, as Madry et al.'s and Wong et
             al.'s CIFAR-10 code does. Without batch normalisation only the random starts differ.
         bounds: Lowest and highest legal input value; None for no limits.

@@ -41,7 +41,8 @@ def jacobian_penalty(
             the result is exact.
 
     Returns:
-        A number that is at least 0; its mean over keys is the exact value.
+        A number that is at least 0; its mean over keys is the exact value. Where one example's logits depend on the
+        others' inputs (batch statistics), what is pulled back is the sum over the batch, as in the authors' code.
 
     References:
         Hoffman, Roberts and Yaida 2019, "Robust Learning with Jacobian Regularization" (arXiv 1908.02729).

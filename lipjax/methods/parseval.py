@@ -109,7 +109,7 @@ def parseval(beta: float = 0.01, *, row_fraction: float = 1.0, hidden_only: bool
         every parameter named `aggregation` back on the simplex by the Euclidean projection.
 
     Raises:
-        ValueError: If beta is negative, or row_fraction is not between 0 and 1.
+        ValueError: If beta is negative, or row_fraction is not above 0 and at most 1.
 
     References:
         Cisse et al. 2017 (arXiv 1704.08847), algorithm 1, is `row_fraction` below 1 and `hidden_only`; the default, all
@@ -121,6 +121,7 @@ def parseval(beta: float = 0.01, *, row_fraction: float = 1.0, hidden_only: bool
         1.4
     """
     checks.not_negative(beta=beta)
+    checks.positive(row_fraction=row_fraction)
     checks.fraction(row_fraction=row_fraction)
     skip = _CLASSIFIER if hidden_only else None
 

@@ -266,7 +266,8 @@ def run(config: Config) -> Json:
     by_name = {name: done[f"corruption {name}"][""] for name in corruption_sets.names(config.corruptions)}
     attacked = {text: done[f"attack {text}"] for text in attackers}
     results = {"settings": settings, "environment": records.environment()}
-    results |= summary(done["clean"], by_name, attacked, baseline) | smoothed.summary(config, done)
+    results |= summary(done["clean"], by_name, attacked, baseline)
+    results |= smoothed.summary(config, done, trained.dataset.test.labels)
     records.write_json(folder / "robustness.json", results)
     report.write_csv(folder / "robustness.csv", table_of(by_name))
     figure = report.corruption_accuracies({trained.config.system: by_name}, {trained.config.system: done["clean"]})

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from jaxtyping import Array, Int
 
 from experiments import cli
 from experiments.choices import flag_errors
@@ -36,43 +37,42 @@ def check(flags: SmoothingFlags) -> None:
     with flag_errors("smoothing_sigma"):
         checks.not_negative(smoothing_sigma=flags.smoothing_sigma)
     with flag_errors("smoothing_failure"):
-        checks.positive(smoothing_failure=flags.smoothing_failure)
-        checks.fraction(smoothing_failure=flags.smoothing_failure)
+        checks.probability(smoothing_failure=flags.smoothing_failure)
 
 
 def tasks_of(flags: SmoothingFlags, key: KeyArray, model: Model, test: Batch) -> list[Task]:
     """The task that the flags ask for, if any."""
-    first = Batch(test.inputs[: flags.smoothing_points], test.labels[: flags.smoothing_points])
+    inputs = test.inputs[: flags.smoothing_points]
 
     def compute(advance: Advance) -> Json:
         certificate = smoothing.certify(
             key,
             model,
-            first.inputs,
+            inputs,
             sigma=flags.smoothing_sigma,
             num_samples=flags.smoothing_samples,
             failure=flags.smoothing_failure,
             progress=lambda done: advance(flags.smoothing_samples),
         )
-        right = certificate.labels == np.asarray(first.labels)
-        return {"predicted": certificate.labels.tolist(), "radii": certificate.radii.tolist(), "right": right.tolist()}
+        return {"labels": certificate.labels.tolist(), "radii": certificate.radii.tolist()}
 
-    task = Task(TASK, flags.smoothing_samples * len(first.labels), compute)
+    task = Task(TASK, flags.smoothing_samples * len(inputs), compute)
     return [task] if flags.smoothing_sigma else []
 
 
-def summary(flags: SmoothingFlags, done: Mapping[str, Json]) -> Json:
+def summary(flags: SmoothingFlags, done: Mapping[str, Json], labels: Int[Array | np.ndarray, " examples"]) -> Json:
     """What results say, from what the task computed; nothing where it was not asked for."""
     if TASK not in done:
         return {}
-    predicted, radii, right = (np.asarray(done[TASK][name]) for name in ("predicted", "radii", "right"))
+    certificate = smoothing.Certificate(*(np.asarray(done[TASK][name]) for name in ("labels", "radii")))
+    first = labels[: flags.smoothing_points]
     return {
-        "smoothed_accuracy": float(np.mean(right)),
+        "smoothed_accuracy": smoothing.certified_accuracy(certificate, first, [0.0])[0],
         "smoothing": {
-            "num_points": len(right),
-            "abstained": float(np.mean(predicted == smoothing.ABSTAIN)),
+            "num_points": len(first),
+            "abstained": float(np.mean(certificate.labels == smoothing.ABSTAIN)),
             "radii": list(flags.smoothing_radii),
-            "certified_accuracy": [float(np.mean(right & (radii >= radius))) for radius in flags.smoothing_radii],
+            "certified_accuracy": smoothing.certified_accuracy(certificate, first, flags.smoothing_radii),
         },
     }
 

@@ -46,6 +46,13 @@ def fraction(**values: ArrayLike) -> None:
             raise ValueError(f"{name} must be between 0 and 1, got {value}")
 
 
+def probability(**values: float) -> None:
+    """Raises ValueError unless every value is strictly between 0 and 1."""
+    for name, value in values.items():
+        if not 0.0 < value < 1.0:
+            raise ValueError(f"{name} must be above 0 and below 1, got {value}")
+
+
 def one_of(name: str, value: str, legal: "tuple[str, ...] | list[str]") -> None:
     """Raises ValueError unless the value is one of the legal ones, which the message lists.
 

@@ -121,9 +121,8 @@ def _counts(
 ) -> Int[Array, "sets classes"]:
     """Counts of independent sets of `nums` draws for one example."""
     draw = partial(class_counts, f=f, x=pixels(x), sigma=sigma, chunk_size=chunk_size)
-    return jnp.stack(
-        [draw(key, num_samples=num) for key, num in zip(jax.random.split(key, len(nums)), nums, strict=True)]
-    )
+    keys = jax.random.split(key, len(nums))
+    return jnp.stack([draw(key, num_samples=num) for key, num in zip(keys, nums, strict=True)])
 
 
 def _every_count(
@@ -144,8 +143,8 @@ def _every_count(
 
 
 def _check(sigma: float, failure: float, **nums: int) -> None:
-    checks.positive(sigma=sigma, failure=failure)
-    checks.fraction(failure=failure)
+    checks.positive(sigma=sigma)
+    checks.probability(failure=failure)
     checks.at_least(1, **nums)
 
 
@@ -183,7 +182,7 @@ def certify(
         ABSTAIN, and the smoothed classifier has it in the whole open l2 ball of the radius.
 
     Raises:
-        ValueError: If sigma is not positive, failure not between 0 and 1, or a number not a whole one of at least 1.
+        ValueError: If sigma is not positive, failure not above 0 and below 1, or a number not a whole one from 1.
 
     References:
         Cohen, Rosenfeld and Kolter 2019, "Certified Adversarial Robustness via Randomized Smoothing" (arXiv
@@ -230,7 +229,7 @@ def predict(
         with probability at most `failure` (two-sided binomial test).
 
     Raises:
-        ValueError: If sigma is not positive, failure not between 0 and 1, or num_samples not a whole number from 1.
+        ValueError: If sigma is not positive, failure not above 0 and below 1, or num_samples not a whole number from 1.
 
     References:
         Cohen, Rosenfeld and Kolter 2019 (arXiv 1902.02918), section 3.2.1, PREDICT.
@@ -251,7 +250,7 @@ def predict(
 
 
 def certified_accuracy(
-    certificates: Certificate, labels: Int[Array | np.ndarray, " examples"], radii: Sequence[float]
+    certificate: Certificate, labels: Int[Array | np.ndarray, " examples"], radii: Sequence[float]
 ) -> list[float]:
     """Shares of the examples that have their right class certified at least so far; abstention counts as wrong.
 
@@ -260,5 +259,5 @@ def certified_accuracy(
         >>> certified_accuracy(certificate, np.array([0, 1, 1]), [0.0, 0.3])
         [0.6666666666666666, 0.3333333333333333]
     """
-    right = certificates.labels == np.asarray(labels)
-    return [float(np.mean(right & (certificates.radii >= radius))) for radius in radii]
+    right = certificate.labels == np.asarray(labels)
+    return [float(np.mean(right & (certificate.radii >= radius))) for radius in radii]

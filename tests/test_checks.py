@@ -19,6 +19,8 @@ WRONG = {
     "fraction_above": (lambda: checks.fraction(share=1.5), "share must be between 0 and 1, got 1.5"),
     "fraction_below": (lambda: checks.fraction(share=-0.5), "share must be between 0 and 1, got -0.5"),
     "fraction_nan": (lambda: checks.fraction(share=float("nan")), "share must be between 0 and 1, got nan"),
+    "probability_one": (lambda: checks.probability(failure=1.0), "failure must be above 0 and below 1, got 1.0"),
+    "probability_nan": (lambda: checks.probability(failure=float("nan")), "failure must be above 0 and below 1"),
     "one_of": (lambda: checks.one_of("mode", "c", ("a", "b")), "mode must be one of a, b; got 'c'"),
 }
 
@@ -35,6 +37,7 @@ def test_values_at_the_limit_pass():
     checks.not_negative(a=0, b=0.0, c=np.inf)
     checks.at_least(2, a=2, b=np.int64(5))
     checks.fraction(a=0, b=1.0, c=np.array([0.0, 0.5]))
+    checks.probability(a=1e-9, b=0.5)
     checks.one_of("mode", "a", ["a"])
 
 

@@ -139,7 +139,7 @@ def test_memory_hardly_grows_with_the_number_of_draws():
     ("wrong", "message"),
     [
         ({"sigma": 0.0}, "sigma must be positive"),
-        ({"failure": 1.5}, "failure must be between 0 and 1"),
+        ({"failure": 1.0}, "failure must be above 0 and below 1, got 1"),
         ({"num_samples": 0}, "num_samples must be a whole number of at least 1"),
     ],
     ids=["sigma", "failure", "num_samples"],

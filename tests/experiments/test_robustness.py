@@ -154,7 +154,7 @@ def test_the_smoothed_network_is_certified_where_a_sigma_is_given(
     ("flag", "message"),
     [
         ("--smoothing_sigma=-1", "--smoothing_sigma: smoothing_sigma must be 0 or greater, got -1"),
-        ("--smoothing_failure=0", "smoothing_failure must be positive"),
+        ("--smoothing_failure=0", "smoothing_failure must be above 0 and below 1"),
         ("--corruptions=cifar10_c", "--published must be their folder"),
         ("--corruptions=rain", "rain"),
         ("--published=nowhere", "--published: .*contrast.npy is not there"),

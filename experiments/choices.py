@@ -253,7 +253,7 @@ class TrainingFlags:
 @functools.lru_cache(maxsize=2)
 def _dataset(name: str, data_dir: str | None, num_train: int | None, num_test: int | None) -> Dataset:
     with flag_errors("dataset"):
-        loaded = datasets.load(name, data_dir)
+        loaded = datasets.load(name, data_dir, dtype="stored")
     with flag_errors("num_train or --num_test"):
         return datasets.subset(loaded, num_train, num_test)
 

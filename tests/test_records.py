@@ -44,6 +44,12 @@ def data_file(run_dir: Path, step: int) -> Path:
     return max((run_dir / "checkpoints" / str(step)).rglob("*"), key=lambda path: path.stat().st_size)
 
 
+def test_a_run_without_checkpoints_has_no_folder_for_them(tmp_path):
+    with records.open_run(tmp_path, {"seed": 0}) as run:
+        run.finish({"accuracy": 0.5})
+    assert not (tmp_path / "checkpoints").exists()
+
+
 def test_numpy_and_jax_values_become_plain_json() -> None:
     value = {"a": np.float32(0.5), 2: jnp.arange(3), "c": Record(np.int64(4), Path("x/y")), "d": (True, None)}
     written = json.dumps(records.to_json(value), allow_nan=False)

@@ -30,7 +30,7 @@ def load(name: str | Path, data_dir: str | Path | None = None, *, dtype: str = "
         name: Name or path.
         data_dir: TFDS data directory, for datasets of TFDS; None for `$TFDS_DATA_DIR` or `~/tensorflow_datasets`.
         dtype: "float32" for pixels in [0, 1], or "uint8" for levels 0..255 that stand for level / 255, in a quarter of
-            the memory. Real-valued inputs (`toy`) exist as float32 only.
+            the memory. Real-valued inputs (`toy`) exist as float32 only. "stored" gives whichever of both there is.
 
     Returns:
         A dataset in host memory that passed the check of `from_arrays`, under the name that was asked for. Levels that

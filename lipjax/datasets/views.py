@@ -16,6 +16,8 @@ BLOCK = 1 << 16
 def with_dtype(dataset: Dataset, dtype: str) -> Dataset:
     """The dataset with inputs of a dtype: "float32" for pixels in [0, 1], "uint8" for the levels they come from.
 
+    "stored" leaves them as they are: levels of images, real numbers of everything else.
+
     Raises:
         ValueError: If dtype is another one, or if levels are asked for and the inputs are real numbers.
 
@@ -43,7 +45,15 @@ def _to_levels(name: str, inputs: Inputs) -> UInt8[np.ndarray, "batch ..."]:
     return inputs
 
 
-CONVERSIONS: dict[str, Callable[[str, np.ndarray], np.ndarray]] = {"float32": _to_pixels, "uint8": _to_levels}
+def _as_stored(name: str, inputs: Inputs) -> Inputs:
+    return inputs
+
+
+CONVERSIONS: dict[str, Callable[[str, np.ndarray], np.ndarray]] = {
+    "float32": _to_pixels,
+    "uint8": _to_levels,
+    "stored": _as_stored,
+}
 
 
 def subset(dataset: Dataset, num_train: int | None = None, num_test: int | None = None) -> Dataset:

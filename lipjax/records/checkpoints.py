@@ -1,5 +1,6 @@
 """The last good states of a run: written by orbax, told from damaged ones by digests of their files."""
 
+import functools
 import hashlib
 import warnings
 from pathlib import Path
@@ -28,15 +29,20 @@ def _digests(folder: Path) -> dict[str, str]:
 class Checkpoints:
     """A folder with one checkpoint per step, of which the `keep` newest are kept; None is for readers.
 
-    A checkpoint appears whole or not at all, whenever the process dies. Nothing is pickled.
+    A checkpoint appears whole or not at all, whenever the process dies. Nothing is pickled. There is no folder before
+    something is asked of it.
     """
 
     def __init__(self, path: Path, keep: int | None):
-        options = ocp.CheckpointManagerOptions(
-            max_to_keep=keep, enable_async_checkpointing=False, cleanup_tmp_directories=keep is not None
-        )
         self.path = path
-        self._manager = ocp.CheckpointManager(path, options=options)
+        self._keep = keep
+
+    @functools.cached_property
+    def _manager(self) -> ocp.CheckpointManager:
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=self._keep, enable_async_checkpointing=False, cleanup_tmp_directories=self._keep is not None
+        )
+        return ocp.CheckpointManager(self.path, options=options)
 
     def save(self, step: int, state: Any) -> None:
         """Keeps a pytree of arrays; returns when it is on disk."""
@@ -71,7 +77,8 @@ class Checkpoints:
 
     def close(self) -> None:
         """Waits for all that is being written."""
-        self._manager.close()
+        if "_manager" in vars(self):
+            self._manager.close()
 
     def _read(self, step: int, template: Tree) -> Tree:
         # A process that was killed before it wrote the digests had written all the rest.

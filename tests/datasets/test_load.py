@@ -11,7 +11,7 @@ from lipjax import datasets
 
 
 def test_a_wrong_dtype_is_refused_before_anything_is_read() -> None:
-    with pytest.raises(ValueError, match="dtype must be one of float32, uint8; got 'float64'"):
+    with pytest.raises(ValueError, match="dtype must be one of float32, uint8, stored; got 'float64'"):
         datasets.load("./nowhere", dtype="float64")
 
 

@@ -149,7 +149,7 @@ def local_linearity(
     return System(family(), method)
 
 
-def input_gradient(family: Family, *, weight: float = 2.0) -> System:
+def input_gradient(family: Family, *, weight: float = 0.5) -> System:
     """Small input gradients of the loss. A soft promise, at the data. See `methods.input_gradient`."""
     return System(family(), methods.input_gradient(weight))
 

@@ -40,11 +40,11 @@ def input_gradient_penalty(
     return jnp.sum(jax.grad(total)(inputs) ** 2) / len(labels)
 
 
-def input_gradient(weight: float = 2.0) -> Method:
+def input_gradient(weight: float = 0.5) -> Method:
     """Input-gradient regularisation: the term `weight * mean_x ||grad_x H(y, f(x))||_2^2`, H the cross-entropy.
 
     To first order this is what a small perturbation can change of the loss. The gradient is taken in training mode,
-    of the function that the update moves, and one training step costs about twice a plain one.
+    of the function that the update moves.
 
     Args:
         weight: Weight of the term.
@@ -57,9 +57,10 @@ def input_gradient(weight: float = 2.0) -> Method:
 
     References:
         Ross and Doshi-Velez 2018, "Improving the Adversarial Robustness and Interpretability of Deep Neural Networks by
-        Regularizing their Input Gradients" (arXiv 1711.09404), equation 6; Drucker and Le Cun 1992, "Improving
+        Regularizing their Input Gradients" (arXiv 1711.09404); Drucker and Le Cun 1992, "Improving
         generalization performance using double backpropagation". The authors' code weighs half the squared length of
-        the gradient of the *mean* loss, by 1e2 to 1e5 with batches of 256: weights from 0.2 to 195 here.
+        the gradient of the *mean* loss, by 1e2 to 1e5 with batches of 256: weights from 0.2 to 195 here. The default is
+        ours, from one trial on Fashion-MNIST.
 
     Example:
         >>> method = input_gradient(weight=10.0)

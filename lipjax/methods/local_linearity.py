@@ -22,7 +22,7 @@ def linearity_violation(loss: Objective, x: Point) -> Objective:
         A scalar function of one input, 0 at x; 0 everywhere for a linear function.
 
     References:
-        Qin et al. 2019, "Adversarial Robustness through Local Linearization" (arXiv 1907.02610), equation 5.
+        Qin et al. 2019, "Adversarial Robustness through Local Linearization" (arXiv 1907.02610).
 
     Example:
         >>> linearity_violation(lambda x: jnp.sum(x**2), jnp.array([1.0, 0.0]))(jnp.array([1.0, 3.0]))
@@ -64,8 +64,8 @@ def local_linearity(
         ValueError: If a weight, radius or step_size is negative, or num_steps is not a whole number of at least 1.
 
     References:
-        Qin et al. 2019 (arXiv 1907.02610), equations 5 and 8. The paper's steps are Adam's, ours those of PGD. The
-        default weights and number of steps are those of Yang et al. 2020 (arXiv 2003.02460) for CIFAR-10.
+        Qin et al. 2019 (arXiv 1907.02610). The default weights and number of steps are those of Yang et al.'s code
+        (arXiv 2003.02460); its steps are normalised too, but its term leaves l(x) out, and its change has a sign.
 
     Example:
         >>> method = local_linearity(radius=4 / 255, num_steps=2)

@@ -46,8 +46,8 @@ def trades(
         ValueError: If beta, radius or step_size is negative, or num_steps is not a whole number of at least 1.
 
     References:
-        Zhang et al. 2019, "Theoretically Principled Trade-off between Robustness and Accuracy" (arXiv 1901.08573),
-        equation 5; defaults and conventions are those of the CIFAR-10 training in their code. There the perturbed
+        Zhang et al. 2019, "Theoretically Principled Trade-off between Robustness and Accuracy" (arXiv 1901.08573);
+        defaults and conventions are those of the CIFAR-10 training in their code. There the perturbed
         examples move the running statistics of batch normalisation too; here the clean ones alone do.
 
     Example:

@@ -36,7 +36,7 @@ class Config(choices.DataFlags, choices.TrainingFlags, robustness.RobustnessFlag
 
     network: str = cli.flag("cnn", f"One of {', '.join(choices.NETWORKS)}, with options.")
     systems: tuple[str, ...] = cli.flag(
-        ("V", "P(beta=3e-4)", "L2NN", "L", "PGD(num_steps=7)"),
+        ("V", "P(beta=3e-4)", "L2NN", "L(gamma=0.003)", "PGD(num_steps=7)"),
         f"What is compared: any of {', '.join(choices.SYSTEMS)}, with options, or several joined by +.",
     )
     preset: str = cli.flag(

@@ -1,10 +1,11 @@
 """Meshes and shardings: the one place that knows about devices and processes.
 
-Training is data-parallel: every device holds the parameters and computes its part of the batch. A mesh of one device,
-or None in its place, is the ordinary program.
+Training is data-parallel: every device holds the parameters and computes its part of the batch. Searches around many
+points are too, and there no device waits for another. A mesh of one device, or None in its place, is the ordinary
+program.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
@@ -42,6 +43,27 @@ def shard_batch(tree: PyTree, mesh: Mesh | None) -> PyTree:
     if mesh is None:
         return tree
     return jax.lax.with_sharding_constraint(tree, NamedSharding(mesh, PartitionSpec(AXIS)))
+
+
+def on_parts(fn: Callable[..., PyTree], mesh: Mesh | None) -> Callable[..., PyTree]:
+    """The function run by every device by itself, on its part of the arguments; as it is if mesh is None.
+
+    Args:
+        fn: Function of arrays whose leading axis is a multiple of the number of devices, to such arrays. Arrays that it
+            closes over are whole on every device.
+        mesh: From `mesh`, or None.
+
+    Returns:
+        The function, for use inside `jit`: results of the devices follow one another along the leading axis.
+
+    Example:
+        >>> on_parts(lambda x: x.sum(keepdims=True), mesh(jax.devices()[:1]))(jax.numpy.arange(3.0))
+        Array([3.], dtype=float32)
+    """
+    if mesh is None:
+        return fn
+    spread = PartitionSpec(AXIS)
+    return jax.shard_map(fn, mesh=mesh, in_specs=spread, out_specs=spread, check_vma=False)
 
 
 def is_main_process() -> bool:

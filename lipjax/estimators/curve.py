@@ -12,10 +12,11 @@ from jaxtyping import Array, ArrayLike, Float, Int
 
 from lipjax import checks
 from lipjax.batching import in_chunks
-from lipjax.estimators.growing import better
+from lipjax.estimators.growing import best_of, better
 from lipjax.estimators.outputs import as_data
 from lipjax.estimators.slope import growing_slope
 from lipjax.norms import Norm, l2
+from lipjax.parallel import Mesh, on_parts
 from lipjax.types import Bounds, Estimate, Estimator, KeyArray, Point, Scalar, VectorFn
 
 
@@ -102,7 +103,7 @@ Search = Callable[..., Estimate]
 """`(key, f, x, radii, **settings) -> Estimate` with a leading axis of radii."""
 
 
-@partial(jax.jit, static_argnames=("search", "settings", "chunk_size", "keep_witnesses"))
+@partial(jax.jit, static_argnames=("search", "settings", "chunk_size", "keep_witnesses", "mesh"))
 def _curve(
     key: KeyArray,
     f: VectorFn,
@@ -114,6 +115,7 @@ def _curve(
     settings: tuple[tuple[str, Any], ...],
     chunk_size: int,
     keep_witnesses: bool,
+    mesh: Mesh | None,
 ) -> tuple[Float[Array, "points radii"], Int[Array, " radii"], Float[Array, "..."]]:
     num_points = xs.shape[0]
 
@@ -122,8 +124,13 @@ def _curve(
         own = radii[0] if radii.shape[0] == 1 else radii[index]
         return search(jax.random.fold_in(key, index), of_x, xs[index], own, **dict(settings))
 
+    num_parts = 1 if mesh is None else mesh.size
+    chunk_size = min(chunk_size, -(-num_points // num_parts))
+    num_chunks = -(-num_points // (chunk_size * num_parts))
+    rows = jnp.minimum(jnp.arange(num_parts * num_chunks * chunk_size), num_points - 1)
     if keep_witnesses:
-        estimates = in_chunks(of_point, chunk_size)(jnp.arange(num_points))
+        estimates = on_parts(in_chunks(of_point, chunk_size), mesh)(rows)
+        estimates = jax.tree.map(lambda leaf: leaf[:num_points], estimates)
         return estimates.value, jnp.argmax(estimates.value, axis=0), estimates.witness
 
     def absorb(best: _Steepest, rows: Int[Array, " chunk"]) -> tuple[_Steepest, Float[Array, "chunk radii"]]:
@@ -132,16 +139,19 @@ def _curve(
         of_chunk = jax.tree.map(lambda leaf: leaf[top, jnp.arange(top.size)], estimates)
         return jax.vmap(better)(_Steepest(of_chunk.value, of_chunk.witness, rows[top]), best), estimates.value
 
-    num_chunks = -(-num_points // chunk_size)
-    rows = jnp.minimum(jnp.arange(num_chunks * chunk_size), num_points - 1).reshape(num_chunks, chunk_size)
-    first = jax.eval_shape(of_point, jnp.array(0))
-    nothing = _Steepest(
-        jnp.full_like(first.value, -jnp.inf),
-        jnp.zeros_like(first.witness),
-        jnp.zeros(first.value.shape, rows.dtype),
-    )
-    steepest, values = jax.lax.scan(absorb, nothing, rows)
-    return values.reshape(-1, values.shape[-1])[:num_points], steepest.point, steepest.witness
+    def of_part(rows: Int[Array, " part"]) -> tuple[_Steepest, Float[Array, "part radii"]]:
+        first = jax.eval_shape(of_point, rows[0])
+        nothing = _Steepest(
+            jnp.full_like(first.value, -jnp.inf),
+            jnp.zeros_like(first.witness),
+            jnp.zeros(first.value.shape, rows.dtype),
+        )
+        steepest, values = jax.lax.scan(absorb, nothing, rows.reshape(num_chunks, chunk_size))
+        return jax.tree.map(lambda leaf: leaf[None], steepest), values.reshape(-1, values.shape[-1])
+
+    of_parts, values = on_parts(of_part, mesh)(rows)
+    steepest = jax.vmap(best_of, in_axes=1)(of_parts)
+    return values[:num_points], steepest.point, steepest.witness
 
 
 def _with_label(f: Callable, label: Int[Array, ""], x: Point) -> Float[Array, "..."]:
@@ -186,6 +196,7 @@ def curve(
     labels: Int[Array | np.ndarray, " points"] | None = None,
     chunk_size: int = 64,
     keep_witnesses: bool = False,
+    mesh: Mesh | None = None,
     **settings: Any,
 ) -> Curve:
     """Any estimator over points and radii, one search per radius, in one compiled program whatever the radii are.
@@ -201,8 +212,9 @@ def curve(
         norm_in: Norm of radii and of input differences.
         norm_out: Norm of output differences.
         labels: One label per point, for an f of an input and its label, such as `margins(logits)`.
-        chunk_size: Points that are computed at once: memory grows with it, and not with the number of points.
+        chunk_size: Points that a device computes at once: memory grows with it, and not with the number of points.
         keep_witnesses: Return the witness of every value; otherwise of the steepest point at each radius.
+        mesh: Devices that share the points, from `parallel.mesh`; None for the default device.
         **settings: Further settings of the estimator.
 
     Returns:
@@ -214,7 +226,9 @@ def curve(
         ValueError: If a radius is not positive or a setting is wrong.
     """
     settings = {"estimator": estimator, "norm_in": norm_in, "norm_out": norm_out, **settings}
-    return _searched(key, _each_radius, f, xs, radii, estimator.__name__, settings, labels, chunk_size, keep_witnesses)
+    return _searched(
+        key, _each_radius, f, xs, radii, estimator.__name__, settings, labels, chunk_size, keep_witnesses, mesh
+    )
 
 
 def slope_curve(
@@ -232,6 +246,7 @@ def slope_curve(
     labels: Int[Array | np.ndarray, " points"] | None = None,
     chunk_size: int = 64,
     keep_witnesses: bool = False,
+    mesh: Mesh | None = None,
 ) -> Curve:
     """The talk's alpha(r) per point, by one search in balls that grow along a fixed grid of radii.
 
@@ -252,8 +267,9 @@ def slope_curve(
         num_restarts: Ascents per grid radius that start from random perturbations.
         bounds: Lowest and highest legal input value; None for no limits.
         labels: One label per point, for an f of an input and its label, such as `margins(logits)`.
-        chunk_size: Points that are computed at once: memory grows with it, and not with the number of points.
+        chunk_size: Points that a device computes at once: memory grows with it, and not with the number of points.
         keep_witnesses: Return the witness of every value; otherwise of the steepest point at each radius.
+        mesh: Devices that share the points, from `parallel.mesh`; None for the default device.
 
     Returns:
         The curve. A value is the quotient at its witness less what rounding may have added (`quotient.sure_quotient`):
@@ -278,7 +294,7 @@ def slope_curve(
         "num_restarts": num_restarts,
         "bounds": bounds,
     }
-    return _searched(key, growing_slope, f, xs, radii, "slope", settings, labels, chunk_size, keep_witnesses)
+    return _searched(key, growing_slope, f, xs, radii, "slope", settings, labels, chunk_size, keep_witnesses, mesh)
 
 
 def _searched(
@@ -292,6 +308,7 @@ def _searched(
     labels: Int[Array | np.ndarray, " points"] | None,
     chunk_size: int,
     keep_witnesses: bool,
+    mesh: Mesh | None,
 ) -> Curve:
     points, levels = jnp.asarray(xs), jnp.asarray(radii, jnp.result_type(float))
     checks.positive(radii=levels)
@@ -304,8 +321,9 @@ def _searched(
         None if labels is None else jnp.asarray(labels),
         search=search,
         settings=tuple(sorted(settings.items())),
-        chunk_size=min(chunk_size, points.shape[0]),
+        chunk_size=chunk_size,
         keep_witnesses=keep_witnesses,
+        mesh=mesh,
     )
     norms = settings["norm_in"].name, settings["norm_out"].name
     return Curve(levels, values, steepest, witnesses, definition, *norms)

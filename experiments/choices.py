@@ -22,8 +22,8 @@ import jax.numpy as jnp
 import optax
 
 from experiments.cli import UsageError, flag
-from lipjax import augmentation, checks, datasets, methods, networks, norms, systems
-from lipjax.types import Bounds, Dataset, System
+from lipjax import augmentation, checks, datasets, estimators, methods, networks, norms, systems
+from lipjax.types import Bounds, Dataset, KeyArray, Network, System
 
 NETWORKS: dict[str, Callable] = {
     "cnn": networks.cnn,
@@ -54,6 +54,34 @@ AUGMENTATIONS: dict[str, Callable] = {
     "flip_left_right": augmentation.flip_left_right,
     "random_crop": augmentation.random_crop,
 }
+
+
+ESTIMATOR_FLAGS = ("norm_in", "norm_out", "bounds", "labels", "chunk_size", "keep_witnesses", "mesh", "draw")
+"""Arguments of estimators that have flags of their own, or none."""
+
+
+def _each_radius(estimator: Callable) -> Callable:
+    @functools.wraps(estimator)
+    def measure(key: KeyArray, f: Callable, xs: Any, radii: Any, **settings: Any) -> estimators.Curve:
+        return estimators.curve(key, estimator, f, xs, radii, **settings)
+
+    return measure
+
+
+ESTIMATORS: dict[str, Callable] = {
+    "slope": estimators.slope_curve,
+    "ascent": _each_radius(estimators.ascent_slope),
+    "sampled": _each_radius(estimators.sampled_slope),
+    "talk": _each_radius(estimators.talk_slope),
+    "pairwise": _each_radius(estimators.pairwise_slope),
+}
+"""`(key, f, xs, radii, *, norm_in, norm_out, ...) -> Curve`: how constants are measured, from below."""
+
+
+def estimator(text: str) -> Callable[..., estimators.Curve]:
+    """The estimator over points and radii that a text such as `"slope(num_samples=4)"` chooses."""
+    with flag_errors("estimator"):
+        return choose(only(text), ESTIMATORS, ESTIMATOR_FLAGS)
 
 
 def _sgd(
@@ -271,10 +299,16 @@ Channels = tuple[float, ...]
 
 
 @functools.lru_cache(maxsize=64)
+def _family(network: str, num_classes: int, mean: Channels, std: Channels) -> Callable[..., Network]:
+    # Cached twice, so that systems of the same layers have one network and share compiled programs.
+    constructor = choose(only(network), NETWORKS, ("layers", "mean", "std"))
+    return functools.lru_cache(functools.partial(constructor, num_classes, mean=mean, std=std))
+
+
+@functools.lru_cache(maxsize=64)
 def _system(network: str, system: str, num_classes: int, bounds: Bounds, mean: Channels, std: Channels) -> System:
     with flag_errors("network"):
-        constructor = choose(only(network), NETWORKS, ("layers", "mean", "std"))
-        family = functools.partial(constructor, num_classes, mean=mean, std=std)
+        family = _family(network, num_classes, mean, std)
         family()
     with flag_errors("system"):
         rows = [_row(choice, bounds) for choice in parse(system)]

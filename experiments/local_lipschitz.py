@@ -1,45 +1,44 @@
-"""alpha(r): how steep a trained network is around its training points, on balls of every radius r.
+"""alpha(r): how steep a trained network is around its training points, on balls of every radius r, as a bracket.
 
     python -m experiments.train --system=PGD --out_dir=runs/pgd
     python -m experiments.local_lipschitz --run_dir=runs/pgd
+    python -m experiments.local_lipschitz --run_dir=runs/pgd --preset=talk
 
-Writes into the run directory: `lipschitz.json` (curves over radii: the maximum over points, which is alpha_lim(r) of
-the talk, the mean, quantiles), `lipschitz_points.csv` (a row per training point), and as PNG and SVG
-`lipschitz_alpha` (the curves) and `lipschitz_steepest` (the training images around which the network is steepest, and
-the perturbations that show it). Values are slopes anchored at the training point, each attained at a perturbation that
-was found: lower bounds.
+Two sides, never mixed: `lower` values were attained, each at a perturbation that was found; `upper` bounds are exceeded
+by no pair of points of the ball. Which constant is measured is the estimator's: slopes anchored at the training point
+(the talk's alpha; `slope`, `ascent`, `sampled`, `talk`) or the constant of any two points of the ball (`pairwise`).
+Upper bounds hold for both. A lower value above its upper bound stops the run.
+
+Writes into the run directory: `lipschitz.json` (over points, at every radius: maximum, which is alpha_lim(r) of the
+talk, mean and quantiles of the lower values, maximum and mean of the upper bounds), `lipschitz_points.csv` (a row per
+training point), and as PNG and SVG `lipschitz_alpha` (the curves, brackets shaded), `lipschitz_points` (how values are
+distributed over points) and `lipschitz_steepest` (the training images around which the network is steepest at the
+largest radius, the perturbed images that show it, and the differences; of `pairwise` the two images of each pair).
 """
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
 from jaxtyping import Array, Num
+from matplotlib.figure import Figure
 
 from experiments import choices, cli, train
-from lipjax import estimators, records, report
-from lipjax.types import Estimator, KeyArray, Model, pixels
+from lipjax import bounds, estimators, parallel, records, report
+from lipjax.types import KeyArray, Model, pixels
 
-QUANTILES = (0.25, 0.5, 0.75, 0.95)
+Json = dict[str, Any]
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+OUTPUTS = {"probabilities": estimators.probabilities, "logits": lambda logits: logits}
+"""What the constant is of: probabilities as in the talk's code, or logits, whose constants certificates are made of."""
 
-
-def _probabilities(model: Model, x: Array) -> Array:
-    return jax.nn.softmax(model.single(x))
-
-
-OUTPUTS = {"probabilities": _probabilities, "logits": Model.single}
-"""What the slope is taken of: probabilities as in the talk's code, or logits, whose slope certificates are made of."""
-
-ESTIMATORS: dict[str, Callable[..., Estimator]] = {
-    "ascent": estimators.ascent_slope,
-    "sampled": estimators.sampled_slope,
-}
-"""How perturbations are found: by ascent on the quotient, or at random as in the talk's code (much lower values)."""
+NUM_SHOWN = 8
+"""Curves in the figure of the distribution, and examples in the gallery."""
 
 NORMS = choices.WORDS["norm"]
+LOCAL = ("interval", "linear")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,16 +54,22 @@ class AlphaFlags:
     norm_in: str = cli.flag("l2", "Norm of the balls and of input differences.", legal=tuple(NORMS))
     norm_out: str = cli.flag("l2", "Norm of output differences.", legal=tuple(NORMS))
     of: str = cli.flag("probabilities", "Which output of the network.", legal=tuple(OUTPUTS))
-    estimator: str = cli.flag("ascent", "How perturbations are found.", legal=tuple(ESTIMATORS))
-    num_samples: int = cli.flag(4, "Random perturbations per point and radius (ascent: per restart).")
+    estimator: str = cli.flag(
+        "slope(num_samples=4, num_restarts=1)",
+        f"How perturbations are found: one of {', '.join(choices.ESTIMATORS)}, with options.",
+    )
+    bound: str = cli.flag("interval", "How local upper bounds are found, in addition to the global one.", legal=LOCAL)
+    num_bounded_points: int = cli.flag(
+        2, "Number of points, the first ones, that get local upper bounds, which are dear.", minimum=0
+    )
 
     def __post_init__(self) -> None:
         """Refuses values that can't be used."""
         if not self.radii or min(self.radii) <= 0:
             raise cli.UsageError(f"--radii must be positive numbers, got {self.radii}")
-        for name in ("num_points", "num_samples"):
-            if getattr(self, name) < 1:
-                raise cli.UsageError(f"--{name} must be at least 1, got {getattr(self, name)}")
+        if self.num_points < 1:
+            raise cli.UsageError(f"--num_points must be at least 1, got {self.num_points}")
+        choices.estimator(self.estimator)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,94 +78,171 @@ class Config(AlphaFlags):
 
     run_dir: str = cli.flag("", "Run directory of a trained network, as experiments.train writes it.")
     seed: int = cli.flag(0, "Seed of the random perturbations.")
+    preset: str = cli.flag(
+        "default", "Defaults of other flags: talk for the protocol of the talk's authors.", legal=("default", "talk")
+    )
+
+    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
+        "default": {},
+        "talk": {
+            "radii": estimators.TALK_RADII,
+            "num_points": estimators.TALK_NUM_IMAGES,
+            "norm_in": "l2",
+            "norm_out": "l2",
+            "of": "probabilities",
+            "estimator": "talk",
+        },
+    }
 
 
 def measure(
-    key: KeyArray, model: Model, inputs: Num[Array | np.ndarray, "examples ..."], flags: AlphaFlags
+    key: KeyArray,
+    model: Model,
+    inputs: Num[Array | np.ndarray, "examples ..."],
+    flags: AlphaFlags,
+    *,
+    keep_witnesses: bool = False,
 ) -> estimators.Curve:
-    """The curve of a model around the first training inputs."""
-    return estimators.curve(
+    """The lower values around the first training inputs, on all devices."""
+    return choices.estimator(flags.estimator)(
         key,
-        ESTIMATORS[flags.estimator],
-        jax.tree_util.Partial(OUTPUTS[flags.of], model),
+        OUTPUTS[flags.of](model.single),
         pixels(inputs[: flags.num_points]),
         flags.radii,
         norm_in=NORMS[flags.norm_in],
         norm_out=NORMS[flags.norm_out],
-        num_samples=flags.num_samples,
+        keep_witnesses=keep_witnesses,
+        mesh=parallel.mesh() if jax.device_count() > 1 else None,
     )
 
 
-def summary(curve: estimators.Curve, flags: AlphaFlags) -> dict[str, Any]:
-    """A curve in terms of JSON: what it is, and its statistics over points at every radius."""
+def upper_bounds(model: Model, inputs: Num[Array | np.ndarray, "examples ..."], flags: AlphaFlags) -> bounds.UpperCurve:
+    """The upper bounds around the same inputs."""
+    return bounds.upper_curve(
+        model,
+        pixels(inputs[: flags.num_points]),
+        flags.radii,
+        norm_in=NORMS[flags.norm_in],
+        norm_out=NORMS[flags.norm_out],
+        of_probabilities=flags.of == "probabilities",
+        method=flags.bound,
+        num_local=flags.num_bounded_points,
+    )
+
+
+def summary(name: str, curve: estimators.Curve, upper: bounds.UpperCurve, flags: AlphaFlags) -> Json:
+    """A bracket in terms of JSON: what it is, and its statistics over points at every radius.
+
+    Raises:
+        BracketError: If a lower value exceeds its upper bound.
+    """
+    bounds.check_bracket(name, flags.radii, curve.values, upper.values)
     values = np.asarray(curve.values, np.float64)
+    chosen = choices.described(flags.estimator, choices.ESTIMATORS, choices.ESTIMATOR_FLAGS)[0]
     return {
-        "definition": "slope",
-        "estimator": curve.definition,
+        "definition": "pairwise" if chosen["name"] == "pairwise" else "slope",
+        "side": {"max, mean, quantiles": "lower", "upper, upper_mean": "upper"},
+        "estimator": chosen,
         "of": flags.of,
         "norm_in": curve.norm_in,
         "norm_out": curve.norm_out,
         "num_points": len(values),
-        "num_samples": flags.num_samples,
+        "num_samples": chosen["num_samples"],
         "radii": list(flags.radii),
         "max": values.max(0),
         "mean": values.mean(0),
         "quantiles": {str(q): np.quantile(values, q, axis=0) for q in QUANTILES},
         "steepest_point": curve.steepest,
+        "upper": upper.values.max(0),
+        "upper_mean": upper.values.mean(0),
+        "bound": flags.bound,
+        "num_bounded_points": upper.num_local,
+        "global_bound_of_logits": upper.of_network,
     }
 
 
-def run(config: Config) -> dict[str, Any]:
+def run(config: Config) -> Json:
     """Measures the network of a run directory and writes what came out beside it."""
     trained = train.load(config.run_dir)
     inputs = trained.dataset.train.inputs
-    curve = measure(jax.random.key(config.seed), trained.model, inputs, config)
-    results = {"settings": cli.settings(config), "alpha": summary(curve, config), "environment": records.environment()}
+    curve = measure(jax.random.key(config.seed), trained.model, inputs, config, keep_witnesses=True)
+    upper = upper_bounds(trained.model, inputs, config)
+    alpha = summary(config.run_dir, curve, upper, config)
+    results = {"settings": cli.settings(config), "alpha": alpha, "environment": records.environment()}
     folder = Path(config.run_dir)
     records.write_json(folder / "lipschitz.json", results)
-    report.write_csv(folder / "lipschitz_points.csv", _rows(curve, trained.dataset.train.labels, config))
-    _draw(folder, curve, np.asarray(inputs), config)
-    print(report.text_table(_table(results["alpha"])))
+    report.write_csv(folder / "lipschitz_points.csv", _rows(curve, upper, trained.dataset.train.labels, alpha))
+    _draw(folder, curve, np.asarray(inputs), alpha)
+    print(report.text_table(_table(alpha)))
+    print(f"\n{_sides(alpha)}")
     return results
 
 
 def _rows(
-    curve: estimators.Curve, labels: Num[Array | np.ndarray, " examples"], config: Config
-) -> list[dict[str, Any]]:
+    curve: estimators.Curve,
+    upper: bounds.UpperCurve,
+    labels: Num[Array | np.ndarray, " examples"],
+    alpha: Json,
+) -> list[Json]:
+    def cells(side: str, values: np.ndarray) -> Json:
+        columns = (f"{alpha['definition']} at {radius:g}, {side}" for radius in alpha["radii"])
+        return dict(zip(columns, map(float, values), strict=True))
+
+    rows = zip(np.asarray(curve.values), upper.values, strict=True)
     return [
-        {"point": index, "label": int(labels[index])}
-        | {f"slope at {radius:g}": float(value) for radius, value in zip(config.radii, row, strict=True)}
-        for index, row in enumerate(np.asarray(curve.values))
+        {"point": index, "label": int(labels[index])} | cells("lower", low) | cells("upper", high)
+        for index, (low, high) in enumerate(rows)
     ]
 
 
-def _table(alpha: dict[str, Any]) -> list[dict[str, Any]]:
-    columns = {"radius": alpha["radii"], "max": alpha["max"], "mean": alpha["mean"]}
+def _table(alpha: Json) -> list[Json]:
+    columns = {"radius": alpha["radii"], "max": alpha["max"], "upper": alpha["upper"], "mean": alpha["mean"]}
     columns |= {f"quantile {q}": values for q, values in alpha["quantiles"].items()}
     return [dict(zip(columns, map(float, row), strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def _draw(folder: Path, curve: estimators.Curve, inputs: Num[np.ndarray, "examples ..."], config: Config) -> None:
-    alpha = summary(curve, config)
+def _sides(alpha: Json) -> str:
+    return (
+        f"{alpha['definition']} of {alpha['of']}, {alpha['norm_in']} to {alpha['norm_out']}, radii in pixels.\n"
+        "max, mean, quantiles: lower values, attained. upper: the largest upper bound of a point, from the global\n"
+        f"bound {alpha['global_bound_of_logits']:.4g} of the logits, and for {alpha['num_bounded_points']} points "
+        f"from {alpha['bound']} bounds of their balls."
+    )
+
+
+def _draw(folder: Path, curve: estimators.Curve, inputs: Num[np.ndarray, "examples ..."], alpha: Json) -> None:
+    radius = f"radius r ({alpha['norm_in']}, pixels in [0, 1])"
+    constant = f"{alpha['definition']} of {alpha['of']} ({alpha['norm_in']} to {alpha['norm_out']})"
     figure = report.alpha_curves(
-        config.radii,
-        {"maximum": alpha["max"], "mean": alpha["mean"], "median": alpha["quantiles"]["0.5"]},
+        alpha["radii"],
+        {"maximum": alpha["max"], "mean": alpha["mean"]},
         relative=False,
-        xlabel=f"radius r ({curve.norm_in}, pixels in [0, 1])",
-        ylabel=f"slope of {config.of} ({curve.norm_in} to {curve.norm_out})",
-        title=f"Slope around {alpha['num_points']} training points (lower bounds)",
+        xlabel=radius,
+        ylabel=constant,
+        title=f"{alpha['num_points']} training points: lower values (lines) and upper bounds (dashed)",
         legend="over points",
-        bands={"median": (alpha["quantiles"]["0.25"], alpha["quantiles"]["0.75"])},
+        bands={"maximum": alpha["upper"], "mean": alpha["upper_mean"]},
     )
     report.save(figure, folder / "lipschitz_alpha")
+    shown = np.unique(np.linspace(0, len(alpha["radii"]) - 1, NUM_SHOWN).round().astype(int))
+    radii, values = np.array(alpha["radii"])[shown], np.asarray(curve.values)[:, shown]
+    report.save(report.distributions(radii, values, xlabel=f"{constant}, lower value"), folder / "lipschitz_points")
     if inputs.ndim == 4:
-        steepest = np.asarray(curve.steepest)
-        pairs = np.asarray(pixels(inputs))[steepest], np.asarray(curve.witnesses)
-        captions = [
-            f"r = {r:g}, point {i}\nslope {v:.3g}"
-            for r, i, v in zip(config.radii, steepest, np.asarray(curve.maximum), strict=True)
-        ]
-        report.save(report.image_pairs(*pairs, captions), folder / "lipschitz_steepest")
+        report.save(_gallery(curve, inputs, alpha), folder / "lipschitz_steepest")
+
+
+def _gallery(curve: estimators.Curve, inputs: Num[np.ndarray, "examples ..."], alpha: Json) -> Figure:
+    """The steepest examples at the largest radius, the perturbed images that show it, and the differences."""
+    last = int(np.argmax(alpha["radii"]))
+    values = np.asarray(curve.values)[:, last]
+    steepest = np.argsort(-values)[:NUM_SHOWN]
+    captions = [f"point {i}\n{alpha['definition']} {values[i]:.3g}" for i in steepest]
+    witnesses = np.asarray(curve.witnesses[steepest, last])
+    if alpha["definition"] == "pairwise":
+        first, second = np.moveaxis(witnesses, 1, 0)
+    else:
+        first, second = np.asarray(pixels(inputs[steepest])), witnesses
+    return report.image_pairs(first, second, captions)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,11 @@
     python -m experiments.study --preset=cifar10_cpu --data_dir=~/tensorflow_datasets
 
 Trains V, P, L2NN, L and PGD on one dataset; measures each on clean, corrupted and attacked test images, and its slope
-alpha(r) around *training* images; prints one table, and the rankings by clean accuracy, by relative performance (clean
-minus corrupted accuracy) and by alpha at the smallest radius, with Kendall's tau between the last two. The run
-directory then has `results.json`, `results.csv` and, as PNG and SVG, the figures `alpha_relative` (slide 17 of the
-talk), `alpha` and `corruptions`; below it lies the run directory of every training, which experiments.robustness and
-experiments.local_lipschitz take. The same command continues where it was stopped.
+alpha(r) around *training* images, from below and from above; prints one table, and the rankings by clean accuracy, by
+relative performance (clean minus corrupted accuracy) and by alpha at the smallest radius, with Kendall's tau between
+the last two. The run directory then has `results.json`, `results.csv` and, as PNG and SVG, the figures `alpha_relative`
+(slide 17 of the talk), `alpha` and `corruptions`; below it lies the run directory of every training, which
+experiments.robustness and experiments.local_lipschitz take. The same command continues where it was stopped.
 """
 
 import dataclasses
@@ -28,6 +28,8 @@ from lipjax import evaluation, records, report
 from lipjax.types import Dataset, Model
 
 Json = dict[str, Any]
+AVERAGED = ("max", "mean", "upper", "upper_mean")
+"""What is averaged over seeds of a system's alpha."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -162,10 +164,11 @@ def tasks_of(config: Config, folder: Path, dataset: Dataset, units: list[Unit]) 
 
     def alpha(unit: Unit) -> Task:
         def compute(advance: Advance) -> Json:
-            curve = local_lipschitz.measure(key, model(unit), dataset.train.inputs, config)
-            return local_lipschitz.summary(curve, config)
+            around = model(unit), dataset.train.inputs, config
+            curve, upper = local_lipschitz.measure(key, *around), local_lipschitz.upper_bounds(*around)
+            return local_lipschitz.summary(unit.name, curve, upper, config)
 
-        return Task(f"alpha {unit.name}", 80 * config.num_points * len(config.radii), compute)
+        return Task(f"alpha {unit.name}", 1000 * config.num_points, compute)
 
     names = corruption_sets.names(config.corruptions)
     attacked = [attack(unit, number, text) for unit in units for number, text in enumerate(attackers)]
@@ -182,7 +185,7 @@ def of_system(label: str, units: list[Unit], done: Json, config: Config) -> Json
     }
     attacked = {text: _over_seeds([done[f"attack {unit.name} {text}"] for unit in mine]) for text in config.attacks}
     alphas = [done[f"alpha {unit.name}"] for unit in mine]
-    alpha = {name: np.mean([one[name] for one in alphas], axis=0).tolist() for name in ("max", "mean")}
+    alpha = {name: np.mean([one[name] for one in alphas], axis=0).tolist() for name in AVERAGED}
     measured = robustness.summary(float(np.mean(clean)), by_name, attacked, None)
     return measured | {
         "system": mine[0].config.system,
@@ -232,6 +235,7 @@ def table_of(systems: Mapping[str, Json], radii: tuple[float, ...]) -> list[Json
             f"alpha({radii[0]:g})": f"{system['alpha']['max'][0]:.4g}",
             f"mean alpha({radii[0]:g})": f"{system['alpha']['mean'][0]:.4g}",
             f"alpha({radii[-1]:g})": f"{system['alpha']['max'][-1]:.4g}",
+            f"upper({radii[0]:g})": f"{system['alpha']['upper'][0]:.4g}",
         }
         for label, system in systems.items()
     ]

@@ -2,21 +2,38 @@
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
 from lipjax.estimators.curve import Curve, curve
 from lipjax.estimators.draws import on_sphere
 from lipjax.estimators.outputs import probabilities
 from lipjax.estimators.slope import sampled_slope
-from lipjax.norms import l2, linf
-from lipjax.types import KeyArray, VectorFn
+from lipjax.norms import Norm, l2, linf
+from lipjax.types import Bounds, Estimator, KeyArray, VectorFn
 
 TALK_RADII = tuple(1.75 * j / 30 for j in range(1, 31))
 """30 radii up to 1.75: l2 norm of the whole image, pixels in [0, 1]."""
 
-_NUM_IMAGES = 1000
-_NUM_DRAWS = 100
+TALK_NUM_IMAGES = 1000
+"""The first images of the training set, in its order."""
+
 _DRAW = on_sphere(l2, linf.sample)
+
+
+def talk_slope(
+    radius: ArrayLike,
+    *,
+    norm_in: Norm = l2,
+    norm_out: Norm = l2,
+    num_samples: int = 100,
+    bounds: Bounds = (0.0, 1.0),
+) -> Estimator:
+    """`sampled_slope` with the talk's law: entries uniform in [-1, 1], rescaled to l2 norm r, then clipped.
+
+    Arguments, result and errors are those of `sampled_slope`.
+    """
+    norms = {"norm_in": norm_in, "norm_out": norm_out}
+    return sampled_slope(radius, **norms, num_samples=num_samples, draw=_DRAW, bounds=bounds)
 
 
 def talk_curve(
@@ -50,14 +67,9 @@ def talk_curve(
     """
     return curve(
         key,
-        sampled_slope,
+        talk_slope,
         probabilities(logits),
-        jnp.asarray(images[:_NUM_IMAGES]),
+        jnp.asarray(images[:TALK_NUM_IMAGES]),
         TALK_RADII,
-        norm_in=l2,
-        norm_out=l2,
         chunk_size=chunk_size,
-        num_samples=_NUM_DRAWS,
-        draw=_DRAW,
-        bounds=(0.0, 1.0),
     )

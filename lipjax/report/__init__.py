@@ -2,6 +2,7 @@
 
 from lipjax.report.figures import alpha_curves as alpha_curves
 from lipjax.report.figures import corruption_accuracies as corruption_accuracies
+from lipjax.report.figures import distributions as distributions
 from lipjax.report.figures import image_pairs as image_pairs
 from lipjax.report.figures import save as save
 from lipjax.report.fits import one_dimensional_fits as one_dimensional_fits

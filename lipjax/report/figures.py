@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib import rc_context
+from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -42,7 +42,7 @@ def alpha_curves(
     ylabel: str,
     title: str = "",
     legend: str = "system",
-    bands: Mapping[str, tuple[Values, Values]] | None = None,
+    bands: Mapping[str, Values] | None = None,
 ) -> Figure:
     """alpha(r), one curve per system.
 
@@ -55,7 +55,7 @@ def alpha_curves(
         ylabel: Name and unit of the slope.
         title: Title of the figure.
         legend: Title of the legend: what the curves are.
-        bands: Name of a system to lower and upper values `[radii]` that are shaded behind its curve.
+        bands: Name of a system to upper bounds `[radii]` of its curve; what is between the two is shaded.
 
     Returns:
         The figure.
@@ -66,15 +66,40 @@ def alpha_curves(
         scale = 100.0 / (np.max(values) or 1.0) if relative else 1.0
         axes.plot(radii, np.asarray(values) * scale, label=name, **_style(index, every=max(1, len(radii) // 12)))
         if bands and name in bands:
-            low, high = bands[name]
-            colour = COLOURS[index % len(COLOURS)]
-            axes.fill_between(radii, np.multiply(low, scale), np.multiply(high, scale), color=colour, alpha=0.15)
+            upper, colour = np.multiply(bands[name], scale), COLOURS[index % len(COLOURS)]
+            axes.plot(radii, upper, label=f"{name}, upper bound", color=colour, linestyle="--", linewidth=1)
+            axes.fill_between(radii, np.multiply(values, scale), upper, color=colour, alpha=0.1, linewidth=0)
     if relative:
         axes.set_ylim(0, 103)
     elif any(np.max(values) > 0 for values in curves.values()):
         axes.set_yscale("log")
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title, xlim=(0, None))
     axes.legend(title=legend, frameon=False)
+    plain(axes)
+    return figure
+
+
+def distributions(radii: Values, values: Float[np.ndarray, "points radii"], *, xlabel: str, title: str = "") -> Figure:
+    """How a constant is distributed over points: one curve per radius, the share of points at or below each value.
+
+    Args:
+        radii: Radii `[radii]`, in input units.
+        values: Values `[points, radii]`.
+        xlabel: Name of the values.
+        title: Title of the figure.
+
+    Returns:
+        The figure.
+    """
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axes = figure.subplots()
+    shares = 100 * np.arange(1, len(values) + 1) / len(values)
+    for radius, column, shade in zip(radii, values.T, np.linspace(0.15, 0.9, len(radii)), strict=True):
+        axes.step(np.sort(column), shares, where="post", label=f"{radius:g}", color=colormaps["viridis_r"](shade))
+    if np.all(values > 0):
+        axes.set_xscale("log")
+    axes.set(xlabel=xlabel, ylabel="points with at most this value (%)", title=title, ylim=(0, 101))
+    axes.legend(title="radius r", frameon=False)
     plain(axes)
     return figure
 

@@ -1,0 +1,132 @@
+"""Upper bounds over many points and radii, and the check that no lower value exceeds them."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float
+
+from lipjax import checks
+from lipjax.bounds.audit import global_bound
+from lipjax.bounds.local import local_bound
+from lipjax.bounds.softmax import softmax_bound
+from lipjax.norms import Norm, l2
+from lipjax.types import Bounds, Model
+
+
+class UpperCurve(NamedTuple):
+    """What pairwise Lipschitz constants, and so slopes, are at most.
+
+    Attributes:
+        values: Upper bounds `[points, radii]`.
+        of_network: The global bound of the logits, the same for all points and radii.
+        num_local: Number of points, the first ones, that have local bounds too.
+    """
+
+    values: Float[np.ndarray, "points radii"]
+    of_network: float
+    num_local: int
+
+
+class BracketError(RuntimeError):
+    """A lower value exceeds an upper bound, so one of them is wrong."""
+
+
+def upper_curve(
+    model: Model,
+    xs: Float[Array | np.ndarray, "points ..."],
+    radii: Float[ArrayLike, " radii"] | Sequence[float],
+    *,
+    norm_in: Norm = l2,
+    norm_out: Norm = l2,
+    of_probabilities: bool = False,
+    method: str = "interval",
+    num_local: int = 0,
+    bounds: Bounds = (0.0, 1.0),
+) -> UpperCurve:
+    """Upper bounds around many points: `min(global_bound, local_bound)` of the logits, carried through the softmax.
+
+    Args:
+        model: The network.
+        xs: The points.
+        radii: Radii in input units (pixels in [0, 1]).
+        norm_in: Norm of radii and of input differences.
+        norm_out: Norm of output differences.
+        of_probabilities: Bound the probabilities, by `softmax_bound`; otherwise the logits.
+        method: How local bounds are found, see `local_bound`.
+        num_local: Number of points that get local bounds, the first ones: they cost far more than the global one.
+        bounds: Lowest and highest legal input value; None for no limits.
+
+    Returns:
+        The bounds. They hold for `slope` and for `pairwise` alike.
+
+    Raises:
+        ValueError: If num_local is negative, or a name is not a legal one.
+    """
+    checks.at_least(0, num_local=num_local)
+    points, levels = jnp.asarray(xs), jnp.asarray(radii, jnp.result_type(float))
+    num_local = min(num_local, len(points))
+    everywhere = global_bound(model, points.shape[1:], norm_in=norm_in, norm_out=norm_out)
+    constants = np.full((len(points), levels.size), everywhere)
+    if num_local:
+        names = {"norm": norm_in.name, "norm_out": norm_out.name}
+        local = _local(model, points[:num_local], levels, **names, method=method, bounds=bounds)
+        constants[:num_local] = np.minimum(everywhere, local)
+    if of_probabilities:
+        constants = _through_softmax(model, points, jnp.asarray(constants, points.dtype), levels, norm_out.name)
+    return UpperCurve(np.asarray(constants, np.float64), everywhere, num_local)
+
+
+@partial(jax.jit, static_argnames=("norm", "norm_out", "method", "bounds"))
+def _local(
+    model: Model, xs: Array, radii: Array, *, norm: str, norm_out: str, method: str, bounds: Bounds
+) -> Float[Array, "points radii"]:
+    bound = partial(local_bound, model, norm=norm, norm_out=norm_out, method=method, bounds=bounds)
+    return jax.lax.map(lambda x: jax.lax.map(lambda radius: bound(x, radius), radii), xs)
+
+
+@partial(jax.jit, static_argnames="norm_out")
+def _through_softmax(
+    model: Model, xs: Array, constants: Array, radii: Array, norm_out: str
+) -> Float[Array, "points radii"]:
+    def of_point(point: tuple[Array, Array]) -> Float[Array, " radii"]:
+        x, own = point
+        bound = partial(softmax_bound, model.single(x), norm_out=norm_out)
+        return jax.vmap(bound)(own, radii)
+
+    return jax.lax.map(of_point, (xs, constants), batch_size=64)
+
+
+def check_bracket(
+    name: str,
+    radii: Float[ArrayLike, " radii"] | Sequence[float],
+    lower: Float[Array | np.ndarray, "points radii"],
+    upper: Float[Array | np.ndarray, "points radii"],
+) -> None:
+    """Checks that no lower value exceeds its upper bound.
+
+    Args:
+        name: What was measured, for the message.
+        radii: Radii `[radii]`.
+        lower: Values that were attained, from an estimator.
+        upper: Bounds of the same constants or of larger ones.
+
+    Raises:
+        BracketError: If one does; the message has the name, the point, the radius and both values.
+
+    Example:
+        >>> check_bracket("V", [0.1], np.array([[2.0]]), np.array([[1.5]]))
+        Traceback (most recent call last):
+        lipjax.bounds.curves.BracketError: V: at point 0 and radius 0.1 the lower value 2 exceeds the upper bound 1.5
+    """
+    lower, upper = np.asarray(lower), np.asarray(upper)
+    wrong = np.argwhere(~(lower <= upper))
+    if len(wrong):
+        point, index = wrong[0]
+        raise BracketError(
+            f"{name}: at point {point} and radius {np.asarray(radii)[index]:g} the lower value "
+            f"{lower[point, index]:.9g} exceeds the upper bound {upper[point, index]:.9g}"
+        )

@@ -118,6 +118,37 @@ class Foolbox:
         return lambda: attack.run(self._model, self._inputs, self._criterion, **settings).raw.block_until_ready()
 
 
+def in_torch(model: Model) -> Any:
+    """The network of `trained` as a PyTorch module on `[batch, channel, height, width]`."""
+    import torch
+
+    params = model.variables.params
+    nn, tensor = torch.nn, lambda x: torch.from_numpy(np.array(x))
+
+    def layer(module: Any, name: str, *axes: int) -> Any:
+        module.weight.data = tensor(params[name]["kernel"]).permute(*axes).contiguous()
+        module.bias.data = tensor(params[name]["bias"])
+        return module
+
+    class Flattened(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return x.permute(0, 2, 3, 1).flatten(1)
+
+    # SAME padding of a stride of 2 on an even size is one pixel after the last.
+    return nn.Sequential(
+        nn.ZeroPad2d((0, 1, 0, 1)),
+        layer(nn.Conv2d(1, 32, 3, stride=2), "conv0", 3, 2, 0, 1),
+        nn.ReLU(),
+        nn.ZeroPad2d((0, 1, 0, 1)),
+        layer(nn.Conv2d(32, 64, 3, stride=2), "conv1", 3, 2, 0, 1),
+        nn.ReLU(),
+        Flattened(),
+        layer(nn.Linear(7 * 7 * 64, 128), "dense0", 1, 0),
+        nn.ReLU(),
+        layer(nn.Linear(128, 10), "logits", 1, 0),
+    ).eval()
+
+
 class Torchattacks:
     """torchattacks' attacks on a copy of the model in PyTorch."""
 
@@ -127,7 +158,7 @@ class Torchattacks:
 
         torch.set_num_threads(len(os.sched_getaffinity(0)))
         self._torch, self.attacks = torch, torchattacks
-        self.model = self._copied(model.variables.params)
+        self.model = in_torch(model)
         self._inputs = torch.from_numpy(np.array(batch.inputs)).permute(0, 3, 1, 2).contiguous()
         self._labels = torch.from_numpy(np.array(batch.labels, np.int64))
 
@@ -140,32 +171,6 @@ class Torchattacks:
         """What the copy says of the images."""
         with self._torch.no_grad():
             return self.model(self._inputs).numpy()
-
-    def _copied(self, params: Any) -> Any:
-        nn, tensor = self._torch.nn, lambda x: self._torch.from_numpy(np.array(x))
-
-        def layer(module: Any, name: str, *axes: int) -> Any:
-            module.weight.data = tensor(params[name]["kernel"]).permute(*axes).contiguous()
-            module.bias.data = tensor(params[name]["bias"])
-            return module
-
-        class Flattened(nn.Module):
-            def forward(self, x: Any) -> Any:
-                return x.permute(0, 2, 3, 1).flatten(1)
-
-        # SAME padding of a stride of 2 on an even size is one pixel after the last.
-        return nn.Sequential(
-            nn.ZeroPad2d((0, 1, 0, 1)),
-            layer(nn.Conv2d(1, 32, 3, stride=2), "conv0", 3, 2, 0, 1),
-            nn.ReLU(),
-            nn.ZeroPad2d((0, 1, 0, 1)),
-            layer(nn.Conv2d(32, 64, 3, stride=2), "conv1", 3, 2, 0, 1),
-            nn.ReLU(),
-            Flattened(),
-            layer(nn.Linear(7 * 7 * 64, 128), "dense0", 1, 0),
-            nn.ReLU(),
-            layer(nn.Linear(128, 10), "logits", 1, 0),
-        ).eval()
 
 
 def is_installed(*packages: str) -> bool:

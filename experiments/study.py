@@ -55,6 +55,9 @@ class Config(choices.DataFlags, choices.TrainingFlags, robustness.RobustnessFlag
     batch_size: int = cli.flag(100, "Size of a batch.", unit="examples", minimum=1)
     optimizer: str = cli.flag("adam", f"One of {', '.join(choices.OPTIMIZERS)}, with options.")
     learning_rate: float = cli.flag(0.002, "Learning rate at its peak.")
+    num_bounded_points: int = cli.flag(
+        0, "Number of points, the first ones, that get local upper bounds too: about half a minute.", minimum=0
+    )
     corruptions: tuple[str, ...] = cli.flag(("small",), "Corruptions, or sets of them.", legal=corruption_sets.LEGAL)
     out_dir: str = cli.flag("", "The run directory; default runs/study/DATASET-DIGEST of the flags.", recorded=False)
     progress: bool | None = cli.flag(None, "Show a progress bar; default on terminals only.", recorded=False)

@@ -46,7 +46,7 @@ def clever(
     radius: ArrayLike,
     *,
     norm_in: Norm = l2,
-    target: int | None = None,
+    target: ArrayLike | None = None,
     num_samples: int = 1024,
     num_batches: int = 500,
     bounds: Bounds = (0.0, 1.0),
@@ -60,7 +60,7 @@ def clever(
     Args:
         radius: Radius of the ball in input units (pixels in [0, 1]); may be traced.
         norm_in: Norm of the ball; gradients are measured in its dual.
-        target: The class j. None is untargeted: the smallest score over all classes but c.
+        target: The class j; may be traced. None is untargeted: the smallest score over all classes but c.
         num_samples: Points per batch.
         num_batches: Batches, that is maxima for the fit.
         bounds: Lowest and highest legal input value; None for no limits.
@@ -89,12 +89,12 @@ def clever(
     checks.positive(radius=radius)
     checks.at_least(1, num_samples=num_samples, num_batches=num_batches)
     if target is not None:
-        checks.at_least(0, target=target)
+        checks.not_negative(target=target)
 
     def estimate(key: KeyArray, f: VectorFn, x: Point) -> Clever:
         logits = f(x)
         predicted = jnp.argmax(logits)
-        targets = jnp.arange(logits.size) if target is None else jnp.array([target])
+        targets = jnp.arange(logits.size) if target is None else jnp.reshape(jnp.asarray(target), (1,))
         margins = logits[predicted] - logits[targets]
         draw = partial(random_point, center=x, norm=norm_in, radius=radius, bounds=bounds)
         keys = jax.random.split(key, (num_batches, num_samples))

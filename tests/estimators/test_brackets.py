@@ -17,6 +17,7 @@ RADII = (0.003, 0.03, 0.1, 0.36, 1.0, 2.1)
 NETS = [ReluNet(seed, widths=(6, 6, 3)) for seed in range(8)]
 XS = np.random.default_rng(5).uniform(size=(len(NETS), 2)).astype(np.float32)
 TARGET = 2
+UNOPTIMISED = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}  # compiles faster
 
 
 class Found(NamedTuple):
@@ -90,7 +91,8 @@ def enumerated(norm: Norm) -> Exact:
 def bracket(request: pytest.FixtureRequest) -> tuple[Found, Exact]:
     """What was found and what is true, for one norm."""
     weights = jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves), jnp.float32), *[net.layers for net in NETS])
-    found = jax.jit(jax.vmap(partial(measured, request.param)))(weights, jnp.asarray(XS), jnp.arange(len(NETS)))
+    compiled = jax.jit(jax.vmap(partial(measured, request.param)), compiler_options=UNOPTIMISED)
+    found = compiled(weights, jnp.asarray(XS), jnp.arange(len(NETS)))
     return jax.tree.map(np.asarray, found), enumerated(request.param)
 
 

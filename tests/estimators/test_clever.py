@@ -88,5 +88,5 @@ def test_maxima_without_an_upper_end_are_not_extrapolated() -> None:
 def test_wrong_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="radius must be positive"):
         clever(0.0)
-    with pytest.raises(ValueError, match="target must be a whole number of at least 0, got -1"):
+    with pytest.raises(ValueError, match="target must be 0 or greater, got -1"):
         clever(0.1, target=-1)

@@ -58,6 +58,7 @@ def test_the_numbers_follow_from_each_other(results: dict) -> None:
         assert system["relative_performance"] == pytest.approx(system["clean_accuracy"][0] - corrupted)
         assert np.all(np.diff(system["alpha"]["max"]) >= 0)
         assert np.all(np.array(system["alpha"]["mean"]) <= np.array(system["alpha"]["max"]))
+        assert np.all(np.array(system["alpha"]["max"]) <= np.array(system["alpha"]["upper"]))
     by_alpha = results["ranking"]["small_radius_alpha"]
     values = [results["systems"][label]["alpha"]["max"][0] for label in by_alpha]
     assert values == sorted(values)
@@ -182,7 +183,7 @@ def test_seeds_are_averaged_and_listed() -> None:
     for index, unit in enumerate(units):
         done[f"train {unit.name}"] = {"test_accuracy": 0.8 + 0.1 * index, "train_accuracy": 1.0}
         done[f"attack {unit.name} {config.attacks[0]}"] = {"accuracies": {"pgd": 0.2 * index}, "warnings": {}}
-        done[f"alpha {unit.name}"] = {"max": [1.0 + index], "mean": [0.5]}
+        done[f"alpha {unit.name}"] = {"max": [1.0 + index], "mean": [0.5], "upper": [4.0], "upper_mean": [2.0]}
         for name in ("brightness", "contrast"):
             done[f"corruption {name}"][unit.name] = [0.5 + 0.1 * index] * 5
     system = study.of_system("V", units, done, config)

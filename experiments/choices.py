@@ -48,6 +48,10 @@ SYSTEMS: dict[str, Callable] = {
     "input_gradient": systems.input_gradient,
     "jacobian": systems.jacobian,
     "gaussian": systems.gaussian,
+    "spectral": systems.spectral,
+    "aol": systems.aol,
+    "sll": systems.sll,
+    "orthogonal": systems.orthogonal,
     **systems.TALK,
 }
 AUGMENTATIONS: dict[str, Callable] = {

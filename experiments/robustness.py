@@ -1,4 +1,4 @@
-"""Is a trained network robust? Its accuracy on clean, corrupted and attacked test images.
+"""Is a trained network robust? Its accuracy on clean, corrupted and attacked test images, and what is certified.
 
     python -m experiments.train --system=PGD --out_dir=runs/pgd
     python -m experiments.robustness --run_dir=runs/pgd --radius=8/255 --attacks=pgd20,standard
@@ -27,7 +27,7 @@ import numpy as np
 from experiments import choices, cli, corruption_sets, smoothed, train
 from experiments.corruption_sets import SEVERITIES, Baseline, CorruptionFlags, Images
 from experiments.tasks import Advance, Task, perform
-from lipjax import attacks, checks, corruptions, evaluation, records, report
+from lipjax import attacks, certification, checks, corruptions, evaluation, records, report
 from lipjax.attacks.suites import Suite
 from lipjax.evaluation import Errors
 from lipjax.norms import Norm
@@ -70,6 +70,9 @@ class RobustnessFlags(CorruptionFlags):
     )
     norm: str = cli.flag("linf", "Norm of the attacks' ball.", legal=tuple(choices.WORDS["norm"]))
     radius: float = cli.flag(8 / 255, "Radius of the attacks' ball.", unit="pixels in [0, 1]")
+    certified_radii: tuple[float, ...] = cli.flag(
+        (36 / 255,), "Radii in l2 at which the global bound certifies predictions.", unit="pixels in [0, 1]"
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -160,13 +163,34 @@ def _by_attack(
     }
 
 
+def certifier_of(flags: RobustnessFlags) -> Callable[[Model, Batch], Json]:
+    """`(model, test) -> {bound, radii, accuracies}`: what the global bound certifies in l2, nothing if it is infinite.
+
+    Raises:
+        UsageError: If a radius is negative.
+    """
+    with choices.flag_errors("certified_radii"):
+        checks.not_negative(radius=np.asarray(flags.certified_radii))
+    return partial(_certified, flags.certified_radii)
+
+
+def _certified(radii: tuple[float, ...], model: Model, test: Batch) -> Json:
+    bound = certification.gap_bound(model, test.inputs.shape[1:])
+    certified = certification.certified_radii(model, test, bound)
+    return {"bound": bound, "radii": list(radii), "accuracies": certification.certified_accuracy(certified, radii)}
+
+
 def final_accuracy(attacked: Json) -> float:
     """Accuracy after an attack, or after all attacks of a suite."""
     return list(attacked["accuracies"].values())[-1]
 
 
 def summary(
-    clean: float, by_corruption: Mapping[str, list[float]], attacked: Mapping[str, Json], baseline: Baseline | None
+    clean: float,
+    by_corruption: Mapping[str, list[float]],
+    attacked: Mapping[str, Json],
+    certified: Json,
+    baseline: Baseline | None,
 ) -> Json:
     """What is reported of one model."""
     errors = {name: [1 - value for value in values] for name, values in by_corruption.items()}
@@ -180,6 +204,7 @@ def summary(
         "relative_performance": evaluation.relative_performance(clean, by_corruption),
         "attacked_accuracy": min(map(final_accuracy, attacked.values())),
         "attacks": dict(attacked),
+        "certified": certified,
     }
 
 
@@ -206,12 +231,22 @@ def table_of(by_corruption: Mapping[str, list[float]]) -> list[Json]:
     ]
 
 
+def certified_table(certified: Json) -> list[Json]:
+    """One row per radius."""
+    return [
+        {"certified in l2 at": radius, "accuracy": accuracy, "bound of gaps": certified["bound"]}
+        for radius, accuracy in zip(certified["radii"], certified["accuracies"], strict=True)
+    ]
+
+
 def _show(results: Json) -> None:
     print(report.text_table(table_of(results["corruption_accuracy"])))
     print()
     print(
         report.text_table([{"family": name, "accuracy": value} for name, value in results["family_accuracy"].items()])
     )
+    print()
+    print(report.text_table(certified_table(results["certified"])))
     print()
     rows: list[Json] = [
         {"attacks": text, "after": name, "accuracy": accuracy}
@@ -234,6 +269,7 @@ def tasks_of(
     config: Config, attackers: Mapping[str, Attacker], folder: Path, digest: str, trained: train.Trained
 ) -> list[Task]:
     """Everything that is computed, in order."""
+    certifier = certifier_of(config)
     key, test, model = jax.random.key(config.seed), trained.dataset.test, trained.model
     images = corruption_sets.images_of(config, key, trained.dataset, trained.config.data_dir)
 
@@ -248,6 +284,7 @@ def tasks_of(
 
     return [
         Task("clean", len(test.labels), lambda advance: evaluation.accuracy(model, test)),
+        Task("certified", len(test.labels), lambda advance: certifier(model, test)),
         *map(corruption, corruption_sets.names(config.corruptions)),
         *(attack(number, *item) for number, item in enumerate(attackers.items())),
         *smoothed.tasks_of(config, key, model, test),
@@ -266,7 +303,7 @@ def run(config: Config) -> Json:
     by_name = {name: done[f"corruption {name}"][""] for name in corruption_sets.names(config.corruptions)}
     attacked = {text: done[f"attack {text}"] for text in attackers}
     results = {"settings": settings, "environment": records.environment()}
-    results |= summary(done["clean"], by_name, attacked, baseline)
+    results |= summary(done["clean"], by_name, attacked, done["certified"], baseline)
     results |= smoothed.summary(config, done, trained.dataset.test.labels)
     records.write_json(folder / "robustness.json", results)
     report.write_csv(folder / "robustness.csv", table_of(by_name))

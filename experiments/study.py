@@ -136,6 +136,7 @@ def tasks_of(config: Config, folder: Path, dataset: Dataset, units: list[Unit]) 
     """Everything that is computed, in order; models are read from the run directories of the trainings."""
     key, models = jax.random.key(config.seed), dict[str, Model]()
     num_test, attackers = len(dataset.test.labels), robustness.attackers_of(config)
+    certifier = robustness.certifier_of(config)
     images = corruption_sets.images_of(config, key, dataset, config.data_dir)
 
     def model(unit: Unit) -> Model:
@@ -165,6 +166,9 @@ def tasks_of(config: Config, folder: Path, dataset: Dataset, units: list[Unit]) 
 
         return Task(f"attack {unit.name} {text}", attackers[text].cost * num_test, compute)
 
+    def certified(unit: Unit) -> Task:
+        return Task(f"certified {unit.name}", num_test, lambda advance: certifier(model(unit), dataset.test))
+
     def alpha(unit: Unit) -> Task:
         def compute(advance: Advance) -> Json:
             around = model(unit), dataset.train.inputs, config
@@ -175,7 +179,7 @@ def tasks_of(config: Config, folder: Path, dataset: Dataset, units: list[Unit]) 
 
     names = corruption_sets.names(config.corruptions)
     attacked = [attack(unit, number, text) for unit in units for number, text in enumerate(attackers)]
-    return [*map(training, units), *map(corruption, names), *attacked, *map(alpha, units)]
+    return [*map(training, units), *map(corruption, names), *attacked, *map(certified, units), *map(alpha, units)]
 
 
 def of_system(label: str, units: list[Unit], done: Json, config: Config) -> Json:
@@ -187,9 +191,10 @@ def of_system(label: str, units: list[Unit], done: Json, config: Config) -> Json
         for name in corruption_sets.names(config.corruptions)
     }
     attacked = {text: _over_seeds([done[f"attack {unit.name} {text}"] for unit in mine]) for text in config.attacks}
+    certified = _certified_over_seeds([done[f"certified {unit.name}"] for unit in mine])
     alphas = [done[f"alpha {unit.name}"] for unit in mine]
     alpha = {name: np.mean([one[name] for one in alphas], axis=0).tolist() for name in AVERAGED}
-    measured = robustness.summary(float(np.mean(clean)), by_name, attacked, None)
+    measured = robustness.summary(float(np.mean(clean)), by_name, attacked, certified, None)
     return measured | {
         "system": mine[0].config.system,
         "clean_accuracy": clean,
@@ -206,6 +211,12 @@ def _over_seeds(attacked: list[Json]) -> Json:
         "accuracies": accuracies,
         "warnings": {sign: text for one in attacked for sign, text in one["warnings"].items()},
     }
+
+
+def _certified_over_seeds(certified: list[Json]) -> Json:
+    bounds = [one["bound"] for one in certified]
+    accuracies = np.mean([one["accuracies"] for one in certified], axis=0).tolist()
+    return {"bound": bounds, "radii": certified[0]["radii"], "accuracies": accuracies}
 
 
 def ranking_of(systems: Mapping[str, Json]) -> Json:
@@ -235,6 +246,12 @@ def table_of(systems: Mapping[str, Json], radii: tuple[float, ...]) -> list[Json
             "corrupted %": f"{100 * system['mean_corruption_accuracy']:.1f}",
             "relative %": f"{100 * system['relative_performance']:.1f}",
             "attacked %": f"{100 * system['pgd_accuracy']:.1f}",
+            **{
+                f"certified({radius:.3g}) %": f"{100 * accuracy:.1f}"
+                for radius, accuracy in zip(
+                    system["certified"]["radii"], system["certified"]["accuracies"], strict=True
+                )
+            },
             f"alpha({radii[0]:g})": f"{system['alpha']['max'][0]:.4g}",
             f"mean alpha({radii[0]:g})": f"{system['alpha']['mean'][0]:.4g}",
             f"alpha({radii[-1]:g})": f"{system['alpha']['max'][-1]:.4g}",
@@ -242,6 +259,13 @@ def table_of(systems: Mapping[str, Json], radii: tuple[float, ...]) -> list[Json
         }
         for label, system in systems.items()
     ]
+
+
+def _certified_columns(certified: Json) -> Json:
+    return {
+        f"certified({radius:.3g}) %": f"{100 * accuracy:.1f}"
+        for radius, accuracy in zip(certified["radii"], certified["accuracies"], strict=True)
+    }
 
 
 def _draw(folder: Path, results: Json, config: Config) -> None:

@@ -2,14 +2,15 @@
 
 `lipjax.types` is the page to read first. Three questions and where they are answered: is a Lipschitz constraint
 compatible with a dataset (`compatibility`), how steep is a network around its training points (`estimators` from
-below, `bounds` from above), is it robust (`corruptions`, `attacks`, `evaluation`)? `networks`, `methods` and `systems`
-say what is trained, `training` trains it.
+below, `bounds` from above), is it robust (`corruptions`, `attacks`, `evaluation`, `certification`)? `networks`,
+`methods` and `systems` say what is trained, `training` trains it.
 """
 
 from lipjax import attacks as attacks
 from lipjax import augmentation as augmentation
 from lipjax import batching as batching
 from lipjax import bounds as bounds
+from lipjax import certification as certification
 from lipjax import compatibility as compatibility
 from lipjax import corruptions as corruptions
 from lipjax import datasets as datasets

@@ -79,6 +79,17 @@ def _chunks(key: KeyArray, batch: Batch, chunk_size: int) -> _Chunks:
 
 
 @jax.jit
+def _logits(f: Callable, inputs: Num[Array, "batch ..."]) -> Float[Array, "batch classes"]:
+    return jax.vmap(f)(pixels(inputs))
+
+
+def logits(f: Classifier, batch: Batch, *, chunk_size: int = 500) -> Float[np.ndarray, "batch classes"]:
+    """Logits of every example; arguments as for `correct`."""
+    parts = _chunks(jax.random.key(0), batch, chunk_size)
+    return np.concatenate([_logits(single(f), inputs) for inputs in parts.inputs])[: parts.total]
+
+
+@jax.jit
 def _correct(f: Callable, inputs: Num[Array, "batch ..."], labels: Num[Array, " batch"]) -> Bool[Array, " batch"]:
     return jnp.argmax(jax.vmap(f)(pixels(inputs)), axis=-1) == labels
 

@@ -4,6 +4,7 @@ A row takes a family, `family(layers=None) -> Network`, such as `functools.parti
 for it the layers and the method. `combine` joins rows.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol, TypeAlias, runtime_checkable
@@ -25,6 +26,9 @@ class Family(Protocol):
 
 
 Row: TypeAlias = Callable[[Family], System]
+
+OFFSET = 2 * math.sqrt(2.0) * 36 / 255
+"""Lead of the right logit that asks for twice the radius 36 / 255: Prach et al. 2024 (arXiv 2311.16833)."""
 
 
 def vanilla(family: Family) -> System:
@@ -162,6 +166,26 @@ def jacobian(family: Family, *, weight: float = 0.01, num_projections: int | Non
 def gaussian(family: Family, *, sigma: float = 0.25) -> System:
     """Noisy inputs. With `smoothing.certify`, a hard promise where that certifies. See `methods.gaussian`."""
     return System(family(), methods.gaussian(sigma))
+
+
+def spectral(family: Family, *, offset: float = OFFSET, temperature: float = 0.25) -> System:
+    """SN: kernels divided by a bound of the convolution's norm. A hard promise, everywhere. See `networks.spectral`."""
+    return System(family(layers=networks.spectral), methods.offset(offset, temperature))
+
+
+def aol(family: Family, *, offset: float = math.sqrt(2.0), temperature: float = 0.25) -> System:
+    """AOL: almost-orthogonal layers. A hard promise, everywhere. See `networks.aol` and `methods.offset`."""
+    return System(family(layers=networks.aol), methods.offset(offset, temperature))
+
+
+def sll(family: Family, *, offset: float = 3 / math.sqrt(2.0), temperature: float = 0.25) -> System:
+    """SLL: SDP-based residual layers. A hard promise, everywhere. See `networks.sll` and `methods.offset`."""
+    return System(family(layers=networks.sll), methods.offset(offset, temperature))
+
+
+def orthogonal(family: Family, *, offset: float = OFFSET, temperature: float = 0.25) -> System:
+    """OC: orthogonal convolutions. A hard promise, everywhere. See `networks.orthogonal` and `methods.offset`."""
+    return System(family(layers=networks.orthogonal), methods.offset(offset, temperature))
 
 
 def combine(*rows: Row) -> Row:

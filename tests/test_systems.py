@@ -12,6 +12,8 @@ from lipjax import methods, networks, norms, systems
 from lipjax.types import Batch, Method, Model, Output
 
 FAMILY = partial(networks.mlp, 3, widths=(4, 4))
+CERTIFIED = {name: getattr(systems, name) for name in ("spectral", "aol", "sll", "orthogonal")}
+ROWS = systems.TALK | CERTIFIED
 
 
 def params_of(system):
@@ -22,7 +24,7 @@ def test_the_talks_five_rows_are_there():
     assert list(systems.TALK) == ["V", "P", "L2NN", "L", "PGD"]
 
 
-@pytest.mark.parametrize("row", systems.TALK)
+@pytest.mark.parametrize("row", ROWS)
 @pytest.mark.parametrize(
     "family",
     [
@@ -34,7 +36,7 @@ def test_the_talks_five_rows_are_there():
     ids=["mlp", "cnn", "wide_resnet", "l2_nonexpansive"],
 )
 def test_every_row_takes_every_family(row, family):
-    network, _ = systems.TALK[row](family)
+    network, _ = ROWS[row](family)
 
     def logits(key, inputs):
         return network.apply(network.init(key, (8, 8, 3)), inputs, train=False)[0].logits
@@ -91,6 +93,21 @@ def test_lassances_layers_are_an_option_of_the_parseval_row():
     system = systems.parseval(partial(networks.wide_resnet, 3, 10, 1), layers=networks.parseval_lassance)
     shapes = jax.eval_shape(lambda key: system.network.init(key, (8, 8, 3)), jax.random.key(0))
     assert not any("merge" in name for name in shapes.params)
+
+
+@pytest.mark.parametrize("name", CERTIFIED)
+def test_a_certified_row_has_the_layers_of_its_name_and_the_loss_for_margins(name):
+    system = CERTIFIED[name](FAMILY, offset=0.5, temperature=2.0)
+    expected = FAMILY(layers=getattr(networks, name)).init(jax.random.key(0), (5,)).params
+    jax.tree.map(np.testing.assert_array_equal, params_of(system), expected)
+    batch, output = (
+        Batch(jnp.ones((2, 5)), jnp.array([0, 2])),
+        Output(jnp.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]), {}),
+    )
+    model = Model(system.network, system.network.init(jax.random.key(0), (5,)))
+    terms = system.method.loss(model, batch, output)
+    assert terms == methods.offset(0.5, 2.0).loss(model, batch, output)
+    assert list(terms) == ["offset_cross_entropy"]
 
 
 ON_PLAIN_FAMILIES = (

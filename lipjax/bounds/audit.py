@@ -13,6 +13,7 @@ from lipjax.bounds.affine import Gain, gain, is_affine, moves_entries
 from lipjax.bounds.idioms import recognize
 from lipjax.bounds.interval import activation, is_activation
 from lipjax.bounds.program import Program, Step, Wire, trace
+from lipjax.bounds.residual import fuse_residuals
 from lipjax.norms import Norm
 from lipjax.operators import conversion
 from lipjax.types import Model, VectorFn
@@ -124,6 +125,18 @@ class _Auditor:
         self.layers.extend([path.waiting] if path.waiting else [])
         return path.total
 
+    def largest_part(self) -> float:
+        """The largest of the constants of the parts that the result is concatenated from."""
+        output = self.program.output
+        while isinstance(output, Wire) and output.index:
+            step = self.program.steps[output.index - 1]
+            if step.op == "concatenate":
+                return max(self.paths[wire.index].total for wire in step.wires)
+            if not moves_entries(step) or len(step.wires) > 1:
+                break
+            output = step.wires[0]
+        return self.bound()
+
     def _common(self, indices: list[int]) -> int:
         """The last wire that all paths to these wires go through."""
         while len(set(indices)) > 1:
@@ -155,7 +168,8 @@ class _Auditor:
         if row.constant > 1.0:
             self.layers.append(row)
             return path._replace(kept=path.kept * row.constant)
-        if path.row is not None and path.scope == step.scope and self.uses[step.wires[0]] == 1:
+        serves_branches = self.uses[Wire(len(self.paths))] > 1
+        if path.row is not None and path.scope == step.scope and self.uses[step.wires[0]] == 1 and not serves_branches:
             before = self.layers[path.row]
             operation = f"{before.operation}, {row.operation}"
             shrunk = before._replace(constant=_times(before.constant, row.constant), operation=operation)
@@ -166,7 +180,7 @@ class _Auditor:
 
     def _join(self, step: Step) -> _Path:
         paths = [self.paths[wire.index] for wire in step.wires]
-        start = self._kept(self.paths[self.dominators[-1]])
+        start = self._kept(self.paths[self.dominators[-1]]._replace(waiting=None))
         combine = _JOINS.get(step.op, lambda values, norm: math.inf)
         block = combine([self._kept(path) for path in paths], self.norm)
         side, how = ("upper", "sum over its branches") if step.op in _JOINS else _UNKNOWN
@@ -189,6 +203,7 @@ _NAMES = {
     "mul": "scale",
     "norm_pool": "norm pooling",
     "reduce_sum": "sum",
+    "residual": "residual layer",
     "reduce_window_max": "max pooling",
     "reduce_window_sum": "window sum",
     "two_sided_relu": "two-sided relu",
@@ -238,6 +253,7 @@ def _of_max_pool(step: Step, norm: str) -> Gain:
 
 _CONSTANTS: dict[str, Callable[[Step, str], Gain]] = {
     "norm_pool": lambda step, norm: Gain(step.params["gains"][norm], "exact", "windows that share an entry"),
+    "residual": lambda step, norm: Gain(step.params["constant"], "upper", "one kernel both ways"),
     "reduce_max": lambda *_: Gain(1.0, "exact", "picks entries"),
     "reduce_min": lambda *_: Gain(1.0, "exact", "picks entries"),
     "reduce_window_max": _of_max_pool,
@@ -287,7 +303,12 @@ def audit(
 def _auditor(f: VectorFn | Model, input_shape: Sequence[int], norm: Norm | str) -> _Auditor:
     name = norm if isinstance(norm, str) else norm.name
     checks.one_of("norm", name, list(_EXPONENT))
-    return _Auditor(recognize(trace(f, input_shape)), name)
+    return _Auditor(_program(f, input_shape, name), name)
+
+
+def _program(f: VectorFn | Model, input_shape: Sequence[int], norm: str) -> Program:
+    program = recognize(trace(f, input_shape))
+    return fuse_residuals(program) if norm == "l2" else program
 
 
 def global_bound(
@@ -320,12 +341,14 @@ def global_bound(
     first, last = (norm if isinstance(norm, str) else norm.name for norm in (norm_in, norm_out or norm_in))
     checks.one_of("norm_in", first, list(_EXPONENT))
     checks.one_of("norm_out", last, list(_EXPONENT))
-    program = recognize(trace(f, input_shape))
-    output_shape = program.shape(program.output) if isinstance(program.output, Wire) else ()
     through = {first} if first == last else set(_EXPONENT)
-    return min(
-        conversion(first, norm, math.prod(input_shape))
-        * _Auditor(program, norm).bound()
-        * conversion(norm, last, math.prod(output_shape))
-        for norm in through
-    )
+    return min(_through(_auditor(f, input_shape, norm), first, last) for norm in through)
+
+
+def _through(auditor: _Auditor, first: str, last: str) -> float:
+    """The bound from one norm to another, by the constants of the layers in the auditor's norm."""
+    norm, program = auditor.norm, auditor.program
+    count = math.prod(program.shape(program.output)) if isinstance(program.output, Wire) else 1
+    # The largest entry of a concatenation is in one of its parts.
+    bound = auditor.largest_part() if last == "linf" else auditor.bound() * conversion(norm, last, count)
+    return conversion(first, norm, math.prod(program.input_shape)) * bound

@@ -64,6 +64,8 @@ def _center_crop(
 ) -> Float[Array, "batch _ _ channels"]:
     if size is None:
         return images
+    if size > min(images.shape[1:3]):
+        raise ValueError(f"crop must be at most the side of the images, {min(images.shape[1:3])}, got {size}")
     top, left = ((length - size) // 2 for length in images.shape[1:3])
     return images[:, top : top + size, left : left + size]
 

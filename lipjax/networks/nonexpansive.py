@@ -60,7 +60,9 @@ def norm_bound(matrix: Matrix) -> Scalar:
         Array(4., dtype=float32)
     """
     bounds = [jnp.max(jnp.sum(jnp.abs(gram), axis=1)) for gram in grams(matrix)]
-    return jnp.sqrt(jnp.min(jnp.stack(bounds)))
+    square = jnp.min(jnp.stack(bounds))
+    is_zero = square == 0.0
+    return jnp.where(is_zero, 0.0, jnp.sqrt(jnp.where(is_zero, 1.0, square)))
 
 
 def nonexpansive_kernel(kernel: Kernel, strides: int) -> Kernel:

@@ -185,6 +185,18 @@ def test_the_projects_nonexpansive_layers_pass_their_audit():
     assert report.exceeding == report.unknown == ()
 
 
+def test_a_scale_that_two_branches_share_is_part_of_both():
+    kernel = orthonormal(0, 4, 4)
+
+    def f(x):
+        split = 0.5**0.5 * jax.nn.relu(x)
+        return 0.5**0.5 * (split @ kernel) + 0.5**0.5 * split
+
+    report = audit(f, (4,))
+    assert report.exceeding == ()
+    assert report.bound == pytest.approx(1.0, rel=1e-5)
+
+
 def chains(key):
     kernels = [0.7 * jax.random.normal(k, (6, 6)) for k in jax.random.split(key, 3)]
     yield lambda x: jnp.tanh(x @ kernels[0]) @ kernels[1]

@@ -111,6 +111,7 @@ def test_the_directory_of_other_flags_is_refused(folder: Path) -> None:
         ("--attacks=pgd(steps=3)", "no option 'steps'"),
         ("--radius=-1", "radius must be 0 or greater"),
         ("--radii=0.1,-0.2", "--radii must be positive"),
+        ("--certified_radii=-1", "radius must be 0 or greater"),
         ("--num_points=0", "num_points"),
         ("--network=cnn(channels=(0,))", "--network"),
         ("--dataset=nowhere", "nowhere"),
@@ -183,6 +184,7 @@ def test_seeds_are_averaged_and_listed() -> None:
     for index, unit in enumerate(units):
         done[f"train {unit.name}"] = {"test_accuracy": 0.8 + 0.1 * index, "train_accuracy": 1.0}
         done[f"attack {unit.name} {config.attacks[0]}"] = {"accuracies": {"pgd": 0.2 * index}, "warnings": {}}
+        done[f"certified {unit.name}"] = {"bound": 2.0, "radii": [0.1], "accuracies": [0.1 * index]}
         done[f"alpha {unit.name}"] = {"max": [1.0 + index], "mean": [0.5], "upper": [4.0], "upper_mean": [2.0]}
         for name in ("brightness", "contrast"):
             done[f"corruption {name}"][unit.name] = [0.5 + 0.1 * index] * 5
@@ -190,5 +192,6 @@ def test_seeds_are_averaged_and_listed() -> None:
     assert system["clean_accuracy"] == [0.8, 0.9]
     assert system["relative_performance"] == pytest.approx(0.85 - 0.55)
     assert system["pgd_accuracy"] == pytest.approx(0.1)
+    assert system["certified"] == {"bound": [2.0, 2.0], "radii": [0.1], "accuracies": [pytest.approx(0.05)]}
     assert system["alpha"]["max"] == [1.5]
     assert system["alpha"]["per_seed"] == [[1.0], [2.0]]

@@ -21,6 +21,7 @@ from lipjax.methods import (
     laplacian,
     local_linearity,
     local_slope,
+    offset,
     parseval,
     trades,
     with_scales,
@@ -43,6 +44,7 @@ METHODS = {
     "jacobian": jacobian(),
     "gaussian": gaussian(),
     "local_slope": local_slope(0.1, alpha=0.1, radius=0.2, num_steps=1),
+    "offset": offset(),
 }
 COMBINED = {
     "parseval+laplacian": chain(parseval(), laplacian()),
@@ -153,6 +155,10 @@ def test_a_combination_does_what_each_of_its_methods_does(steps, model, name):
 def test_every_pair_of_different_methods_chains(model, batch, pair):
     if pair[0].split("_")[0] == pair[1].split("_")[0]:
         pytest.skip("two settings of one method")
+    if all(METHODS[name].loss for name in pair):
+        with pytest.raises(ValueError, match="at most one method may replace the loss, got 2"):
+            chain(*(METHODS[name] for name in pair))
+        return
     chained = chain(*(METHODS[name] for name in pair))
 
     def trace(model, batch):

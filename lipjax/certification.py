@@ -1,14 +1,17 @@
 """Certified accuracy: what no perturbation of a given length can change, by a global bound of the classifier.
 
->>> from lipjax import networks
->>> network = networks.mlp(3, widths=(8,), layers=networks.orthogonal)
->>> model = Model(network, network.init(jax.random.key(0), (5,)))
->>> batch = Batch(jax.random.uniform(jax.random.key(1), (4, 5)), jnp.array([0, 1, 2, 0]))
->>> bound = gap_bound(model, (5,))
->>> round(bound, 3)  # the logits are jointly 1-Lipschitz
-1.414
->>> radii = certified_radii(model, batch, bound)
->>> accuracies = certified_accuracy(radii, [0.0, 0.1, 1.0])
+A right prediction stays right as long as the lead of its logit can't be lost:
+
+    >>> from lipjax import networks
+    >>> from lipjax.types import Model
+    >>> network = networks.mlp(3, widths=(8,), layers=networks.orthogonal)
+    >>> model = Model(network, network.init(jax.random.key(0), (5,)))
+    >>> batch = Batch(jax.random.uniform(jax.random.key(1), (4, 5)), jnp.array([0, 1, 2, 0]))
+    >>> bound = gap_bound(model, (5,))
+    >>> round(bound, 3)  # the logits are jointly 1-Lipschitz
+    1.414
+    >>> radii = certified_radii(model, batch, bound)
+    >>> accuracies = certified_accuracy(radii, [0.0, 0.1, 1.0])
 """
 
 import math

@@ -51,7 +51,7 @@ each_family = pytest.mark.parametrize("family", FAMILIES)
 each_kind = pytest.mark.parametrize("layers", LAYERS)
 # Residual networks and separate heads take long to compile: those run on the first four kinds, the others are traced.
 BUILT = [(f, k) for k in LAYERS for f in FAMILIES if f in ("mlp", "cnn") or k in list(LAYERS)[:4]]
-each_built = pytest.mark.parametrize(("family", "layers"), BUILT, ids="-".join)
+each_built = pytest.mark.parametrize(("family", "layers"), BUILT, ids=str)
 
 
 def some_variables(network, shape, seed=0):
@@ -173,7 +173,7 @@ def test_standardisation_is_the_first_layer(family):
 
 
 @pytest.mark.parametrize(
-    ("family", "layers"), [*((f, k) for f, k in BUILT if k in HARD), ("wide_resnet", "aol")], ids="-".join
+    ("family", "layers"), [*((f, k) for f, k in BUILT if k in HARD), ("wide_resnet", "aol")], ids=str
 )
 def test_no_distance_between_inputs_expands_on_hard_layers(family, layers):
     # Large kernels, so that the bounds of the layers are at work.

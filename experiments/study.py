@@ -3,12 +3,13 @@
     python -m experiments.study
     python -m experiments.study --preset=cifar10_cpu --data_dir=~/tensorflow_datasets
 
-Trains V, P, L2NN, L and PGD on one dataset; measures each on clean, corrupted and attacked test images, and its slope
-alpha(r) around *training* images, from below and from above; prints one table, and the rankings by clean accuracy, by
-relative performance (clean minus corrupted accuracy) and by alpha at the smallest radius, with Kendall's tau between
-the last two. The run directory then has `results.json`, `results.csv` and, as PNG and SVG, the figures `alpha_relative`
-(slide 17 of the talk), `alpha` and `corruptions`; below it lies the run directory of every training, which
-experiments.robustness and experiments.local_lipschitz take. The same command continues where it was stopped.
+Trains V, P, L2NN, L and PGD on one dataset; measures each on clean, corrupted and attacked test images, what its
+global bound certifies, and its slope alpha(r) around *training* images, from below and from above; prints one table,
+and the rankings by clean accuracy, by relative performance (clean minus corrupted accuracy) and by alpha at the
+smallest radius, with Kendall's tau between the last two. The run directory then has `results.json`, `results.csv` and,
+as PNG and SVG, the figures `alpha_relative` (slide 17 of the talk), `alpha` and `corruptions`; below it lies the run
+directory of every training, which experiments.robustness and experiments.local_lipschitz take. The same command
+continues where it was stopped.
 """
 
 import dataclasses

@@ -7,7 +7,6 @@ estimators `(key, f, x) -> Estimate` of one point.
 
 from lipjax.estimators.clever import Clever as Clever
 from lipjax.estimators.clever import clever as clever
-from lipjax.estimators.curve import Curve as Curve
 from lipjax.estimators.curve import curve as curve
 from lipjax.estimators.curve import slope_curve as slope_curve
 from lipjax.estimators.draws import in_ball as in_ball
@@ -16,6 +15,7 @@ from lipjax.estimators.jacobian import jacobian_norm as jacobian_norm
 from lipjax.estimators.outputs import margins as margins
 from lipjax.estimators.outputs import probabilities as probabilities
 from lipjax.estimators.pairwise import pairwise_slope as pairwise_slope
+from lipjax.estimators.record import Curve as Curve
 from lipjax.estimators.slope import ascent_slope as ascent_slope
 from lipjax.estimators.slope import sampled_slope as sampled_slope
 from lipjax.estimators.subspace import masked as masked

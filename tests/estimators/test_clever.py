@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from lipjax.estimators import clever
+from lipjax.estimators import Clever, clever
 from lipjax.estimators.weibull import fit_weibull
 from lipjax.norms import Norm, l1, l2, linf
 
@@ -22,24 +22,41 @@ def linear(x: jax.Array) -> jax.Array:
 
 
 @pytest.mark.parametrize("norm", [linf, l2, l1], ids=lambda norm: norm.name)
-def test_a_linear_classifier_gets_the_exact_distance_to_its_boundary(norm: Norm, key: jax.Array) -> None:
+def test_a_linear_classifier_gets_the_exact_distance_to_its_boundary_and_at_most_the_radius(
+    norm: Norm, key: jax.Array
+) -> None:
     logits = WEIGHTS @ X
     c = int(logits.argmax())
     steepness = np.linalg.norm(WEIGHTS[c] - WEIGHTS, DUAL[norm.name], axis=1)
     distances = np.where(np.arange(4) == c, np.inf, (logits[c] - logits) / np.where(steepness > 0, steepness, 1.0))
-    found = clever(50.0, norm_in=norm, num_samples=8, num_batches=10)(key, linear, jnp.asarray(X))
+
+    @jax.jit
+    def untargeted(radius: float) -> Clever:
+        return clever(radius, norm_in=norm, num_samples=8, num_batches=10)(key, linear, jnp.asarray(X))
+
+    found = untargeted(50.0)
     assert found.target == distances.argmin()
     np.testing.assert_allclose(found.score, distances.min(), rtol=1e-4)
     np.testing.assert_allclose(found.value, steepness[distances.argmin()], rtol=1e-4)
     assert not found.is_fitted
     assert found.p_value == 1.0
-    target = (c + 1) % 4
-    targeted = clever(50.0, norm_in=norm, target=target, num_samples=8, num_batches=10)(key, linear, jnp.asarray(X))
-    np.testing.assert_allclose(targeted.score, distances[target], rtol=1e-4)
+    assert untargeted(1e-3).score == jnp.float32(1e-3)
 
 
-def test_the_score_is_at_most_the_radius(key: jax.Array) -> None:
-    assert clever(1e-3, num_samples=4, num_batches=5)(key, linear, jnp.asarray(X)).score == jnp.float32(1e-3)
+def test_every_target_has_its_own_distance(key: jax.Array) -> None:
+    logits = WEIGHTS @ X
+    c = int(logits.argmax())
+
+    @jax.jit
+    def targeted(target: int) -> Clever:
+        return clever(50.0, target=target, num_samples=4, num_batches=5)(key, linear, jnp.asarray(X))
+
+    for target in set(range(4)) - {c}:
+        exact = (logits[c] - logits[target]) / np.linalg.norm(WEIGHTS[c] - WEIGHTS[target])
+        np.testing.assert_allclose(targeted(target).score, exact, rtol=1e-4)
+
+
+def test_a_constant_classifier_is_safe_in_the_whole_ball(key: jax.Array) -> None:
     constant = clever(0.25, num_samples=4, num_batches=5)(key, lambda x: jnp.array([1.0, 0.0]), jnp.asarray(X))
     assert constant.value == 0.0
     assert constant.score == 0.25

@@ -74,7 +74,7 @@ def alpha_curves(
     elif any(np.max(values) > 0 for values in curves.values()):
         axes.set_yscale("log")
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title, xlim=(0, None))
-    axes.legend(title=legend, frameon=False)
+    figure.legend(title=legend, frameon=False, loc="outside right upper")
     plain(axes)
     return figure
 

@@ -27,7 +27,7 @@ def test_absolute_curves_are_drawn_as_they_are_on_a_log_axis() -> None:
     figure = report.alpha_curves(RADII, CURVES, relative=False, xlabel="r", ylabel="alpha")
     np.testing.assert_allclose(lines_of(figure)["V"], CURVES["V"])
     assert figure.axes[0].get_yscale() == "log"
-    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["V", "PGD"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["V", "PGD"]
 
 
 def test_curves_of_a_constant_function_can_be_drawn(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from lipjax import corruptions
 from lipjax.attacks import evasion
 from lipjax.batching import example_keys
 from lipjax.losses import cross_entropy
-from lipjax.types import Attack, Batch, KeyArray, Model, Scalar, pixels
+from lipjax.types import Attack, Batch, KeyArray, Model, Scalar, pixels, single
 
 Classifier: TypeAlias = Model | Callable[[Array], Float[Array, " classes"]]
 Errors: TypeAlias = Mapping[str, float | Sequence[float]]
@@ -49,16 +49,6 @@ ALEXNET_ERRORS: dict[str, float] = {
     "jpeg_compression": 0.606500,
 }
 """Mean error of AlexNet over the five severities on ImageNet-C: the published baseline of mCE (Hendrycks 2019)."""
-
-
-def single(f: Classifier) -> Callable[[Array], Float[Array, " classes"]]:
-    """The classifier as a function of one input that may cross `jit`: a pytree whose leaves are a model's variables.
-
-    Two models of one network then share one compiled program.
-    """
-    if isinstance(f, jax.tree_util.Partial):
-        return f
-    return jax.tree_util.Partial(Model.single, f) if isinstance(f, Model) else jax.tree_util.Partial(f)
 
 
 class _Chunks(NamedTuple):

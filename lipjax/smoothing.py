@@ -25,8 +25,8 @@ from jaxtyping import Array, ArrayLike, Float, Int, Num
 
 from lipjax import checks
 from lipjax.batching import example_keys, in_chunks
-from lipjax.evaluation import Classifier, single
-from lipjax.types import KeyArray, Point, VectorFn, pixels
+from lipjax.evaluation import Classifier
+from lipjax.types import KeyArray, Point, VectorFn, pixels, single
 
 Progress: TypeAlias = Callable[[int], object]
 

@@ -7,7 +7,7 @@ one input inside a ball; an `Estimator` says how steep a function is near a poin
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -128,6 +128,25 @@ class Model:
         """Logits of one example without a batch axis, in evaluation mode."""
         output, _ = self(x[None])
         return output.logits[0]
+
+
+def single(f: Model | Callable[[Any], Any]) -> Callable[..., Any]:
+    """A model, or a function, as a function of one input that may cross `jit`: its arrays are leaves of a pytree.
+
+    So two models of one network share one compiled program. A method of a pytree of arrays, such as `model.single`,
+    becomes a function of its leaves; other functions are part of the program.
+
+    Example:
+        >>> jax.tree.leaves(single(jnp.sin))
+        []
+    """
+    function = f.single if isinstance(f, Model) else f
+    if isinstance(function, jax.tree_util.Partial):
+        return function
+    owner = getattr(function, "__self__", function)
+    if all(isinstance(leaf, jax.Array | np.ndarray) for leaf in jax.tree.leaves(owner)):
+        return jax.tree_util.Partial(getattr(function, "__func__", type(function).__call__), owner)
+    return jax.tree_util.Partial(function)
 
 
 Terms: TypeAlias = Mapping[str, Scalar]

@@ -18,7 +18,7 @@ from lipjax.attacks.health import Health, is_random, look_like_probabilities, ze
 from lipjax.attacks.journal import Chunk, Journal, digest
 from lipjax.attacks.suites import Stage, Suite, checked, standard
 from lipjax.norms import Norm, linf
-from lipjax.types import Bounds, KeyArray, Model, Point, VectorFn, pixels
+from lipjax.types import Bounds, KeyArray, Model, Point, VectorFn, pixels, single
 
 Rows: TypeAlias = Int[np.ndarray, " chunk"]
 Images: TypeAlias = Float[np.ndarray, "batch ..."]
@@ -115,7 +115,7 @@ def cascade(
     """
     checks.not_negative(radius=radius)
     checks.at_least(1, chunk_size=chunk_size, num_examples=len(labels))
-    classifier, images = _as_pytree(f), np.array(pixels(inputs))
+    classifier, images = single(f), np.array(pixels(inputs))
     num_classes = jax.eval_shape(classifier, images[0]).shape[-1]
     checks.at_least(2, num_classes=num_classes)
     stages = checked(suite(norm, num_classes, bounds))
@@ -201,14 +201,6 @@ class _Task:
     def _examples(self, rows: Rows, size: int) -> tuple[Images, Int[np.ndarray, " batch"]]:
         filled = np.resize(rows, size)
         return self.images[filled], self.labels[filled]
-
-
-def _as_pytree(f: Model | VectorFn) -> VectorFn:
-    """The classifier with its arrays as leaves, which may cross `jit`: one program serves all models of a network."""
-    owner = getattr(f, "__self__", f)
-    if isinstance(owner, Model):
-        return jax.tree_util.Partial(Model.single, owner)
-    return f if isinstance(f, jax.tree_util.Partial) else jax.tree_util.Partial(f)
 
 
 def _split(rows: Rows, chunk_size: int) -> Iterator[tuple[Rows, int]]:

@@ -12,12 +12,11 @@ from jaxtyping import Array, ArrayLike, Float, Int
 from lipjax import checks
 from lipjax.batching import in_chunks
 from lipjax.estimators.growing import best_of, better
-from lipjax.estimators.outputs import as_data
 from lipjax.estimators.record import Curve
 from lipjax.estimators.slope import growing_slope
 from lipjax.norms import Norm, l2
 from lipjax.parallel import Mesh, on_parts
-from lipjax.types import Bounds, Estimate, Estimator, KeyArray, Point, Scalar, VectorFn
+from lipjax.types import Bounds, Estimate, Estimator, KeyArray, Point, Scalar, VectorFn, single
 
 
 def _running_maximum(radii: Float[Array, " radii"], estimates: Estimate) -> Estimate:
@@ -243,7 +242,7 @@ def _searched(
     checks.at_least(1, chunk_size=chunk_size)
     values, steepest, witnesses = _curve(
         key,
-        as_data(f),
+        single(f),
         points,
         jnp.atleast_2d(levels),
         None if labels is None else jnp.asarray(labels),

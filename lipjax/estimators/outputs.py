@@ -3,22 +3,7 @@
 import jax
 from jaxtyping import Array, ArrayLike, Float
 
-from lipjax.types import Point, VectorFn
-
-
-def as_data(f: VectorFn) -> VectorFn:
-    """The function as a pytree: a method of a model becomes a function of the model's leaves.
-
-    So a program that was compiled for one set of weights serves the next one.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> jax.tree.leaves(as_data(jnp.sin))
-        []
-    """
-    owner, function = getattr(f, "__self__", f), getattr(f, "__func__", type(f).__call__)
-    is_leaf = jax.tree_util.all_leaves([owner])
-    return jax.tree_util.Partial(f) if is_leaf else jax.tree_util.Partial(function, owner)
+from lipjax.types import Point, VectorFn, single
 
 
 def probabilities(logits: VectorFn) -> VectorFn:
@@ -35,7 +20,7 @@ def probabilities(logits: VectorFn) -> VectorFn:
         >>> probabilities(lambda x: jnp.stack([x, x]))(jnp.array(3.0))
         Array([0.5, 0.5], dtype=float32)
     """
-    return jax.tree_util.Partial(_probabilities, as_data(logits))
+    return jax.tree_util.Partial(_probabilities, single(logits))
 
 
 def margins(logits: VectorFn) -> VectorFn:
@@ -52,7 +37,7 @@ def margins(logits: VectorFn) -> VectorFn:
         >>> margins(lambda x: x)(jnp.array([3.0, 1.0, 2.0]), 0)
         Array([0., 2., 1.], dtype=float32)
     """
-    return jax.tree_util.Partial(_margins, as_data(logits))
+    return jax.tree_util.Partial(_margins, single(logits))
 
 
 def _probabilities(logits: VectorFn, x: Point) -> Float[Array, " classes"]:

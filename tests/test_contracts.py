@@ -8,11 +8,12 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from lipjax import attacks, methods
-from lipjax.types import Attack, Method
+from lipjax import attacks, estimators, methods
+from lipjax.types import Attack, Estimator, Method
 
 TABLES: dict[str, tuple[ModuleType, Any, str, str]] = {
     "attacks": (attacks, Attack, "attacks/test_attack_contract.py", "ROWS"),
+    "estimators": (estimators, Estimator, "estimators/test_estimator_contract.py", "ROWS"),
     "methods": (methods, Method, "methods/test_method_contract.py", "METHODS"),
 }
 

@@ -62,19 +62,20 @@ def certified_radii(f: Classifier, batch: Batch, bound: float, *, chunk_size: in
 
     Returns:
         One radius per example, in the units of the inputs (pixels in [0, 1]); -1 where the prediction is wrong
-        already. Up to the rounding of the logits.
+        already, and inf where it is right and the bound is 0. Up to the rounding of the logits.
 
     Raises:
-        ValueError: If bound is not positive.
+        ValueError: If bound is negative.
 
     Example:
         >>> f = lambda x: jnp.stack([x[0], x[1]])
         >>> certified_radii(f, Batch(jnp.array([[2.0, 1.0]]), jnp.array([0])), math.sqrt(2.0))
         array([0.70710677], dtype=float32)
     """
-    checks.positive(bound=bound)
+    checks.not_negative(bound=bound)
     gaps = np.asarray(jax.vmap(margin)(jnp.asarray(logits(f, batch, chunk_size=chunk_size)), jnp.asarray(batch.labels)))
-    return np.where(gaps > 0.0, gaps / bound, -1.0).astype(gaps.dtype)
+    radii = np.full_like(gaps, math.inf) if bound == 0.0 else gaps / bound
+    return np.where(gaps > 0.0, radii, -1.0).astype(gaps.dtype)
 
 
 def certified_accuracy(radii: Float[np.ndarray, " batch"], at: Sequence[float]) -> list[float]:

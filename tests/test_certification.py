@@ -67,7 +67,17 @@ def test_an_unknown_layer_certifies_nothing():
 
 
 def test_wrong_arguments_are_refused():
-    with pytest.raises(ValueError, match="bound must be positive, got -1"):
+    with pytest.raises(ValueError, match="bound must be 0 or greater, got -1"):
         certification.certified_radii(lambda x: x, Batch(np.ones((1, 2), np.float32), np.array([0])), -1.0)
     with pytest.raises(ValueError, match="radius must be 0 or greater"):
         certification.certified_accuracy(np.ones(2, np.float32), [-0.5])
+
+
+def test_a_constant_classifier_is_certified_everywhere_where_it_is_right():
+    def f(x):
+        return jnp.array([1.0, 0.0]) + 0.0 * x[0]
+
+    bound = certification.gap_bound(f, (3,))
+    assert bound == 0.0
+    radii = certification.certified_radii(f, Batch(np.ones((2, 3), np.float32), np.array([0, 1])), bound)
+    np.testing.assert_array_equal(radii, [np.inf, -1.0])

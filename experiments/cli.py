@@ -13,7 +13,6 @@ A command exits with 2 if its flags are wrong or its run directory is in use, be
 """
 
 import dataclasses
-import re
 import sys
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -76,8 +75,19 @@ class _List(flags.ArgumentParser):
         self._element = element
 
     def parse(self, argument: str | tuple) -> tuple:
-        parts = re.split(r",(?![^(]*\))", argument) if isinstance(argument, str) else argument
+        parts = _split(argument) if isinstance(argument, str) else argument
         return tuple(self._element.parse(part) for part in parts)
+
+
+def _split(text: str) -> list[str]:
+    parts, depth = [""], 0
+    for character in text:
+        depth += (character == "(") - (character == ")")
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts
 
 
 def _parser(annotation: Any, meta: Mapping[str, Any]) -> flags.ArgumentParser:

@@ -38,6 +38,11 @@ def test_without_flags_a_config_has_its_defaults() -> None:
         ("--radii=1/4,0.5", "radii", (0.25, 0.5)),
         ("--systems=V,L(weight=1e-3, power=2)+P,PGD", "systems", ("V", "L(weight=1e-3, power=2)+P", "PGD")),
         ("--systems=L2NN", "systems", ("L2NN",)),
+        (
+            '--systems=V(optimizer="sgd(momentum=0)", rate=1),P',
+            "systems",
+            ('V(optimizer="sgd(momentum=0)", rate=1)', "P"),
+        ),
         ("--limit=7", "limit", 7),
         ("--quick", "quick", True),
         ("--noquick", "quick", False),

@@ -296,7 +296,7 @@ def _show(results: Json, config: Config, folder: Path) -> None:
         print(f"{name:>21}, best first:  {' > '.join(ranking[name])}")
     if ranking["kendall_tau"] is not None:
         tau, p_value = float(ranking["kendall_tau"]), float(ranking["kendall_p_value"])
-        print(f"Kendall's tau of the last two: {tau:.2f} (p = {p_value:.2f})")
+        print(f"Kendall's tau of the last two: {tau:.2f} (p = {p_value:.2g})")
     print(f"\nresults and figures: {folder}")
 
 

@@ -7,8 +7,8 @@ Its directory then holds config.json, metrics.jsonl, checkpoints and results.jso
 that was stopped, also by SIGKILL, and on CPU ends with the same parameters, bit for bit; other experiments take the
 directory as --run_dir.
 
-Without flags it trains the plain `cnn` on the embedded Fashion-MNIST images: 16 s of processor time on a 2-core AMD
-EPYC (Zen 4), 99.5 % of the training and 87.2 % of the test examples right.
+Without flags it trains the plain `cnn` on the embedded Fashion-MNIST images: 14 s of processor time on a 2-core AMD
+EPYC (Zen 4), 95.4 % of the training and 87.8 % of the test examples right (2026-11-22).
 """
 
 import dataclasses

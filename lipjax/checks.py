@@ -3,6 +3,8 @@
 Values that are being traced (a radius inside `jit`) pass unchecked: traced code never raises.
 """
 
+from collections.abc import Sized
+
 import jax
 import numpy as np
 from jaxtyping import ArrayLike
@@ -51,6 +53,20 @@ def probability(**values: float) -> None:
     for name, value in values.items():
         if not 0.0 < value < 1.0:
             raise ValueError(f"{name} must be above 0 and below 1, got {value}")
+
+
+def examples(inputs: Sized, labels: Sized) -> None:
+    """Raises ValueError unless there is one label for every input, and at least one of them.
+
+    Example:
+        >>> examples([0.1, 0.2], [1])
+        Traceback (most recent call last):
+        ValueError: need one label for every input, and at least one input; got 2 inputs and 1 labels
+    """
+    if len(inputs) != len(labels) or not len(inputs):
+        raise ValueError(
+            f"need one label for every input, and at least one input; got {len(inputs)} inputs and {len(labels)} labels"
+        )
 
 
 def one_of(name: str, value: str, legal: "tuple[str, ...] | list[str]") -> None:

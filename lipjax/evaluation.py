@@ -21,10 +21,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Num
 
-from lipjax import corruptions
+from lipjax import checks, corruptions
 from lipjax.attacks import evasion
 from lipjax.batching import example_keys
-from lipjax.losses import cross_entropy
+from lipjax.losses import cross_entropy, is_correct
 from lipjax.types import Attack, Batch, KeyArray, Model, Scalar, pixels, single
 
 Classifier: TypeAlias = Model | Callable[[Array], Float[Array, " classes"]]
@@ -61,6 +61,7 @@ class _Chunks(NamedTuple):
 
 
 def _chunks(key: KeyArray, batch: Batch, chunk_size: int) -> _Chunks:
+    checks.examples(batch.inputs, batch.labels)
     count = len(batch.labels)
     size = min(chunk_size, count)
     rows = np.minimum(np.arange(-(-count // size) * size), count - 1).reshape(-1, size)
@@ -81,7 +82,7 @@ def logits(f: Classifier, batch: Batch, *, chunk_size: int = 500) -> Float[np.nd
 
 @jax.jit
 def _correct(f: Callable, inputs: Num[Array, "batch ..."], labels: Num[Array, " batch"]) -> Bool[Array, " batch"]:
-    return jnp.argmax(jax.vmap(f)(pixels(inputs)), axis=-1) == labels
+    return jax.vmap(is_correct)(jax.vmap(f)(pixels(inputs)), labels)
 
 
 def correct(f: Classifier, batch: Batch, *, chunk_size: int = 500) -> Bool[np.ndarray, " batch"]:
@@ -93,7 +94,10 @@ def correct(f: Classifier, batch: Batch, *, chunk_size: int = 500) -> Bool[np.nd
         chunk_size: Examples that are computed at once.
 
     Returns:
-        One boolean per example.
+        One boolean per example; False where a logit is NaN.
+
+    Raises:
+        ValueError: If there are no examples, or not as many labels as inputs.
     """
     parts = _chunks(jax.random.key(0), batch, chunk_size)
     answers = [_correct(single(f), *part) for part in zip(parts.inputs, parts.labels, strict=True)]
@@ -243,6 +247,13 @@ def _baseline(errors: Errors, baseline: Errors) -> dict[str, float]:
     return {name: float(np.mean(baseline[name])) for name in errors}
 
 
+def _mean_ratio(values: Mapping[str, float], scale: Mapping[str, float]) -> float:
+    if not values:
+        raise ValueError("errors must name at least one corruption, got none")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(np.mean([np.divide(value, scale[name]) for name, value in values.items()]))
+
+
 def mean_corruption_error(errors: Errors, *, baseline: Errors | None = None) -> float:
     """Mean corruption error (mCE).
 
@@ -254,10 +265,11 @@ def mean_corruption_error(errors: Errors, *, baseline: Errors | None = None) -> 
             leaves the errors as they are, which is the custom on CIFAR-10-C.
 
     Returns:
-        The mean, 1.0 for the baseline itself; in the unit of `errors` without baseline.
+        The mean, 1.0 for the baseline itself; in the unit of `errors` without baseline. Infinite where the baseline
+        makes no error on a corruption and the classifier does, NaN where neither does.
 
     Raises:
-        ValueError: If the baseline lacks one of the corruptions.
+        ValueError: If there are no errors, or the baseline lacks one of the corruptions.
 
     References:
         Hendrycks and Dietterich 2019, "Benchmarking neural network robustness" (arXiv 1903.12261), section 4.
@@ -267,7 +279,7 @@ def mean_corruption_error(errors: Errors, *, baseline: Errors | None = None) -> 
         0.5
     """
     scale = _baseline(errors, baseline) if baseline is not None else dict.fromkeys(errors, 1.0)
-    return float(np.mean([np.mean(values) / scale[name] for name, values in errors.items()]))
+    return _mean_ratio({name: float(np.mean(values)) for name, values in errors.items()}, scale)
 
 
 def relative_mean_corruption_error(
@@ -286,10 +298,11 @@ def relative_mean_corruption_error(
         baseline_clean_error: Clean error of the baseline, needed with one.
 
     Returns:
-        The mean, 1.0 for the baseline itself; in the unit of `errors` without baseline.
+        The mean, 1.0 for the baseline itself; in the unit of `errors` without baseline. Infinite where a corruption
+        does the baseline no harm, NaN where it does the classifier none either.
 
     Raises:
-        ValueError: If the baseline lacks a corruption, or comes without its clean error.
+        ValueError: If there are no errors, or the baseline lacks a corruption or comes without its clean error.
 
     References:
         Hendrycks and Dietterich 2019 (arXiv 1903.12261), section 4.
@@ -302,9 +315,9 @@ def relative_mean_corruption_error(
         raise ValueError("baseline and baseline_clean_error must be given together")
     drops = {name: float(np.mean(values)) - clean_error for name, values in errors.items()}
     if baseline is None or baseline_clean_error is None:
-        return float(np.mean(list(drops.values())))
-    scale = _baseline(errors, baseline)
-    return float(np.mean([drops[name] / (scale[name] - baseline_clean_error) for name in errors]))
+        return _mean_ratio(drops, dict.fromkeys(errors, 1.0))
+    scale = {name: error - baseline_clean_error for name, error in _baseline(errors, baseline).items()}
+    return _mean_ratio(drops, scale)
 
 
 class RankAgreement(NamedTuple):

@@ -5,7 +5,7 @@ Batch versions are `jax.vmap` of these.
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, ArrayLike, Bool, Float
 
 from lipjax.types import Scalar
 
@@ -51,6 +51,16 @@ def margin(logits: Logits, label: ArrayLike) -> Scalar:
     """
     others = jnp.where(jnp.arange(logits.size) == label, -jnp.inf, logits)
     return logits[label] - jnp.max(others)
+
+
+def is_correct(logits: Logits, label: ArrayLike) -> Bool[Array, ""]:
+    """Whether the label has the largest logit, the first one in a tie; never where a logit is NaN.
+
+    Example:
+        >>> is_correct(jnp.array([1.0, 2.0]), 1), is_correct(jnp.array([jnp.nan, 2.0]), 0)
+        (Array(True, dtype=bool), Array(False, dtype=bool))
+    """
+    return (jnp.argmax(logits) == label) & ~jnp.isnan(jnp.max(logits))
 
 
 def dlr(logits: Logits, label: ArrayLike) -> Scalar:

@@ -1,5 +1,7 @@
 """Evaluation agrees with counting by hand, with published figures, and with itself whatever the chunk size."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -125,6 +127,33 @@ def test_a_baseline_that_lacks_a_corruption_is_refused_by_name() -> None:
 def test_a_baseline_without_its_clean_error_is_refused() -> None:
     with pytest.raises(ValueError, match="given together"):
         evaluation.relative_mean_corruption_error({"fog": 0.1}, 0.1, baseline={"fog": 0.5})
+
+
+def test_a_corruption_that_does_the_baseline_no_harm_gives_an_infinite_relative_error() -> None:
+    errors, baseline = {"fog": [0.3], "snow": [0.3]}, {"fog": [0.1], "snow": [0.5]}
+    relative = partial(evaluation.relative_mean_corruption_error, errors, baseline=baseline, baseline_clean_error=0.1)
+    assert relative(0.2) == np.inf
+    assert np.isnan(relative(0.3))
+    assert evaluation.mean_corruption_error({"fog": 0.1}, baseline={"fog": 0.0}) == np.inf
+
+
+def test_summaries_of_no_errors_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least one corruption"):
+        evaluation.mean_corruption_error({})
+    with pytest.raises(ValueError, match="at least one corruption"):
+        evaluation.relative_mean_corruption_error({}, 0.1)
+
+
+def test_a_batch_that_is_empty_or_lacks_labels_is_refused() -> None:
+    for num_labels in (0, 3):
+        batch = Batch(np.zeros((2 if num_labels else 0, 4, 4, 1), np.float32), np.zeros(num_labels, int))
+        with pytest.raises(ValueError, match=f"and {num_labels} labels"):
+            evaluation.accuracy(jnp.ravel, batch)
+
+
+def test_a_classifier_that_returns_nan_is_never_right(key) -> None:
+    batch = Batch(np.zeros((2, 4, 4, 1), np.float32), np.array([0, 1]))
+    assert evaluation.accuracy(lambda x: jnp.ravel(x) * jnp.nan, batch) == 0.0
 
 
 def test_equal_orders_agree_fully_and_reversed_orders_not_at_all() -> None:

@@ -110,3 +110,14 @@ def test_labels_may_be_traced(loss):
     jitted = jax.jit(loss)
     for z, label in zip(LOGITS[:3], LABELS[:3], strict=True):
         np.testing.assert_allclose(jitted(z, label), loss(z, int(label)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_no_label_is_correct_where_a_logit_is_nan(label):
+    assert not losses.is_correct(jnp.array([jnp.nan, 1.0]), label)
+    assert not losses.is_correct(jnp.array([1.0, jnp.nan]), label)
+
+
+def test_the_first_of_equal_logits_is_correct():
+    assert losses.is_correct(jnp.zeros(3), 0)
+    assert not losses.is_correct(jnp.zeros(3), 1)

@@ -28,6 +28,9 @@ Progress: TypeAlias = Callable[[str, float], object]
 _SHRINKS = (1, 4, 16)
 """A chunk has the given size or that size divided by one of these, so that little is computed for nothing."""
 
+_SLACK = 1e-6
+"""How far inputs may be out of bounds by rounding."""
+
 
 @dataclasses.dataclass(frozen=True)
 class CascadeResult:
@@ -100,7 +103,8 @@ def cascade(
 
     Raises:
         ValueError: If radius is negative, chunk_size is not a whole number of at least 1, there are no examples or
-            fewer than two classes, or the journal belongs to another evaluation.
+            fewer than two classes, an input is out of bounds, a label is missing or none of the classes, or the journal
+            belongs to another evaluation.
 
     References:
         Croce and Hein 2020, "Reliable evaluation of adversarial robustness with an ensemble of diverse parameter-free
@@ -114,15 +118,17 @@ def cascade(
         (['', 'apgd_ce', 'clean'], 0.67, 0.33)
     """
     checks.not_negative(radius=radius)
-    checks.at_least(1, chunk_size=chunk_size, num_examples=len(labels))
+    checks.at_least(1, chunk_size=chunk_size)
+    checks.examples(inputs, labels)
     classifier, images = single(f), np.array(pixels(inputs))
     num_classes = jax.eval_shape(classifier, images[0]).shape[-1]
     checks.at_least(2, num_classes=num_classes)
+    _check_examples(images, np.asarray(labels), num_classes, bounds)
     stages = checked(suite(norm, num_classes, bounds))
     task = _Task(key, classifier, images, np.asarray(labels), norm, radius, bounds, stages, chunk_size)
 
     logits, is_flat = task.examine()
-    correct = logits.argmax(axis=1) == task.labels
+    correct = np.asarray(jax.vmap(losses.is_correct)(logits, task.labels))
     chunks = Journal(journal, task.settings() | {"correct": digest(correct)})
     points, fooled_by = images.copy(), np.where(correct, "", "clean").astype(object)
     accuracies = {"clean": float(np.mean(correct))}
@@ -151,6 +157,17 @@ def cascade(
     if journal is not None:
         result.save(journal)
     return result
+
+
+def _check_examples(images: Images, labels: Int[np.ndarray, " batch"], num_classes: int, bounds: Bounds) -> None:
+    if labels.min() < 0 or labels.max() >= num_classes:
+        raise ValueError(f"labels must be from 0 to {num_classes - 1}, got {labels.min()} to {labels.max()}")
+    low, high = bounds or (-np.inf, np.inf)
+    if np.any(images < low - _SLACK) or np.any(images > high + _SLACK):
+        raise ValueError(
+            f"inputs must be within bounds, {low} to {high}, got {np.nanmin(images)} to {np.nanmax(images)}: "
+            "give pixels in [0, 1] or uint8 levels, or the bounds of your inputs"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -243,6 +260,6 @@ def _attack(
     def one(key: KeyArray, x: Point, label: Array) -> tuple[Point, Array]:
         found = stage.attack(radius)(key, stage.objective(f, x, label, repeat), x)
         point = into_ball(found, x, norm=norm, radius=radius, bounds=bounds)
-        return point, jnp.argmax(f(point)) != label
+        return point, ~losses.is_correct(f(point), label)
 
     return jax.vmap(one)(keys, inputs, labels)

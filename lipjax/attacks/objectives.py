@@ -36,7 +36,7 @@ def evasion(
 
     def objective(point: Point) -> Scalar:
         logits = f(point)
-        return jnp.where(jnp.argmax(logits) == label, loss(logits, label), jnp.inf)
+        return jnp.where(losses.is_correct(logits, label), loss(logits, label), jnp.inf)
 
     return objective
 

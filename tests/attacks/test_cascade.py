@@ -286,13 +286,24 @@ def test_every_sign_of_sickness_is_raised_by_its_disease_alone(sign, four_classe
     assert list(found.health.flags) == [sign]
 
 
+def test_an_example_whose_logits_are_nan_is_not_robust(four_classes):
+    _, inputs, labels = four_classes
+    found = attacks.cascade(jax.random.key(0), lambda x: x.ravel()[:4] * jnp.nan, inputs, labels, suite=one_step)
+    assert not found.robust.any()
+    assert found.accuracies["clean"] == 0.0
+
+
 def test_what_can_not_be_attacked_is_refused(four_classes):
     f, inputs, labels = four_classes
     cascade = functools.partial(attacks.cascade, jax.random.key(0))
     with pytest.raises(ValueError, match="num_classes must be a whole number of at least 2"):
         cascade(lambda x: f(x)[:1], inputs, labels)
-    with pytest.raises(ValueError, match="num_examples must be a whole number of at least 1"):
+    with pytest.raises(ValueError, match="at least one input"):
         cascade(f, inputs[:0], labels[:0])
+    with pytest.raises(ValueError, match="labels must be from 0 to 3"):
+        cascade(f, inputs, jnp.asarray(labels) + 1)
+    with pytest.raises(ValueError, match="inputs must be within bounds, 0.0 to 1.0"):
+        cascade(f, 255.0 * jnp.asarray(inputs), labels)
     with pytest.raises(ValueError, match="radius must be 0 or greater"):
         cascade(f, inputs, labels, radius=-1.0)
     with pytest.raises(ValueError, match="chunk_size must be a whole number"):

@@ -2,6 +2,7 @@
 
 Every function takes a classifier: a `Model`, or any JAX callable from one input to its logits.
 
+    >>> import jax.numpy as jnp
     >>> from lipjax import attacks, norms
     >>> f = lambda x: jnp.stack([x.mean(), 0.5])              # your own callable: one image to its logits
     >>> batch = Batch(jnp.array([0.2, 0.9]).reshape(2, 1, 1, 1) * jnp.ones((2, 8, 8, 1)), jnp.array([1, 0]))
@@ -17,7 +18,6 @@ from functools import partial
 from typing import NamedTuple, TypeAlias
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Num
 

@@ -128,7 +128,7 @@ def cascade(
     task = _Task(key, classifier, images, np.asarray(labels), norm, radius, bounds, stages, chunk_size)
 
     logits, is_flat = task.examine()
-    correct = np.asarray(jax.vmap(losses.is_correct)(logits, task.labels))
+    correct = np.asarray(jax.vmap(losses.is_correct)(jnp.asarray(logits), jnp.asarray(task.labels)))
     chunks = Journal(journal, task.settings() | {"correct": digest(correct)})
     points, fooled_by = images.copy(), np.where(correct, "", "clean").astype(object)
     accuracies = {"clean": float(np.mean(correct))}

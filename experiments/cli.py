@@ -162,8 +162,10 @@ def from_settings(config_class: type[Config], recorded: Mapping[str, Any]) -> Co
     """The config that `settings` recorded.
 
     Raises:
-        UsageError: If it has fields that the class has not.
+        UsageError: If it is no mapping, or has fields that the class has not.
     """
+    if not isinstance(recorded, Mapping):
+        raise UsageError(f"settings must be a JSON object, got a {type(recorded).__name__}")
     legal = {field.name for field in dataclasses.fields(config_class)}
     if unknown := sorted(recorded.keys() - legal):
         raise UsageError(f"settings of another experiment or version: unknown {', '.join(unknown)}")

@@ -114,10 +114,12 @@ def _attacker(text: str, flags: RobustnessFlags) -> Attacker:
     with choices.flag_errors("attacks or --radius"):
         checks.not_negative(radius=flags.radius)
         if choice.name in SUITES:
+            if choice.options:
+                raise cli.UsageError(f"{choice.name} has no options, got {text}")
             suite = SUITES[choice.name]
             cost = sum(stage.cost * stage.repeats for stage in suite(norm, 10, (0.0, 1.0)))
             return Attacker(cost, partial(_by_suite, suite, cost, norm, flags.radius))
-        constructor = choices.choose(choice, ATTACKS, ("norm", "radius", "bounds"))
+        constructor = choices.choose(choice, ATTACKS | SUITES, ("norm", "radius", "bounds"))
         options = choices.options(ATTACKS[choice.name]) | choice.options
         cost = options.get("num_steps", options.get("num_queries", 1)) * options.get("num_restarts", 1)
         return Attacker(cost, partial(_by_attack, text, cost, constructor(norm, flags.radius)))

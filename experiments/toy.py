@@ -80,6 +80,11 @@ def measure(model: Model, inputs: Float[np.ndarray, "examples 1"], labels: Any, 
 
 def run(config: Config) -> dict[str, Any]:
     """Trains the three fits, measures them, and draws them."""
+    folder = Path(config.out_dir)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cli.UsageError(f"--out_dir: {error}") from error
     dataset = datasets.load("toy")
     inputs, labels = np.asarray(dataset.train.inputs), np.asarray(dataset.train.labels)
     bounds = dataset.bounds or (-2.0, 1.0)
@@ -98,8 +103,6 @@ def run(config: Config) -> dict[str, Any]:
         )
         fits[name] = np.asarray(model(jnp.asarray(grid)[:, None])[0].logits[:, 0])
         measured[name] = measure(model, inputs, labels, config)
-    folder = Path(config.out_dir)
-    folder.mkdir(parents=True, exist_ok=True)
     results = {"settings": cli.settings(config), "environment": records.environment(), "fits": measured}
     records.write_json(folder / "toy.json", results)
     captions = {

@@ -183,6 +183,22 @@ def test_other_settings_are_refused_by_their_names(tmp_path: Path) -> None:
             pass
 
 
+def test_a_directory_that_can_not_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(records.RunRefused, match="can't make the run directory"),
+        records.open_run(tmp_path / "file", {}),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("text", ['{"seed": ', "3", ""])
+def test_a_directory_whose_settings_can_not_be_read_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(records.RunRefused, match="can't be read"), records.open_run(tmp_path, {"seed": 0}):
+        pass
+
+
 HOLDER = """
 import sys, time
 from lipjax import records

@@ -17,7 +17,7 @@ Tree = TypeVar("Tree")
 
 
 class RunRefused(RuntimeError):  # noqa: N818 - reads as what happened
-    """The run directory can't be used: another process holds it, or it belongs to other settings."""
+    """The run directory can't be used: not made, not read, held by another process, or made with other settings."""
 
 
 class Run:
@@ -88,10 +88,20 @@ def _held(path: Path) -> Iterator[None]:
         lock.release()
 
 
+def _make(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunRefused(f"can't make the run directory, choose another: {error}") from error
+
+
 def _agree(path: Path, config: Json) -> None:
     if not path.exists():
         write_json(path, config)
-    recorded = read_json(path)
+    try:
+        recorded = dict(read_json(path))
+    except (OSError, TypeError, ValueError) as error:
+        raise RunRefused(f"the settings of {path.parent} can't be read, choose another directory: {error}") from error
     names = sorted(recorded.keys() | config.keys())
     changes = [
         f"{name} was {recorded.get(name)!r}, now {config.get(name)!r}"
@@ -115,7 +125,8 @@ def open_run(run_dir: str | os.PathLike, config: Any, *, num_checkpoints: int = 
         The run; no other process can open the directory meanwhile.
 
     Raises:
-        RunRefused: If another process holds the directory, or if it was made with other settings.
+        RunRefused: If the directory can't be made or another process holds it, or if it was made with other settings
+            or has none that can be read.
 
     Example:
         >>> import tempfile
@@ -126,7 +137,7 @@ def open_run(run_dir: str | os.PathLike, config: Any, *, num_checkpoints: int = 
     """
     checks.at_least(1, num_checkpoints=num_checkpoints)
     path = Path(run_dir).absolute()
-    path.mkdir(parents=True, exist_ok=True)
+    _make(path)
     main = parallel.is_main_process()
     with _held(path) if main else contextlib.nullcontext():
         if main:

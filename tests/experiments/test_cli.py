@@ -94,6 +94,11 @@ def test_settings_of_another_experiment_are_refused() -> None:
         cli.from_settings(Config, {"width": 3, "radius": 0.1, "depth": 2})
 
 
+def test_settings_that_are_no_mapping_are_refused() -> None:
+    with pytest.raises(cli.UsageError, match="must be a JSON object, got a list"):
+        cli.from_settings(Config, [1, 2])  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("error", "code", "message"),
     [

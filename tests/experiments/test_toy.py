@@ -36,6 +36,13 @@ def test_without_constraint_the_fit_is_steeper_near_the_data(fits: dict) -> None
     assert fits["free"]["local_slope"] > fits["local"]["local_slope"] + 0.1
 
 
+def test_a_folder_that_can_not_be_made_is_refused_before_any_training(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    with pytest.raises(cli.UsageError, match="--out_dir"):
+        toy.run(cli.parse(toy.Config, [f"--out_dir={path}"]))
+
+
 def test_balls_that_meet_are_refused(tmp_path: Path) -> None:
     with pytest.raises(cli.UsageError, match=r"below 0\.25"):
         cli.parse(toy.Config, ["--radius=0.3", f"--out_dir={tmp_path}"])

@@ -153,9 +153,8 @@ def curve(
         ValueError: If a radius is not positive or a setting is wrong.
     """
     settings = {"estimator": estimator, "norm_in": norm_in, "norm_out": norm_out, **settings}
-    return _searched(
-        key, _each_radius, f, xs, radii, estimator.__name__, settings, labels, chunk_size, keep_witnesses, mesh
-    )
+    name = getattr(estimator, "__name__", repr(estimator))  # a functools.partial has none
+    return _searched(key, _each_radius, f, xs, radii, name, settings, labels, chunk_size, keep_witnesses, mesh)
 
 
 def slope_curve(

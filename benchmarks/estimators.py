@@ -7,7 +7,7 @@ A small convolutional network is trained on the embedded Fashion-MNIST and copie
     ascent    20 steps of projected ascent at ten radii, on 50 images: foolbox's L2PGD on the JAX model
     clever    targeted CLEVER, 10 batches of 64 samples, on 8 images: ART, one image after another
     clever_untargeted    over all other classes, on the same images
-    talk      the talk's protocol, 100 draws at ten radii, on 50 images: PyTorch, eagerly, all images of a draw at once
+    talk      the talk's protocol, 100 draws at 30 radii, on 50 images: PyTorch, eagerly, all images of a draw at once
 
 Rounds take turns, so that whatever else runs slows all of them, and medians are told; compilation is told apart. A tool
 that is not installed is left out with a word.
@@ -80,7 +80,7 @@ def clevers(model: Model, batch: Batch, *, targeted: bool = True) -> dict[str, R
             chosen = target if targeted else None
             return estimators.clever(CLEVER_RADIUS, target=chosen, **CLEVER)(key, model.single, x).score
 
-        return over_examples(score, NUM_CLEVER_IMAGES)(KEY, inputs, targets)
+        return over_examples(score, 1)(KEY, inputs, targets)
 
     inputs = batch.inputs[:NUM_CLEVER_IMAGES]
     targets = (batch.labels[:NUM_CLEVER_IMAGES] + 1) % 10
@@ -110,7 +110,9 @@ def clevers(model: Model, batch: Batch, *, targeted: bool = True) -> dict[str, R
 
 
 def talks(model: Model, batch: Batch) -> dict[str, Run]:
-    runs = {"lipjax curve": curve(estimators.talk_slope, estimators.probabilities(model.single), batch)}
+    runs = {
+        "lipjax talk_curve": lambda: estimators.talk_curve(KEY, model.single, batch.inputs).values.block_until_ready()
+    }
     if is_installed("torch"):
         import torch
 
@@ -119,7 +121,7 @@ def talks(model: Model, batch: Batch) -> dict[str, Run]:
 
         def eager() -> np.ndarray:
             with torch.no_grad():
-                return torch.stack([largest(radius) for radius in RADII], 1).cummax(1).values.numpy()
+                return torch.stack([largest(radius) for radius in estimators.TALK_RADII], 1).cummax(1).values.numpy()
 
         def largest(radius: float) -> Any:
             anchored, best = network(images).softmax(1), torch.zeros(len(images))

@@ -32,7 +32,9 @@ class Norm(NamedTuple):
 
 
 def _abs(x: Point) -> Point:
-    return x * jnp.sign(x)  # has derivative 0 at 0, where jnp.abs has 1
+    # With derivative 0 at 0, where jnp.abs has 1. By comparisons, since sums and maxima of what comes from jnp.sign or
+    # jnp.abs take XLA five to ten times as long on a CPU.
+    return x * jnp.where(x > 0.0, 1.0, jnp.where(x < 0.0, -1.0, 0.0))
 
 
 def _linf(x: Point) -> Scalar:
@@ -46,7 +48,7 @@ def _l1(x: Point) -> Scalar:
 def _l2(x: Point) -> Scalar:
     # Scaled by the largest entry, so that tiny differences (slopes at small radii) do not underflow when squared;
     # the inner `where` keeps the derivative at 0 finite (it is 0 there).
-    scale = jax.lax.stop_gradient(_linf(x))
+    scale = jax.lax.stop_gradient(jnp.max(jnp.where(x < 0.0, -x, x), initial=0.0))
     is_zero = scale == 0.0
     safe = jnp.where(is_zero, 1.0, x / jnp.where(is_zero, 1.0, scale))
     return jnp.where(is_zero, 0.0, scale * jnp.sqrt(jnp.sum(safe**2)))

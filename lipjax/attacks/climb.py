@@ -75,8 +75,7 @@ def into_ball(point: Point, center: Point, *, norm: Norm, radius: ArrayLike, bou
 
 def random_point(key: KeyArray, center: Point, *, norm: Norm, radius: ArrayLike, bounds: Bounds) -> Point:
     """A uniform point of the ball, moved into the box."""
-    noise = radius * norm.sample(key, center.shape)
-    return into_ball(center + noise, center, norm=norm, radius=radius, bounds=bounds)
+    return into_box(center + radius * norm.sample(key, center.shape), bounds).astype(center.dtype)
 
 
 def restarted(attack: Attack, num_restarts: int) -> Attack:

@@ -107,3 +107,5 @@ def test_wrong_settings_are_refused() -> None:
         clever(0.0)
     with pytest.raises(ValueError, match="target must be 0 or greater, got -1"):
         clever(0.1, target=-1)
+    with pytest.raises(ValueError, match="num_classes must be"):
+        clever(0.1)(jax.random.key(0), lambda x: x.sum()[None], jnp.asarray(X))

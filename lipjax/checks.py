@@ -9,6 +9,8 @@ import jax
 import numpy as np
 from jaxtyping import ArrayLike
 
+_ROUNDING = 1e-6
+
 
 def _known(value: ArrayLike) -> bool:
     return not isinstance(value, jax.core.Tracer)
@@ -53,6 +55,28 @@ def probability(**values: float) -> None:
     for name, value in values.items():
         if not 0.0 < value < 1.0:
             raise ValueError(f"{name} must be above 0 and below 1, got {value}")
+
+
+def inside(bounds: "tuple[float, float] | None", **values: ArrayLike) -> None:
+    """Raises ValueError unless all numbers are finite and within the bounds, up to rounding; None is no bounds.
+
+    Example:
+        >>> inside((0.0, 1.0), xs=np.array([0.0, 255.0]))
+        Traceback (most recent call last):
+        ValueError: xs must be within bounds = (0.0, 1.0), got numbers from 0 to 255; bounds=None lifts the limits
+    """
+    low, high = bounds or (-np.inf, np.inf)
+    for name, value in values.items():
+        if not _known(value):
+            continue
+        numbers = np.asarray(value)
+        if not np.all(np.isfinite(numbers)):
+            raise ValueError(f"{name} must be finite numbers")
+        if np.any((numbers < low - _ROUNDING) | (numbers > high + _ROUNDING)):
+            raise ValueError(
+                f"{name} must be within bounds = {bounds}, got numbers from {numbers.min():g} to {numbers.max():g}; "
+                "bounds=None lifts the limits"
+            )
 
 
 def examples(inputs: Sized, labels: Sized) -> None:

@@ -207,10 +207,15 @@ Estimator: TypeAlias = Callable[[KeyArray, VectorFn, Point], Estimate]
 def pixels(inputs: Num[Array | np.ndarray, "..."]) -> Float[Array, "..."]:
     """Inputs as floats: uint8 levels become level / 255, floats pass unchanged.
 
+    Raises:
+        ValueError: If they are neither: whole numbers of another type may be on any scale.
+
     Example:
         >>> pixels(np.array([0, 51, 255], np.uint8))
         Array([0. , 0.2, 1. ], dtype=float32)
     """
+    if inputs.dtype != np.uint8 and not jnp.issubdtype(inputs.dtype, jnp.floating):
+        raise ValueError(f"inputs must be uint8 levels or floats, got {inputs.dtype}")
     # A table, because compilers replace the division by a product that differs in the last bit for half of the levels.
     table = jnp.asarray(np.arange(256, dtype=np.float32) / np.float32(255))
     return table[inputs] if inputs.dtype == np.uint8 else jnp.asarray(inputs)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float, Int
+from jaxtyping import Array, ArrayLike, Float, Int, Num
 
 from lipjax import checks
 from lipjax.batching import in_chunks
@@ -16,7 +16,7 @@ from lipjax.estimators.record import Curve
 from lipjax.estimators.slope import growing_slope
 from lipjax.norms import Norm, l2
 from lipjax.parallel import Mesh, on_parts
-from lipjax.types import Bounds, Estimate, Estimator, KeyArray, Point, Scalar, VectorFn, single
+from lipjax.types import Bounds, Estimate, Estimator, KeyArray, Point, Scalar, VectorFn, pixels, single
 
 
 def _running_maximum(radii: Float[Array, " radii"], estimates: Estimate) -> Estimate:
@@ -49,7 +49,9 @@ def _curve(
     def of_point(index: Int[Array, ""]) -> Estimate:
         of_x = f if labels is None else jax.tree_util.Partial(_with_label, f, labels[index])
         own = radii[0] if radii.shape[0] == 1 else radii[index]
-        return search(jax.random.fold_in(key, index), of_x, xs[index], own, **dict(settings))
+        found = search(jax.random.fold_in(key, index), of_x, xs[index], own, **dict(settings))
+        is_defined = jnp.all(jnp.isfinite(of_x(xs[index])))  # searches pass over what is not a number
+        return found._replace(value=jnp.where(is_defined, found.value, jnp.nan))
 
     num_parts = 1 if mesh is None else mesh.size
     chunk_size = min(chunk_size, -(-num_points // num_parts))
@@ -115,7 +117,7 @@ def curve(
     key: KeyArray,
     estimator: Callable[..., Estimator],
     f: VectorFn,
-    xs: Float[Array | np.ndarray, "points ..."],
+    xs: Num[Array | np.ndarray, "points ..."],
     radii: Float[ArrayLike, "*points radii"] | Sequence[float],
     *,
     norm_in: Norm = l2,
@@ -134,7 +136,7 @@ def curve(
         estimator: Constructor of the estimator, called as `estimator(radius, norm_in=..., norm_out=..., **settings)`.
         f: The function, one input to one array. A bound method of a pytree (`model.single`) is compiled once for all
             values of its leaves.
-        xs: The points.
+        xs: The points; uint8 levels count as level / 255.
         radii: Radii `[radii]` in input units (pixels in [0, 1]) in any order, or `[points, radii]`.
         norm_in: Norm of radii and of input differences.
         norm_out: Norm of output differences.
@@ -147,10 +149,11 @@ def curve(
     Returns:
         The curve. Values never decrease with the radius: each is the best of the point's searches at this and at the
         smaller radii that were asked for, as in the talk's code. So a radius that is added changes no value at smaller
-        radii, and can only raise values at larger ones, where their own search found less.
+        radii, and can only raise values at larger ones, where their own search found less. NaN where f is not finite.
 
     Raises:
-        ValueError: If a radius is not positive or a setting is wrong.
+        ValueError: If there is no point or no radius, a point is not finite or outside `bounds`, a radius is not
+            positive, or a setting is wrong.
     """
     settings = {"estimator": estimator, "norm_in": norm_in, "norm_out": norm_out, **settings}
     name = getattr(estimator, "__name__", repr(estimator))  # a functools.partial has none
@@ -160,7 +163,7 @@ def curve(
 def slope_curve(
     key: KeyArray,
     f: VectorFn,
-    xs: Float[Array | np.ndarray, "points ..."],
+    xs: Num[Array | np.ndarray, "points ..."],
     radii: Float[ArrayLike, "*points radii"] | Sequence[float],
     *,
     norm_in: Norm = l2,
@@ -184,7 +187,7 @@ def slope_curve(
         key: A typed key, from which every point gets its own.
         f: The function, one input to one array. A bound method of a pytree (`model.single`) is compiled once for all
             values of its leaves.
-        xs: The points.
+        xs: The points; uint8 levels count as level / 255.
         radii: Radii `[radii]` in input units (pixels in [0, 1]) in any order, or `[points, radii]`.
         norm_in: Norm of radii and of input differences.
         norm_out: Norm of output differences.
@@ -201,9 +204,11 @@ def slope_curve(
         The curve. A value is the quotient at its witness less what rounding may have added (`quotient.sure_quotient`):
         a lower bound of the slope. Values never decrease with the radius, and adding a radius changes no other value,
         unless both are between the same two grid radii: then the larger one is given at least the smaller one's value.
+        NaN at points where f is not finite.
 
     Raises:
-        ValueError: If a radius is not positive or a count is wrong.
+        ValueError: If there is no point or no radius, a point is not finite or outside `bounds`, a radius is not
+            positive, or a count is wrong.
 
     Example:
         >>> xs = jnp.array([[0.0, 0.0], [3.0, 4.0]])
@@ -227,7 +232,7 @@ def _searched(
     key: KeyArray,
     search: Search,
     f: VectorFn,
-    xs: Float[Array | np.ndarray, "points ..."],
+    xs: Num[Array | np.ndarray, "points ..."],
     radii: Float[ArrayLike, "*points radii"] | Sequence[float],
     definition: str,
     settings: dict[str, Any],
@@ -236,9 +241,12 @@ def _searched(
     keep_witnesses: bool,
     mesh: Mesh | None,
 ) -> Curve:
-    points, levels = jnp.asarray(xs), jnp.asarray(radii, jnp.result_type(float))
+    points, levels = pixels(jnp.asarray(xs)), jnp.asarray(radii, jnp.result_type(float))
+    if not points.size or not levels.size:
+        raise ValueError(f"need at least one point and one radius, got {len(points)} points and {levels.size} radii")
     checks.positive(radii=levels)
     checks.at_least(1, chunk_size=chunk_size)
+    checks.inside(settings.get("bounds"), xs=points)
     values, steepest, witnesses = _curve(
         key,
         single(f),

@@ -9,6 +9,7 @@ import pytest
 
 from lipjax.estimators import Curve, curve, margins, probabilities, sampled_slope, slope_curve
 from lipjax.norms import l2
+from lipjax.types import pixels
 
 
 def bumps(x: jax.Array) -> jax.Array:
@@ -117,3 +118,35 @@ def test_the_probabilities_of_two_classes_are_at_most_a_quarter_root_two_as_stee
     f = probabilities(lambda x: jnp.stack([x[0], -x[0]]))  # p = sigmoid(2 x), dp = 2 p (1 - p) dx in both classes
     found = slope_curve(key, f, np.zeros((1, 1), np.float32), [0.01, 0.1], bounds=None)
     np.testing.assert_allclose(found.values, np.sqrt(2) * 0.5, rtol=4e-3)
+
+
+@pytest.mark.parametrize(
+    ("xs", "radii", "message"),
+    [
+        (jnp.full((2, 3), 5.0), [0.1], r"xs must be within bounds = \(0.0, 1.0\), got numbers from 5 to 5"),
+        (jnp.full((2, 3), jnp.nan), [0.1], "xs must be finite numbers"),
+        (jnp.ones((2, 3), jnp.int32), [0.1], "inputs must be uint8 levels or floats, got int32"),
+        (jnp.ones((0, 3)), [0.1], "got 0 points and 1 radii"),
+        (jnp.ones((2, 3)), [], "got 2 points and 0 radii"),
+    ],
+)
+def test_points_that_make_no_sense_are_refused(key: jax.Array, xs: jax.Array, radii: list, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        slope_curve(key, lambda x: x, xs, radii)
+
+
+def test_levels_count_as_pixels(key: jax.Array) -> None:
+    levels = np.array([[0, 51, 255]], np.uint8)
+    settings = {"num_samples": 2, "num_steps": 1, "num_restarts": 1}
+    of_levels = slope_curve(key, jnp.sin, levels, [0.01], **settings)
+    np.testing.assert_array_equal(
+        of_levels.values, slope_curve(key, jnp.sin, pixels(levels), [0.01], **settings).values
+    )
+
+
+def test_a_function_that_is_not_a_number_has_no_slope(key: jax.Array) -> None:
+    xs = jnp.array([[0.2, 0.5], [0.7, 0.5]])
+    settings = {"num_samples": 2, "num_steps": 1, "num_restarts": 1}
+    found = slope_curve(key, lambda x: jnp.where(x[0] < 0.4, jnp.nan, 2.0 * x), xs, [0.01], **settings)
+    assert np.isnan(found.values[0, 0])
+    np.testing.assert_allclose(found.values[1, 0], 2.0, rtol=1e-3)

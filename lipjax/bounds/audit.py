@@ -15,10 +15,9 @@ from lipjax.bounds.interval import activation, is_activation
 from lipjax.bounds.program import Program, Step, Wire, trace
 from lipjax.bounds.residual import fuse_residuals
 from lipjax.norms import Norm
-from lipjax.operators import conversion
 from lipjax.types import Model, VectorFn
 
-_EXPONENT = {"l1": 1.0, "l2": 2.0, "linf": math.inf}
+EXPONENT = {"l1": 1.0, "l2": 2.0, "linf": math.inf}
 
 
 class Layer(NamedTuple):
@@ -100,7 +99,7 @@ class _Path(NamedTuple):
     waiting: Layer | None = None
 
 
-class _Auditor:
+class Auditor:
     """Walks a program and writes the rows.
 
     A scale below 1, the same for all entries, is part of the layer that it makes smaller: the one before it in the
@@ -220,7 +219,7 @@ def _is_uniform(step: Step) -> bool:
 
 
 def _power_sum(values: Sequence[float], norm: str) -> float:
-    return float(np.linalg.norm(values, _EXPONENT[norm]))
+    return float(np.linalg.norm(values, EXPONENT[norm]))
 
 
 def _unknown_join(values: Sequence[float], norm: str) -> float:
@@ -248,7 +247,7 @@ def _constant(step: Step, norm: str) -> Gain:
 def _of_max_pool(step: Step, norm: str) -> Gain:
     # An entry wins in all windows that it is in, at most; the sums over windows count them.
     cover = gain(dataclasses.replace(step, op="reduce_window_sum"), "l1").value
-    return Gain(cover ** (1 / _EXPONENT[norm]), "exact", "windows that share an entry")
+    return Gain(cover ** (1 / EXPONENT[norm]), "exact", "windows that share an entry")
 
 
 _CONSTANTS: dict[str, Callable[[Step, str], Gain]] = {
@@ -294,61 +293,10 @@ def audit(
         Convolutions are measured as maps and not by their unfolded kernels; what counts for a sum is the block that it
         closes.
     """
-    auditor = _auditor(f, input_shape, norm)
-    checks.not_negative(tolerance=tolerance)
-    bound = auditor.bound()
-    return Audit(tuple(auditor.layers), bound, auditor.norm, tolerance)
-
-
-def _auditor(f: VectorFn | Model, input_shape: Sequence[int], norm: Norm | str) -> _Auditor:
     name = norm if isinstance(norm, str) else norm.name
-    checks.one_of("norm", name, list(_EXPONENT))
-    return _Auditor(_program(f, input_shape, name), name)
-
-
-def _program(f: VectorFn | Model, input_shape: Sequence[int], norm: str) -> Program:
+    checks.one_of("norm", name, list(EXPONENT))
+    checks.not_negative(tolerance=tolerance)
     program = recognize(trace(f, input_shape))
-    return fuse_residuals(program) if norm == "l2" else program
-
-
-def global_bound(
-    f: VectorFn | Model,
-    input_shape: Sequence[int],
-    *,
-    norm_in: Norm | str = "l2",
-    norm_out: Norm | str | None = None,
-) -> float:
-    """An upper bound of the Lipschitz constant of f everywhere: products of operator norms, summed where paths meet.
-
-    Args:
-        f: A model, or any function of one input without a batch axis.
-        input_shape: Shape of one input.
-        norm_in: Norm of input differences: "l1", "l2" or "linf".
-        norm_out: Norm of output differences; default the same.
-
-    Returns:
-        A number that no quotient `||f(u) - f(v)||_out / ||u - v||_in` exceeds; inf where a layer has no rule. For two
-        different norms the products are taken in each norm, and the best after conversion is returned.
-
-    Raises:
-        ValueError: If a norm is not a legal one or f does not return one array.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> global_bound(lambda x: jnp.array([[3.0, 0.0], [0.0, 4.0]]) @ jnp.tanh(2.0 * x), (2,))
-        8.0
-    """
-    first, last = (norm if isinstance(norm, str) else norm.name for norm in (norm_in, norm_out or norm_in))
-    checks.one_of("norm_in", first, list(_EXPONENT))
-    checks.one_of("norm_out", last, list(_EXPONENT))
-    through = {first} if first == last else set(_EXPONENT)
-    return min(_through(_auditor(f, input_shape, norm), first, last) for norm in through)
-
-
-def _through(auditor: _Auditor, first: str, last: str) -> float:
-    """The bound from one norm to another, by the constants of the layers in the auditor's norm."""
-    norm, program = auditor.norm, auditor.program
-    count = math.prod(program.shape(program.output)) if isinstance(program.output, Wire) else 1
-    # The largest entry of a concatenation is in one of its parts.
-    bound = auditor.largest_part() if last == "linf" else auditor.bound() * conversion(norm, last, count)
-    return conversion(first, norm, math.prod(program.input_shape)) * bound
+    auditor = Auditor(fuse_residuals(program) if name == "l2" else program, name)
+    bound = auditor.bound()
+    return Audit(tuple(auditor.layers), bound, name, tolerance)

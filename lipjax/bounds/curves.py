@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from lipjax import checks
-from lipjax.bounds.audit import global_bound
+from lipjax.bounds.everywhere import global_bound
 from lipjax.bounds.local import local_bound
 from lipjax.bounds.softmax import softmax_bound
 from lipjax.norms import Norm, l2

@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
@@ -79,6 +80,7 @@ class Sizes(NamedTuple):
     rounding: float
 
 
+@jax.jit
 def length(x: Any) -> Any:
     """The l2 norm of all entries, rounded up."""
     least = float(jnp.finfo(x.dtype).tiny) ** 0.5 * math.sqrt(x.size)  # what squares that underflow may hide

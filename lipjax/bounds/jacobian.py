@@ -6,7 +6,6 @@ are tight where few nonlinearities change in the ball, the norms where many do: 
 all layers' norms.
 """
 
-import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
@@ -53,28 +52,39 @@ class Around(NamedTuple):
     result: Region
 
 
+@jax.jit
 def spectral(rows: Rows) -> Scalar:
-    """An upper bound of the largest singular value of the matrix with these rows, within a factor of 1.0003.
+    """An upper bound of the largest singular value of a matrix: 1.0004 times that of 10 rows, 1.08 of 784 orthogonal.
 
-    By Gram iteration (see `conv_norm`). LAPACK's eigenvalues, batched in a compiled program, can stop it for ever on a
-    CPU with few cores: they wait for threads of the pool that they run on themselves.
+    By Gram iteration (see `conv_norm`). What rounding may hide of a computed product is added when the roots are taken,
+    by the Frobenius norms of its factors: far less than the worst case of matrices of any spectrum.
+
+    LAPACK's eigenvalues, batched in a compiled program, can stop it for ever on a CPU with few cores: they wait for
+    threads of the pool that they run on themselves.
     """
     matrix = rows.reshape(rows.shape[0], -1)
-    unit = _not_zero(jnp.max(jnp.abs(matrix), initial=0.0))
-    matrix = (matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T) / unit
-    product = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
+    unit = jnp.max(jnp.abs(matrix), initial=0.0)
+    matrix = (matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T) / _not_zero(unit)
+    side, width = matrix.shape
+    hidden = (side + 8) * eps() * (1 + side**2 * eps()) ** 2
 
-    def square(_: Any, state: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
-        gram, log_bound, power = state
+    def square(gram: Any, _: None) -> tuple[Any, Any]:
         scale = _not_zero(jnp.sqrt(jnp.sum(jnp.square(gram))))
-        gram = gram / scale
-        return product(gram, gram), log_bound + power * jnp.log(scale), power / 2
+        return _gram_matrix(gram / scale), scale
 
-    start = product(matrix, matrix.T), jnp.zeros(()), jnp.full((), 0.5)
-    gram, log_bound, power = jax.lax.fori_loop(0, _NUM_SQUARES, square, start)
+    def root(bound: Any, scale: Any) -> tuple[Any, None]:
+        return scale * (jnp.sqrt(bound + hidden) + 2 * hidden / side) * (1 + 4 * eps()), None
+
+    gram, scales = jax.lax.scan(square, _gram_matrix(matrix), None, _NUM_SQUARES)
     last = jnp.minimum(jnp.sqrt(jnp.sum(jnp.square(gram))), jnp.max(jnp.sum(jnp.abs(gram), 1)))
-    slack = (matrix.shape[1] * gram.shape[0] + 2 * gram.shape[0] ** 2 + 32) * eps()
-    return unit * jnp.exp(log_bound + power * jnp.log(last)) * (1 + slack)
+    bound, _ = jax.lax.scan(root, last * (1 + side**2 * eps()), scales, reverse=True)
+    lost = (width + 8) * eps() * jnp.sum(jnp.square(matrix)) * (1 + matrix.size * eps())
+    return unit * jnp.sqrt(bound + lost) * (1 + 8 * eps())
+
+
+def _gram_matrix(matrix: Any) -> Any:
+    product = jnp.matmul(matrix, matrix.T, precision=jax.lax.Precision.HIGHEST)
+    return (product + product.T) / 2
 
 
 def _not_zero(x: Any) -> Any:

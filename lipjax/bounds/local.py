@@ -9,7 +9,7 @@ from jaxtyping import Array, ArrayLike, Float
 
 from lipjax import checks, norms
 from lipjax.bounds.activations import eps
-from lipjax.bounds.expansion import expand, refine, slopes_and_norm
+from lipjax.bounds.expansion import changes_of, expand, refine, slopes_and_norm
 from lipjax.bounds.idioms import recognize
 from lipjax.bounds.interval import Region, has_rule, input_region, propagate
 from lipjax.bounds.jacobian import propagate_back, spectral
@@ -20,7 +20,7 @@ from lipjax.types import Bounds, Model, Point, Scalar, VectorFn
 
 Matrix = Float[Array, "outputs inputs"]
 
-_NORMS = {norm.name: norm for norm in (norms.l1, norms.l2, norms.linf)}
+NORMS = {norm.name: norm for norm in (norms.l1, norms.l2, norms.linf)}
 
 
 def _entrywise(matrix: Matrix, norm_in: Norm, norm_out: Norm) -> Scalar:
@@ -59,17 +59,23 @@ def _interval(program: Program, start: Region, norm_in: Norm, norm_out: Norm) ->
     )
 
 
-def _linear(program: Program, start: Region, norm_in: Norm, norm_out: Norm) -> Scalar:
-    regions = propagate(program, start, partial(refine, norm_in=norm_in))
+def expanded(program: Program, regions: list[Region], norm_in: Norm, norm_out: Norm) -> Scalar:
+    """A bound of the operator norm of the derivative, by its expansion."""
     count = math.prod(program.shape(program.output))
     rows = jnp.eye(count).reshape(count, *program.shape(program.output))
     expansion = expand(program, regions, program.output, rows, norm_in)
     factor = _through_l2(expansion.middle, norm_in, norm_out)
-    changes = [jnp.fmin(norm_out.value(rows), factor * norm) for rows, norm in expansion.changes]
-    bound = _least(
-        _matrix_norm(expansion.middle, norm_in, norm_out) + sum(changes),
+    changes = changes_of(expansion, norm_in)
+    return _least(
+        _matrix_norm(expansion.middle, norm_in, norm_out)
+        + sum(jnp.fmin(norm_out.value(change.rows), factor * change.norm) for change in changes),
         norm_out.value(slopes_and_norm(expansion, norm_in).rows) * (1 + (count + 8) * eps()),
     )
+
+
+def _linear(program: Program, start: Region, norm_in: Norm, norm_out: Norm) -> Scalar:
+    regions = propagate(program, start, partial(refine, norm_in=norm_in))
+    bound = expanded(program, regions, norm_in, norm_out)
     return jnp.minimum(bound, _interval(program, start, norm_in, norm_out))
 
 
@@ -137,5 +143,5 @@ def local_bound(
 
 def _as_norm(norm: Norm | str) -> Norm:
     name = norm if isinstance(norm, str) else norm.name
-    checks.one_of("norm", name, list(_NORMS))
-    return _NORMS[name]
+    checks.one_of("norm", name, list(NORMS))
+    return NORMS[name]

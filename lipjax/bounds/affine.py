@@ -7,6 +7,7 @@ squares, the map whose row sums are the squared lengths of rows. A new affine pr
 """
 
 import math
+import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
@@ -126,9 +127,15 @@ class Gain(NamedTuple):
     how: str
 
 
+_KNOWN: weakref.WeakKeyDictionary[Step, dict[str, Gain]] = weakref.WeakKeyDictionary()
+
+
 def gain(step: Step, norm: str) -> Gain:
     """Operator norm of an affine step in "l1", "l2" or "linf"; with several wires, of each wire's part alone."""
-    return _GAINS.get(step.op, _of_rearrangement)(step, norm)
+    known = _KNOWN.setdefault(step, {})
+    if norm not in known:
+        known[norm] = _GAINS.get(step.op, _of_rearrangement)(step, norm)
+    return known[norm]
 
 
 def _of_rearrangement(step: Step, norm: str) -> Gain:

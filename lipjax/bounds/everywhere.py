@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-import jax.numpy as jnp
+import numpy as np
 
 from lipjax import checks
 from lipjax.bounds.activations import eps
@@ -97,5 +97,5 @@ def _averaged(program: Program, first: str, last: str) -> float:
 
 def _unbounded(shape: tuple[int, ...], norm: float) -> Region:
     """A wire that can have any value, with a derivative of this l2 operator norm."""
-    everything, infinite = jnp.full(shape, math.inf), jnp.asarray(math.inf)
-    return Region(jnp.zeros(shape), -everything, everything, infinite, jnp.asarray(norm * (1 + 2 * eps())), everything)
+    zeros, infinite = (np.broadcast_to(np.float32(value), shape) for value in (0.0, math.inf))
+    return Region(zeros, -infinite, infinite, math.inf, norm * (1 + 2 * eps()), infinite)

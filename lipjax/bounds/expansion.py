@@ -78,10 +78,12 @@ class Gate(NamedTuple):
 Gated: TypeAlias = tuple[list[Form], list[Gate]]
 
 
+@jax.jit
 def _middle(low: Any, high: Any) -> tuple[Any, Any]:
     return (low + high) / 2, (high - low) / 2 * (1 + 4 * eps()) + eps() * jnp.maximum(jnp.abs(low), jnp.abs(high))
 
 
+@jax.jit
 def _scaled(form: Form, slope: Entries) -> Form:
     return Form(form.rows * slope, form.norm * jnp.max(jnp.abs(slope), initial=0.0) * (1 + 2 * eps()))
 
@@ -207,6 +209,7 @@ def changes_of(expansion: Expansion, norm_in: Norm) -> list[Change]:
     return [*cut, Change(expansion.rounding * to_dual, length(expansion.rounding))]
 
 
+@partial(jax.jit, static_argnames="norm_in")
 def slopes_and_norm(expansion: Expansion, norm_in: Norm) -> Change:
     """Bounds of the dual norm of each row of the derivative, and of its l2 operator norm."""
     middle, changes = expansion.middle, changes_of(expansion, norm_in)

@@ -9,7 +9,7 @@ from jaxtyping import Array, ArrayLike, Float
 
 from lipjax import checks, norms
 from lipjax.bounds.activations import eps
-from lipjax.bounds.expansion import changes_of, expand, refine, slopes_and_norm
+from lipjax.bounds.expansion import Expansion, changes_of, expand, refine, slopes_and_norm
 from lipjax.bounds.idioms import recognize
 from lipjax.bounds.interval import Region, has_rule, input_region, propagate
 from lipjax.bounds.jacobian import propagate_back, spectral
@@ -64,7 +64,12 @@ def expanded(program: Program, regions: list[Region], norm_in: Norm, norm_out: N
     count = math.prod(program.shape(program.output))
     rows = jnp.eye(count).reshape(count, *program.shape(program.output))
     expansion = expand(program, regions, program.output, rows, norm_in)
-    factor = _through_l2(expansion.middle, norm_in, norm_out)
+    return _norm_of(expansion, norm_in, norm_out)
+
+
+@partial(jax.jit, static_argnames=("norm_in", "norm_out"))
+def _norm_of(expansion: Expansion, norm_in: Norm, norm_out: Norm) -> Scalar:
+    count, factor = expansion.middle.shape[0], _through_l2(expansion.middle, norm_in, norm_out)
     changes = changes_of(expansion, norm_in)
     return _least(
         _matrix_norm(expansion.middle, norm_in, norm_out)

@@ -38,7 +38,7 @@ def fuse_residuals(program: Program) -> Program:
         step = dataclasses.replace(step, operands=tuple(map(rename, step.operands)))
         found = _residual(builder, step) if step.op == "add" and len(step.wires) == 2 else None
         renamed.append(found or builder.add(step.op, step.operands, step.apply, **step.params))
-    return builder.finish(rename(program.output))
+    return builder.finish(rename(program.output)) if any(step.op == "residual" for step in builder.steps) else program
 
 
 def _residual(builder: Builder, step: Step) -> Wire | None:

@@ -38,7 +38,7 @@ NUM_SHOWN = 8
 """Curves in the figure of the distribution, and examples in the gallery."""
 
 NORMS = choices.WORDS["norm"]
-LOCAL = ("interval", "linear")
+LOCAL = ("interval", "expansion", "linear")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

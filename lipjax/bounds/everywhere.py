@@ -8,7 +8,7 @@ import numpy as np
 from lipjax import checks
 from lipjax.bounds.activations import eps
 from lipjax.bounds.audit import EXPONENT, Auditor
-from lipjax.bounds.expansion import is_gate, measure
+from lipjax.bounds.expansion import LARGEST, is_gate, measure
 from lipjax.bounds.idioms import recognize
 from lipjax.bounds.interval import Region, has_rule
 from lipjax.bounds.local import NORMS, expanded
@@ -89,9 +89,11 @@ def _averaged(program: Program, first: str, last: str) -> float:
     if not known or sum(map(is_gate, program.steps)) > _MOST_GATES:
         return math.inf
     regions = [_unbounded(program.shape(Wire(i)), path.total) for i, path in enumerate(Auditor(program, "l2").paths)]
-    for step in filter(is_gate, program.steps):
-        for wire in step.wires:
-            regions[wire.index] = measure(program, regions, wire, norm_in=NORMS[first])
+    first_gate = next((index for index, step in enumerate(program.steps) if is_gate(step)), 0)
+    for wire in [wire for step in program.steps if is_gate(step) for wire in step.wires if wire.index > first_gate]:
+        size = math.prod(program.shape(wire))
+        if size * math.prod(program.input_shape) <= LARGEST:
+            regions[wire.index] = measure(program, regions, wire, norm_in=NORMS[first], at_once=size)
     return float(expanded(program, regions, NORMS[first], NORMS[last]))
 
 

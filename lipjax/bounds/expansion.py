@@ -17,20 +17,27 @@ from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from lipjax.bounds.activations import eps
 from lipjax.bounds.affine import moves_entries, transposed
 from lipjax.bounds.interval import Entries, Region, activation, kind, length, sizes
-from lipjax.bounds.jacobian import Around, Rows, pool_at_center, pool_change, spectral, surroundings
-from lipjax.bounds.linear import largest
+from lipjax.bounds.jacobian import (
+    ROWS_AT_ONCE,
+    Around,
+    Rows,
+    over_entries,
+    pool_at_center,
+    pool_change,
+    spectral,
+    surroundings,
+)
 from lipjax.bounds.program import Program, Step, Wire
 from lipjax.norms import Norm
 from lipjax.operators import conversion
 from lipjax.types import Scalar
 
-_CHUNK = 256
-_LARGEST = 2**21  # entries of a matrix whose operator norm is found
+LARGEST = 2**21  # entries of a matrix whose operator norm is found
 
 PerRow = Float[Array, " rows"]
 
@@ -186,14 +193,15 @@ def expand(program: Program, regions: list[Region], wire: Wire, rows: Rows, norm
     where all of them are here, and they are few.
     """
     forms, changes, rounding = {wire: Form(rows, jnp.ones(()))}, list[Change](), jnp.zeros(rows.shape[0])
-    settings = {"is_all": rows.shape[0] == rows[0].size <= _CHUNK, **_conversions(norm_in, regions[0].center.size)}
+    is_all = rows.shape[0] == rows[0].size <= ROWS_AT_ONCE
+    settings = _conversions(norm_in, regions[0].center.size)
     for index in range(wire.index, 0, -1):
         if Wire(index) not in forms:
             continue
         around, form = surroundings(program, regions, index), forms.pop(Wire(index))
         if is_gate(around.step):
             parts, gates = _RULES[kind(around.step)](around, form)
-            changes.extend(_effect(gate, **settings) for gate in gates)
+            changes.extend(_effect(gate, is_all=is_all, **settings) for gate in gates)
         else:
             parts = _before(around.step, form)
             rounding = rounding + (_rounding(around, form) if kind(around.step) == "affine" else 0.0)
@@ -214,48 +222,15 @@ def slopes_and_norm(expansion: Expansion, norm_in: Norm) -> Change:
     """Bounds of the dual norm of each row of the derivative, and of its l2 operator norm."""
     middle, changes = expansion.middle, changes_of(expansion, norm_in)
     of_rows = jax.vmap(norm_in.dual)(middle) * (1 + (middle.shape[1] + 8) * eps())
-    norm = spectral(middle) if middle.size <= _LARGEST else jnp.inf
+    norm = spectral(middle) if middle.size <= LARGEST else jnp.inf
     return Change(of_rows + sum(change.rows for change in changes), norm + sum(change.norm for change in changes))
 
 
-def _unit_rows(region: Region, indices: Int[Array, " rows"]) -> Rows:
-    rows = indices[:, None] == jnp.arange(region.center.size)
-    return rows.astype(region.center.dtype).reshape(-1, *region.center.shape)
-
-
-def refine(program: Program, regions: list[Region], wire: Wire, *, norm_in: Norm) -> Region:
-    """The region of a wire with intervals cut by linear relaxation, and with bounds of its derivative."""
+def measure(
+    program: Program, regions: list[Region], wire: Wire, *, norm_in: Norm, at_once: int = ROWS_AT_ONCE
+) -> Region:
+    """The region of a wire with bounds of its derivative."""
     region = regions[wire.index]
-    shape, count = region.center.shape, region.center.size
-    chunk = min(count, _CHUNK)
-
-    def of_block(indices: Int[Array, " chunk"]) -> tuple[PerRow, PerRow, Expansion]:
-        rows = _unit_rows(region, indices)
-        forms = jnp.concatenate([rows, -rows])
-        upper, negated = jnp.split(jax.vmap(lambda form: largest(program, regions, wire, form))(forms), 2)
-        return -negated, upper, expand(program, regions, wire, rows, norm_in)
-
-    def joined(blocks: Array) -> Array:
-        # Norms are of the whole wire, so each block says the same.
-        return blocks.max() if blocks.ndim == 1 else blocks.reshape(-1, *blocks.shape[2:])[:count]
-
-    blocks = jnp.arange(-(-count // chunk) * chunk).reshape(-1, chunk)  # indices past the end make rows of zeros
-    lower, upper, expansion = jax.tree.map(joined, jax.lax.map(of_block, blocks))
+    expansion = over_entries(region, lambda rows: expand(program, regions, wire, rows, norm_in), at_once)
     change = slopes_and_norm(expansion, norm_in)
-    return region._replace(
-        lower=jnp.fmax(region.lower, lower.reshape(shape)),
-        upper=jnp.fmin(region.upper, upper.reshape(shape)),
-        slopes=change.rows.reshape(shape),
-        norm=jnp.fmin(region.norm, change.norm),
-    ).within(math.inf)
-
-
-def measure(program: Program, regions: list[Region], wire: Wire, *, norm_in: Norm) -> Region:
-    """The region of a wire with bounds of its derivative alone, where they are cheap and can be news."""
-    region = regions[wire.index]
-    is_known = not any(map(is_gate, program.steps[: wire.index]))
-    if is_known or region.center.size * regions[0].center.size > _LARGEST:
-        return region
-    rows = _unit_rows(region, jnp.arange(region.center.size))
-    change = slopes_and_norm(expand(program, regions, wire, rows, norm_in), norm_in)
     return region._replace(slopes=change.rows.reshape(region.center.shape), norm=jnp.fmin(region.norm, change.norm))

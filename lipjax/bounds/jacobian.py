@@ -8,11 +8,11 @@ all layers' norms.
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from lipjax.bounds.activations import eps
 from lipjax.bounds.affine import transposed
@@ -22,6 +22,8 @@ from lipjax.bounds.program import Program, Step, Wire
 from lipjax.types import Scalar
 
 _NUM_SQUARES = 13
+
+T = TypeVar("T")
 
 Rows: TypeAlias = Float[Array, "outputs ..."]
 
@@ -212,6 +214,29 @@ def surroundings(program: Program, regions: list[Region], index: int) -> Around:
     """The step that returns this wire, with its regions."""
     step = program.steps[index - 1]
     return Around(step, [regions[wire.index] for wire in step.wires], regions[index])
+
+
+ROWS_AT_ONCE = 256
+
+
+def over_entries(region: Region, of_rows: Callable[[Rows], T], at_once: int = ROWS_AT_ONCE) -> T:
+    """What a function says of all rows of the unit matrix of a wire's entries, some at a time.
+
+    The function's results have a row for each of its rows; those without rows are the same whatever the rows.
+    """
+    count = region.center.size
+
+    def of_block(indices: Int[Array, " rows"]) -> T:
+        rows = indices[:, None] == jnp.arange(count)
+        return of_rows(rows.astype(region.center.dtype).reshape(-1, *region.center.shape))
+
+    def joined(blocks: Array) -> Array:
+        return blocks.max() if blocks.ndim == 1 else blocks.reshape(-1, *blocks.shape[2:])[:count]
+
+    if count <= at_once:
+        return of_block(jnp.arange(count))
+    blocks = jnp.arange(-(-count // at_once) * at_once).reshape(-1, at_once)  # past the end are rows of zeros
+    return jax.tree.map(joined, jax.lax.map(of_block, blocks))
 
 
 def propagate_back(program: Program, regions: list[Region]) -> Derivative:

@@ -5,15 +5,17 @@ form of the input: affine steps by their transpose, nonlinear ones by the line a
 coefficient. Its largest value on the ball is then known.
 """
 
+import math
 from collections.abc import Callable
 from typing import TypeAlias
 
+import jax
 import jax.numpy as jnp
 
 from lipjax.bounds.activations import ACTIVATIONS, Activation, eps
 from lipjax.bounds.affine import linear, transposed
 from lipjax.bounds.interval import Entries, Region, activation, kind, length, sizes
-from lipjax.bounds.jacobian import Around, pool_at_center, surroundings
+from lipjax.bounds.jacobian import Around, Rows, over_entries, pool_at_center, surroundings
 from lipjax.bounds.program import Program, Wire
 from lipjax.types import Scalar
 
@@ -99,3 +101,16 @@ def largest(program: Program, regions: list[Region], wire: Wire, form: Entries) 
     highest = jnp.maximum(form, 0.0) * (start.upper - start.center)
     lowest = jnp.minimum(form, 0.0) * (start.lower - start.center)
     return _total(form * start.center) + shift + jnp.minimum(_total(highest, lowest), length(form) * start.spread)
+
+
+def cut(program: Program, regions: list[Region], wire: Wire) -> Region:
+    """The region of a wire with intervals cut by linear relaxation."""
+    region = regions[wire.index]
+
+    def of_rows(rows: Rows) -> tuple[Entries, Entries]:
+        forms = jnp.concatenate([rows, -rows])
+        upper, negated = jnp.split(jax.vmap(lambda form: largest(program, regions, wire, form))(forms), 2)
+        return -negated, upper
+
+    lower, upper = (ends.reshape(region.center.shape) for ends in over_entries(region, of_rows))
+    return region._replace(lower=jnp.fmax(region.lower, lower), upper=jnp.fmin(region.upper, upper)).within(math.inf)

@@ -2,16 +2,18 @@
 
 import math
 from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from lipjax import checks, norms
+from lipjax.bounds import linear
 from lipjax.bounds.activations import eps
-from lipjax.bounds.expansion import Expansion, changes_of, expand, refine, slopes_and_norm
+from lipjax.bounds.expansion import Expansion, changes_of, expand, measure, slopes_and_norm
 from lipjax.bounds.idioms import recognize
-from lipjax.bounds.interval import Region, has_rule, input_region, propagate
+from lipjax.bounds.interval import Refine, Region, has_rule, input_region, keep, propagate
 from lipjax.bounds.jacobian import propagate_back, spectral
 from lipjax.bounds.program import Program, Wire, trace
 from lipjax.norms import Norm
@@ -44,8 +46,21 @@ def _least(*bounds: Scalar) -> Scalar:
     return jnp.nanmin(jnp.stack([jnp.asarray(jnp.inf), *bounds])) * (1 + 4 * eps())
 
 
-def _interval(program: Program, start: Region, norm_in: Norm, norm_out: Norm) -> Scalar:
-    regions = propagate(program, start)
+class _Ball(NamedTuple):
+    """Where a bound holds: the center and the radius, the norm that it is measured in, and the box that cuts it."""
+
+    x: Point
+    radius: Any
+    norm: Norm
+    bounds: Bounds
+
+    def regions(self, program: Program, refine: Refine = keep) -> list[Region]:
+        """Regions of all wires of a program."""
+        return propagate(program, input_region(self.x, self.radius, self.norm, self.bounds), refine)
+
+
+def _interval(program: Program, ball: _Ball, norm_out: Norm) -> Scalar:
+    norm_in, regions = ball.norm, ball.regions(program)
     derivative = propagate_back(program, regions)
     center, lower, upper = (rows.reshape(rows.shape[0], -1) for rows in derivative[:3])
     factor = _through_l2(center, norm_in, norm_out)
@@ -78,13 +93,21 @@ def _norm_of(expansion: Expansion, norm_in: Norm, norm_out: Norm) -> Scalar:
     )
 
 
-def _linear(program: Program, start: Region, norm_in: Norm, norm_out: Norm) -> Scalar:
-    regions = propagate(program, start, partial(refine, norm_in=norm_in))
-    bound = expanded(program, regions, norm_in, norm_out)
-    return jnp.minimum(bound, _interval(program, start, norm_in, norm_out))
+def _expansion(program: Program, ball: _Ball, norm_out: Norm, cut: Refine = keep) -> Scalar:
+    at_center = ball._replace(radius=0.0).regions(program)
+
+    def refine(program: Program, regions: list[Region], wire: Wire) -> Region:
+        region, center = measure(program, regions, wire, norm_in=ball.norm), at_center[wire.index]
+        reach = region.slopes * ball.radius * (1 + 4 * eps()) + 4 * eps() * region.magnitude
+        lower, upper = jnp.fmax(region.lower, center.lower - reach), jnp.fmin(region.upper, center.upper + reach)
+        regions[wire.index] = region._replace(lower=lower, upper=upper).within(math.inf)
+        return cut(program, regions, wire)
+
+    bound = expanded(program, ball.regions(program, refine), ball.norm, norm_out)
+    return jnp.minimum(bound, _interval(program, ball, norm_out))
 
 
-_METHODS = {"interval": _interval, "linear": _linear}
+_METHODS = {"interval": _interval, "expansion": _expansion, "linear": partial(_expansion, cut=linear.cut)}
 
 
 def local_bound(
@@ -108,9 +131,10 @@ def local_bound(
         radius: Radius in `norm`, in input units (pixels in [0, 1]); may be traced.
         norm: Norm of the ball and of input differences: "l1", "l2" or "linf".
         norm_out: Norm of output differences; default the same.
-        method: "interval" encloses values and derivatives by intervals and by l2 distances from those at x. "linear"
-            adds linear relaxations of values and an expansion of the derivative; it is never above "interval" and
-            often several times below, at the cost of three gradients for every entry of every hidden layer.
+        method: "interval" encloses values and derivatives by intervals and by l2 distances from those at x.
+            "expansion" adds the expansion of every derivative around slopes in the middle of their ranges; it is never
+            above "interval" and often several times below, at the cost of a gradient for every entry of every hidden
+            layer. "linear" adds linear relaxations of values, a little tighter for three times the gradients.
         bounds: Lowest and highest legal input value; the ball is cut with that box. None for the whole ball.
 
     Returns:
@@ -143,7 +167,7 @@ def local_bound(
         return jnp.zeros(())
     if not all(map(has_rule, program.steps)):
         return jnp.array(jnp.inf)
-    return _METHODS[method](program, input_region(x, radius, norm_in, bounds), norm_in, norm_out)
+    return _METHODS[method](program, _Ball(x, radius, norm_in, bounds), norm_out)
 
 
 def _as_norm(norm: Norm | str) -> Norm:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lipjax import norms
-from lipjax.bounds import global_bound, local_bound
+from lipjax.bounds import audit, local_bound
 from lipjax.bounds.activations import ACTIVATIONS
 
 RADII = np.array([1e-3, 0.03, 0.1, 0.3, 1.0, 3.0])
@@ -92,13 +92,13 @@ CASES = [(seed, sizes) for sizes in ((2, 6, 3), (2, 5, 5, 2)) for seed in range(
 
 @pytest.fixture(scope="module")
 def enumerated():
-    """For every case and norm: the exact constants, and both bounds, at six radii."""
+    """For every case and norm: the exact constants, and the three bounds, at six radii."""
     results = {}
     for (seed, sizes), norm in itertools.product(CASES, NORMS):
         layers = random_layers(seed, sizes)
         x = np.random.default_rng(100 + seed).normal(size=2).astype(np.float32)
         exact = np.array([exact_constant(layers, x, radius, norm) for radius in RADII])
-        bounds = [mlp_bounds(layers, x, RADII, norm=norm, method=method) for method in ("interval", "linear")]
+        bounds = [mlp_bounds(layers, x, RADII, norm=norm, method=m) for m in ("interval", "expansion", "linear")]
         at_x = np.linalg.norm(jacobians(layers, x[None].astype(np.float64))[0], NORMS[norm])
         results[seed, sizes, norm] = (at_x, exact, *map(np.asarray, bounds))
     return results
@@ -115,19 +115,18 @@ def test_the_enumeration_finds_every_slope_that_a_dense_grid_finds():
 
 
 def test_bounds_are_above_the_exact_pairwise_constant_of_enumerable_networks(enumerated):
-    for _, exact, interval, linear in enumerated.values():
-        assert np.all(exact <= interval)
-        assert np.all(exact <= linear)
+    for _, exact, *bounds in enumerated.values():
+        assert np.all(exact <= np.stack(bounds))
 
 
-def test_linear_relaxation_is_never_looser_than_intervals_and_often_tighter(enumerated):
-    ratios = np.array([interval / linear for *_, interval, linear in enumerated.values()])
-    assert np.all(ratios >= 1.0)
-    assert np.mean(ratios > 1.02) > 0.1
+def test_expansion_and_linear_relaxation_are_never_looser_than_intervals_and_often_tighter(enumerated):
+    for ratios in zip(*[(i / expansion, i / linear) for *_, i, expansion, linear in enumerated.values()], strict=True):
+        assert np.min(ratios) >= 1.0
+        assert np.mean(np.array(ratios) > 1.02) > 0.1
 
 
 def test_interval_bounds_never_decrease_with_the_radius(enumerated):
-    for _, _, interval, _ in enumerated.values():
+    for _, _, interval, *_ in enumerated.values():
         assert np.all(np.diff(interval) >= -1e-6 * interval[:-1])
 
 
@@ -142,7 +141,7 @@ def test_bounds_tend_to_the_norm_of_the_jacobian_as_the_radius_goes_to_zero(enum
 
 def test_bounds_are_exact_where_no_unit_switches(enumerated):
     checked = 0
-    for at_x, exact, interval, linear in enumerated.values():
+    for at_x, exact, interval, _, linear in enumerated.values():
         still = np.isclose(exact, at_x, rtol=1e-6) & (RADII < 0.05)
         checked += int(
             np.sum(np.isclose(interval[still], at_x, rtol=1e-4) & np.isclose(linear[still], at_x, rtol=1e-4))
@@ -236,14 +235,17 @@ def found_at_center(f, x, norm):
     return np.linalg.norm(np.asarray(jax.jacobian(f)(x)).reshape(3, -1), NORMS[norm])
 
 
-def test_l2_bounds_never_exceed_the_global_bound_and_linear_relaxation_is_far_below_it():
+def test_l2_bounds_never_exceed_the_product_of_norms_and_expansions_are_far_below_it():
     layers = random_layers(1, (8, 30, 30, 4))
     x = np.ones(8, np.float32)
-    everywhere = global_bound(functools.partial(mlp, layers), (8,))
-    interval, linear = (mlp_bounds(layers, x, RADII, norm="l2", method=m) for m in ("interval", "linear"))
-    assert np.all(interval <= everywhere * 1.001)
-    assert np.all(linear <= 0.7 * everywhere)
-    assert np.max(interval / linear) > 2.0
+    product = audit(functools.partial(mlp, layers), (8,)).bound
+    interval, expansion, linear = (
+        mlp_bounds(layers, x, RADII, norm="l2", method=m) for m in ("interval", "expansion", "linear")
+    )
+    assert np.all(interval <= product * 1.001)
+    assert np.all(expansion <= 0.7 * product)
+    assert np.all(linear <= 0.7 * product)
+    assert np.max(interval / expansion) > 2.0
 
 
 def test_smooth_activations_are_bounded_on_both_sides_of_their_steepest_point():
@@ -298,7 +300,7 @@ def test_wrong_arguments_are_refused():
     for wrong, message in (
         ({"radius": -0.1}, "radius must be 0 or greater, got -0.1"),
         ({"radius": 0.1, "norm": "l3"}, "norm must be one of l1, l2, linf"),
-        ({"radius": 0.1, "method": "exact"}, "method must be one of interval, linear"),
+        ({"radius": 0.1, "method": "exact"}, "method must be one of interval, expansion, linear"),
     ):
         with pytest.raises(ValueError, match=message):
             local_bound(jnp.tanh, jnp.ones(2), **wrong)

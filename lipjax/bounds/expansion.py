@@ -222,7 +222,7 @@ def slopes_and_norm(expansion: Expansion, norm_in: Norm) -> Change:
     """Bounds of the dual norm of each row of the derivative, and of its l2 operator norm."""
     middle, changes = expansion.middle, changes_of(expansion, norm_in)
     of_rows = jax.vmap(norm_in.dual)(middle) * (1 + (middle.shape[1] + 8) * eps())
-    norm = spectral(middle) if middle.size <= LARGEST else jnp.inf
+    norm: Any = spectral(middle) if middle.size <= LARGEST else jnp.inf
     return Change(of_rows + sum(change.rows for change in changes), norm + sum(change.norm for change in changes))
 
 

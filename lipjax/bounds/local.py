@@ -1,6 +1,7 @@
 """Upper bounds of the local Lipschitz constant on a ball."""
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -107,7 +108,11 @@ def _expansion(program: Program, ball: _Ball, norm_out: Norm, cut: Refine = keep
     return jnp.minimum(bound, _interval(program, ball, norm_out))
 
 
-_METHODS = {"interval": _interval, "expansion": _expansion, "linear": partial(_expansion, cut=linear.cut)}
+_METHODS: dict[str, Callable[[Program, _Ball, Norm], Scalar]] = {
+    "interval": _interval,
+    "expansion": _expansion,
+    "linear": partial(_expansion, cut=linear.cut),
+}
 
 
 def local_bound(

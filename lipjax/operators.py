@@ -89,6 +89,7 @@ def _padding(name: Padding, sizes: Sequence[int], reaches: Sequence[int], stride
 
 def _axes(kernel: Kernel, input_shape: Sequence[int], strides: Any, padding: Padding, dilation: Any) -> list[_Axis]:
     sizes, taps = input_shape[:-1], kernel.shape[:-2]
+    checks.positive(strides=np.array(strides), dilation=np.array(dilation))
     if len(sizes) != len(taps):
         raise ValueError(f"input_shape must have {len(taps) + 1} axes for this kernel, got {tuple(input_shape)}")
     strides, dilation = (np.broadcast_to(v, len(taps)).tolist() for v in (strides, dilation))
@@ -307,6 +308,10 @@ def conv_norm(
     checks.one_of("method", method, list(_METHODS))
     steps = _STEPS[method] if num_steps is None else num_steps
     checks.at_least(min(1, _STEPS[method]), num_steps=steps)
+    if kernel.ndim < 2 or not kernel.size:
+        raise ValueError(
+            f"kernel must have an axis of inputs and one of outputs, none of them empty; got {kernel.shape}"
+        )
     if input_shape[-1] != kernel.shape[-2] * groups or kernel.shape[-1] % groups:
         raise ValueError(f"kernel {kernel.shape} in {groups} groups does not fit {input_shape[-1]} input features")
     library = _library(kernel)
@@ -336,7 +341,7 @@ def dense_norm(
         The norm or its bound, as in `conv_norm`.
 
     Raises:
-        ValueError: If a name is not a legal one.
+        ValueError: If a name is not a legal one or the kernel is no matrix.
 
     Example:
         >>> dense_norm(np.array([[1.0, -2.0], [0.0, 3.0]]), norm="linf")

@@ -190,6 +190,10 @@ def test_wrong_arguments_are_refused():
     ):
         with pytest.raises(ValueError, match=message):
             conv_norm(kernel, (4, 4, 2), **wrong)
+    with pytest.raises(ValueError, match="kernel must have an axis of inputs and one of outputs"):
+        dense_norm(np.zeros((0, 3)))
+    with pytest.raises(ValueError, match="strides must be positive"):
+        conv_norm(np.ones((3, 3, 1, 1)), (8, 8, 1), strides=0)
     with pytest.raises(ValueError, match="input_shape must have 3 axes"):
         conv_norm(kernel, (4, 2))
     with pytest.raises(ValueError, match="window does not fit into the padded input"):

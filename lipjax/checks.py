@@ -93,6 +93,19 @@ def examples(inputs: Sized, labels: Sized) -> None:
         )
 
 
+def classes(num_classes: int, labels: ArrayLike) -> None:
+    """Raises ValueError unless every label is a class, from 0 to `num_classes - 1`.
+
+    Example:
+        >>> classes(10, np.array([3, 10]))
+        Traceback (most recent call last):
+        ValueError: labels must be from 0 to 9, got 3 to 10
+    """
+    lowest, highest = np.min(labels), np.max(labels)
+    if lowest < 0 or highest >= num_classes:
+        raise ValueError(f"labels must be from 0 to {num_classes - 1}, got {lowest} to {highest}")
+
+
 def one_of(name: str, value: str, legal: "tuple[str, ...] | list[str]") -> None:
     """Raises ValueError unless the value is one of the legal ones, which the message lists.
 

@@ -28,9 +28,6 @@ Progress: TypeAlias = Callable[[str, float], object]
 _SHRINKS = (1, 4, 16)
 """A chunk has the given size or that size divided by one of these, so that little is computed for nothing."""
 
-_SLACK = 1e-6
-"""How far inputs may be out of bounds by rounding."""
-
 
 @dataclasses.dataclass(frozen=True)
 class CascadeResult:
@@ -123,7 +120,8 @@ def cascade(
     classifier, images = single(f), np.array(pixels(inputs))
     num_classes = jax.eval_shape(classifier, images[0]).shape[-1]
     checks.at_least(2, num_classes=num_classes)
-    _check_examples(images, np.asarray(labels), num_classes, bounds)
+    checks.inside(bounds, inputs=images)
+    checks.classes(num_classes, labels)
     stages = checked(suite(norm, num_classes, bounds))
     task = _Task(key, classifier, images, np.asarray(labels), norm, radius, bounds, stages, chunk_size)
 
@@ -157,17 +155,6 @@ def cascade(
     if journal is not None:
         result.save(journal)
     return result
-
-
-def _check_examples(images: Images, labels: Int[np.ndarray, " batch"], num_classes: int, bounds: Bounds) -> None:
-    if labels.min() < 0 or labels.max() >= num_classes:
-        raise ValueError(f"labels must be from 0 to {num_classes - 1}, got {labels.min()} to {labels.max()}")
-    low, high = bounds or (-np.inf, np.inf)
-    if np.any(images < low - _SLACK) or np.any(images > high + _SLACK):
-        raise ValueError(
-            f"inputs must be within bounds, {low} to {high}, got {np.nanmin(images)} to {np.nanmax(images)}: "
-            "give pixels in [0, 1] or uint8 levels, or the bounds of your inputs"
-        )
 
 
 @dataclasses.dataclass(frozen=True)

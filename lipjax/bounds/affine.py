@@ -25,6 +25,7 @@ _OFFSETS = {
     "add",
     "broadcast_in_dim",
     "concatenate",
+    "dynamic_slice",
     "expand_dims",
     "pad",
     "reduce_sum",
@@ -45,7 +46,7 @@ def is_affine(step: Step) -> bool:
     """Whether the result is affine in the wires together."""
     if step.op in _WEIGHTED:
         return len(step.wires) == 1 and (step.op != "conv_general_dilated" or isinstance(step.operands[0], Wire))
-    return step.op in _OFFSETS and not (step.op == "select_n" and isinstance(step.operands[0], Wire))
+    return step.op in _OFFSETS and all(map(_is_number, step.given))  # a wire that selects or indexes is none
 
 
 def moves_entries(step: Step) -> bool:

@@ -308,3 +308,11 @@ def test_wrong_arguments_are_refused():
     ):
         with pytest.raises(ValueError, match=message):
             local_bound(jnp.tanh, jnp.ones(2), **wrong)
+
+
+def test_an_entry_at_a_known_index_is_bounded_and_one_at_an_index_that_the_input_decides_is_not() -> None:
+    rows = jnp.array([[3.0, 4.0], [1.0, 0.0]])
+    x = jnp.array([0.2, 0.1])
+    bound = jax.jit(lambda index: local_bound(lambda z: (rows @ z)[index], x, 0.1))
+    np.testing.assert_allclose([bound(0), bound(1)], [5.0, 1.0], rtol=1e-4)
+    assert np.isinf(local_bound(lambda z: (rows @ z)[jnp.argmax(z)], x, 0.1))

@@ -224,7 +224,7 @@ def _draw(folder: Path, curve: estimators.Curve, inputs: Num[np.ndarray, "exampl
         relative=False,
         xlabel=radius,
         ylabel=constant,
-        title=f"{alpha['num_points']} training points: lower values (lines) and upper bounds (dashed)",
+        title=f"{alpha['num_points']} training points",
         legend="over points",
         bands={"maximum": alpha["upper"], "mean": alpha["upper_mean"]},
     )

@@ -29,7 +29,7 @@ from lipjax import attacks, datasets, estimators
 from lipjax.batching import over_examples
 from lipjax.estimators.quotient import difference_quotient
 from lipjax.norms import Norm
-from lipjax.types import Batch, Bounds, Estimate, Estimator, KeyArray, Model, Point, VectorFn
+from lipjax.types import Batch, Box, Estimate, Estimator, KeyArray, Model, Point, VectorFn
 
 RADII = tuple(0.175 * j for j in range(1, 11))
 NUM_IMAGES, NUM_CLEVER_IMAGES = 50, 8
@@ -41,7 +41,7 @@ CLEVER_RADIUS = 5.0
 KEY = jax.random.key(0)
 
 
-def pgd_slope(radius: Any, *, norm_in: Norm, norm_out: Norm, bounds: Bounds = (0.0, 1.0)) -> Estimator:
+def pgd_slope(radius: Any, *, norm_in: Norm, norm_out: Norm, bounds: Box = (0.0, 1.0)) -> Estimator:
     """The slope by plain PGD on the quotient: the same number of gradients as the rival's."""
     attack = attacks.pgd(norm_in, radius, num_steps=NUM_STEPS)
 

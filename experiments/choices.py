@@ -23,7 +23,7 @@ import optax
 
 from experiments.cli import UsageError, flag
 from lipjax import augmentation, checks, datasets, estimators, methods, networks, norms, systems
-from lipjax.types import Bounds, Dataset, KeyArray, Network, System
+from lipjax.types import Box, Dataset, KeyArray, Network, System
 
 NETWORKS: dict[str, Callable] = {
     "cnn": networks.cnn,
@@ -310,7 +310,7 @@ def _family(network: str, num_classes: int, mean: Channels, std: Channels) -> Ca
 
 
 @functools.lru_cache(maxsize=64)
-def _system(network: str, system: str, num_classes: int, bounds: Bounds, mean: Channels, std: Channels) -> System:
+def _system(network: str, system: str, num_classes: int, bounds: Box, mean: Channels, std: Channels) -> System:
     with flag_errors("network"):
         family = _family(network, num_classes, mean, std)
         family()
@@ -319,7 +319,7 @@ def _system(network: str, system: str, num_classes: int, bounds: Bounds, mean: C
         return systems.combine(*rows)(family)
 
 
-def _row(choice: Choice, bounds: Bounds) -> systems.Row:
+def _row(choice: Choice, bounds: Box) -> systems.Row:
     row = choose(choice, SYSTEMS)
     has_box = "bounds" in options(row) and "bounds" not in choice.options
     return functools.partial(row, bounds=bounds) if has_box else row
@@ -334,7 +334,7 @@ def system(flags: SystemFlags, dataset: Dataset) -> System:
         UsageError: If a name or an option is unknown, or if the systems can't be combined.
     """
     mean, std = datasets.channel_statistics(dataset.train)
-    return _system(flags.network, flags.system, dataset.num_classes, dataset.bounds, mean, std)
+    return _system(flags.network, flags.system, dataset.num_classes, dataset.box, mean, std)
 
 
 @functools.lru_cache(maxsize=64)

@@ -89,7 +89,7 @@ def distances_of(config: Config, dataset: Dataset) -> Float[np.ndarray, " distan
     """The distances 1 / alpha of the table."""
     if config.distances:
         return np.array(config.distances)
-    low, high = dataset.bounds or (0.0, 1.0)
+    low, high = dataset.box or (0.0, 1.0)
     largest = float(NORMS[config.norm].value(jnp.full(dataset.input_shape, high - low)))
     return FRACTIONS[config.norm] * largest
 

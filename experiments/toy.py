@@ -87,7 +87,7 @@ def run(config: Config) -> dict[str, Any]:
         raise cli.UsageError(f"--out_dir: {error}") from error
     dataset = datasets.load("toy")
     inputs, labels = np.asarray(dataset.train.inputs), np.asarray(dataset.train.labels)
-    bounds = dataset.bounds or (-2.0, 1.0)
+    bounds = dataset.box or (-2.0, 1.0)
     optimizer = optax.adam(optax.cosine_decay_schedule(config.learning_rate, config.num_steps))
     grid = np.linspace(*bounds, 1201, dtype=np.float32)
     fits, measured = {}, {}

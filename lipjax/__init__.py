@@ -26,3 +26,4 @@ from lipjax import report as report
 from lipjax import systems as systems
 from lipjax import training as training
 from lipjax import types as types
+from lipjax import values as values

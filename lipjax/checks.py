@@ -57,15 +57,15 @@ def probability(**values: float) -> None:
             raise ValueError(f"{name} must be above 0 and below 1, got {value}")
 
 
-def inside(bounds: "tuple[float, float] | None", **values: ArrayLike) -> None:
-    """Raises ValueError unless all numbers are finite and within the bounds, up to rounding; None is no bounds.
+def inside(box: "tuple[float, float] | None", **values: ArrayLike) -> None:
+    """Raises ValueError unless all numbers are finite and in the box, up to rounding; None is no limit.
 
     Example:
         >>> inside((0.0, 1.0), xs=np.array([0.0, 255.0]))
         Traceback (most recent call last):
-        ValueError: xs must be within bounds = (0.0, 1.0), got numbers from 0 to 255; bounds=None lifts the limits
+        ValueError: xs must be within box = (0.0, 1.0), got numbers from 0 to 255; box=None lifts the limits
     """
-    low, high = bounds or (-np.inf, np.inf)
+    low, high = box or (-np.inf, np.inf)
     for name, value in values.items():
         if not _known(value):
             continue
@@ -74,8 +74,8 @@ def inside(bounds: "tuple[float, float] | None", **values: ArrayLike) -> None:
             raise ValueError(f"{name} must be finite numbers")
         if np.any((numbers < low - _ROUNDING) | (numbers > high + _ROUNDING)):
             raise ValueError(
-                f"{name} must be within bounds = {bounds}, got numbers from {numbers.min():g} to {numbers.max():g}; "
-                "bounds=None lifts the limits"
+                f"{name} must be within box = {box}, got numbers from {numbers.min():g} to {numbers.max():g}; "
+                "box=None lifts the limits"
             )
 
 

@@ -1,34 +1,74 @@
-"""Norms of one input, seen as a flat vector: the geometry in which balls, steps and slopes are measured.
+"""Norms of one input, seen as a flat vector, and balls: the geometry in which inputs move and slopes are measured.
 
-A `Norm` is a record of pure functions of one example, so a new norm is one more record:
-
-    value(x)                 ||x||, with derivative 0 at x = 0
-    dual(g)                  the dual norm, sup of <g, x> over ||x|| <= 1
-    project(x, radius)       the point of the ball ||.|| <= radius that is nearest to x in Euclidean distance
-    steepest(g)              a unit vector d that maximises <g, d> (0 for g = 0)
-    sample(key, shape)       a point drawn uniformly from the unit ball
+`l1`, `l2` and `linf` are norms, `masked` and `Largest` make norms of norms, `norm.ball(radius)` is where inputs may go.
 """
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import ArrayLike
+import numpy as np
+from jaxtyping import Array, ArrayLike, Bool
 
-from lipjax.types import KeyArray, Point, Scalar
+from lipjax import checks
+from lipjax.types import Box, KeyArray, Point, Scalar
+from lipjax.values import REQUIRED, Number, Value, number, setting
 
 
-class Norm(NamedTuple):
-    """A norm as five pure functions; see the module's docstring for their contracts."""
+class Norm(Value):
+    """A norm of one example; a new one is one more subclass.
 
-    name: str
-    value: Callable[[Point], Scalar]
-    dual: Callable[[Point], Scalar]
-    project: Callable[[Point, ArrayLike], Point]
-    steepest: Callable[[Point], Point]
-    sample: Callable[[KeyArray, tuple[int, ...]], Point]
+    Attributes:
+        exponent: The p of the lp norm that it is on the entries that may move.
+        name: What flags and results call it.
+    """
+
+    @property
+    def exponent(self) -> float:
+        """The p of the lp norm that it is on the entries that may move."""
+        raise NotImplementedError
+
+    @property
+    def name(self) -> str:
+        """What flags and results call it."""
+        return f"l{self.exponent:g}"
+
+    def value(self, x: Point) -> Scalar:
+        """`||x||`, with derivative 0 at x = 0."""
+        raise NotImplementedError
+
+    def dual(self, gradient: Point) -> Scalar:
+        """The dual norm, the supremum of `<gradient, x>` over `||x|| <= 1`."""
+        raise NotImplementedError
+
+    def project(self, x: Point, radius: ArrayLike) -> Point:
+        """The point of the ball `||.|| <= radius` that is nearest to x in Euclidean distance."""
+        raise NotImplementedError
+
+    def steepest(self, gradient: Point) -> Point:
+        """A unit vector d that maximises `<gradient, d>`; 0 for a gradient of 0."""
+        raise NotImplementedError
+
+    def sample(self, key: KeyArray, shape: tuple[int, ...]) -> Point:
+        """A point drawn uniformly from the unit ball."""
+        raise NotImplementedError
+
+    def ball(self, radius: Number, box: Box = (0.0, 1.0)) -> "Ball":
+        """The ball of a radius, in input units, cut with the box of legal inputs; None for no limits."""
+        return Ball(self, radius, box)
+
+    def conversion(self, other: "Norm", size: int) -> float:
+        """The largest `||x||_other / ||x||_self` of vectors with `size` entries, `size^max(0, 1/q - 1/p)`.
+
+        Example:
+            >>> linf.conversion(l2, 9), l2.conversion(linf, 9)
+            (3.0, 1.0)
+        """
+        return float(size ** max(0.0, 1.0 / other.exponent - 1.0 / self.exponent))
+
+    def __repr__(self) -> str:
+        return self.name
 
 
 def _abs(x: Point) -> Point:
@@ -37,110 +77,300 @@ def _abs(x: Point) -> Point:
     return x * jnp.where(x > 0.0, 1.0, jnp.where(x < 0.0, -1.0, 0.0))
 
 
-def _linf(x: Point) -> Scalar:
-    return jnp.max(_abs(x), initial=0.0)
+class Linf(Norm):
+    """`max_i |x_i|`."""
+
+    exponent = math.inf
+    name = "linf"
+
+    def value(self, x: Point) -> Scalar:
+        return jnp.max(_abs(x), initial=0.0)
+
+    def dual(self, gradient: Point) -> Scalar:
+        return l1.value(gradient)
+
+    def project(self, x: Point, radius: ArrayLike) -> Point:
+        return jnp.clip(x, jnp.negative(radius), radius)
+
+    def steepest(self, gradient: Point) -> Point:
+        return jnp.sign(gradient)
+
+    def sample(self, key: KeyArray, shape: tuple[int, ...]) -> Point:
+        return jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
 
 
-def _l1(x: Point) -> Scalar:
-    return jnp.sum(_abs(x))
+class L2(Norm):
+    """`(sum_i x_i^2)^(1/2)`."""
+
+    exponent = 2.0
+
+    def value(self, x: Point) -> Scalar:
+        # Scaled by the largest entry, so that tiny differences (slopes at small radii) do not underflow when squared;
+        # the inner `where` keeps the derivative at 0 finite (it is 0 there).
+        scale = jax.lax.stop_gradient(jnp.max(jnp.where(x < 0.0, -x, x), initial=0.0))
+        is_zero = scale == 0.0
+        safe = jnp.where(is_zero, 1.0, x / jnp.where(is_zero, 1.0, scale))
+        return jnp.where(is_zero, 0.0, scale * jnp.sqrt(jnp.sum(safe**2)))
+
+    def dual(self, gradient: Point) -> Scalar:
+        return self.value(gradient)
+
+    def project(self, x: Point, radius: ArrayLike) -> Point:
+        length = self.value(x)
+        is_outside = length > radius
+        return jnp.where(is_outside, x * (radius / jnp.where(is_outside, length, 1.0)), x)
+
+    def steepest(self, gradient: Point) -> Point:
+        length = self.value(gradient)
+        return gradient / jnp.where(length == 0.0, 1.0, length)
+
+    def sample(self, key: KeyArray, shape: tuple[int, ...]) -> Point:
+        # A uniform direction; the radius U^(1/n) makes the density constant in the ball.
+        direction_key, radius_key = jax.random.split(key)
+        direction = self.steepest(jax.random.normal(direction_key, shape))
+        return direction * jax.random.uniform(radius_key) ** (1.0 / math.prod(shape))
 
 
-def _l2(x: Point) -> Scalar:
-    # Scaled by the largest entry, so that tiny differences (slopes at small radii) do not underflow when squared;
-    # the inner `where` keeps the derivative at 0 finite (it is 0 there).
-    scale = jax.lax.stop_gradient(jnp.max(jnp.where(x < 0.0, -x, x), initial=0.0))
-    is_zero = scale == 0.0
-    safe = jnp.where(is_zero, 1.0, x / jnp.where(is_zero, 1.0, scale))
-    return jnp.where(is_zero, 0.0, scale * jnp.sqrt(jnp.sum(safe**2)))
+class L1(Norm):
+    """`sum_i |x_i|`."""
+
+    exponent = 1.0
+
+    def value(self, x: Point) -> Scalar:
+        return jnp.sum(_abs(x))
+
+    def dual(self, gradient: Point) -> Scalar:
+        return linf.value(gradient)
+
+    def project(self, x: Point, radius: ArrayLike) -> Point:
+        # The projection soft-thresholds |x| at the level that leaves a sum of `radius` (Duchi et al. 2008, figure 1).
+        # The threshold's rounding counts once per entry that remains, 1e-5 of the radius in a large image: rescaling
+        # undoes it.
+        descending = jnp.sort(jnp.abs(x).ravel())[::-1]
+        excess = jnp.cumsum(descending) - radius
+        counts = jnp.arange(1, descending.size + 1)
+        last = jnp.max(jnp.where(descending * counts > excess, counts, 1))
+        threshold = jnp.maximum(excess[last - 1] / last, 0.0)
+        shrunk = jnp.sign(x) * jnp.maximum(jnp.abs(x) - threshold, 0.0)
+        length = self.value(shrunk)
+        shrunk = shrunk * (radius / jnp.where(length == 0.0, 1.0, length))
+        return jnp.where(self.value(x) > radius, shrunk, x)
+
+    def steepest(self, gradient: Point) -> Point:
+        flat = gradient.ravel()
+        index = jnp.argmax(jnp.abs(flat))
+        return jnp.zeros_like(flat).at[index].set(jnp.sign(flat[index])).reshape(gradient.shape)
+
+    def sample(self, key: KeyArray, shape: tuple[int, ...]) -> Point:
+        # Exponentials divided by their sum are uniform on the simplex; with random signs, on the l1 sphere.
+        magnitude_key, sign_key, radius_key = jax.random.split(key, 3)
+        magnitudes = jax.random.exponential(magnitude_key, shape)
+        direction = jax.random.rademacher(sign_key, shape) * magnitudes / jnp.sum(magnitudes)
+        return direction * jax.random.uniform(radius_key) ** (1.0 / math.prod(shape))
 
 
-def _project_linf(x: Point, radius: ArrayLike) -> Point:
-    return jnp.clip(x, jnp.negative(radius), radius)
+linf, l2, l1 = Linf(), L2(), L1()
+NAMES = {norm.name: norm for norm in (l1, l2, linf)}
+"""The norms that have a word of their own."""
 
 
-def _project_l2(x: Point, radius: ArrayLike) -> Point:
-    length = _l2(x)
-    is_outside = length > radius
-    return jnp.where(is_outside, x * (radius / jnp.where(is_outside, length, 1.0)), x)
+def named(name: str) -> Norm:
+    """The norm of a name: l1, l2 or linf.
+
+    Raises:
+        ValueError: If there is none of that name.
+
+    Example:
+        >>> named("l2")
+        l2
+    """
+    checks.one_of("norm", name, list(NAMES))
+    return NAMES[name]
 
 
-def _project_l1(x: Point, radius: ArrayLike) -> Point:
-    # The projection soft-thresholds |x| at the level that leaves a sum of `radius` (Duchi et al. 2008, figure 1). The
-    # threshold's rounding counts once per entry that remains, 1e-5 of the radius in a large image: rescaling undoes it.
-    descending = jnp.sort(jnp.abs(x).ravel())[::-1]
-    excess = jnp.cumsum(descending) - radius
-    counts = jnp.arange(1, descending.size + 1)
-    last = jnp.max(jnp.where(descending * counts > excess, counts, 1))
-    threshold = jnp.maximum(excess[last - 1] / last, 0.0)
-    shrunk = jnp.sign(x) * jnp.maximum(jnp.abs(x) - threshold, 0.0)
-    length = _l1(shrunk)
-    shrunk = shrunk * (radius / jnp.where(length == 0.0, 1.0, length))
-    return jnp.where(_l1(x) > radius, shrunk, x)
+class Masked(Norm):
+    """A norm in which some entries can't move: made by `masked`.
+
+    Attributes:
+        norm: The norm of the other entries.
+        free: Indices of the entries that may move, in the flat input.
+        shape: Shape of an input.
+    """
+
+    norm: Norm = setting(words=named)
+    free: tuple[int, ...]
+    shape: tuple[int, ...]
+
+    @property
+    def exponent(self) -> float:
+        return self.norm.exponent
+
+    @property
+    def name(self) -> str:
+        return f"{self.norm.name} of {len(self.free)} entries"
+
+    def conversion(self, other: Norm, size: int) -> float:
+        return self.norm.conversion(other, len(self.free))
+
+    def value(self, x: Point) -> Scalar:
+        """The norm of the entries that may move; infinite where another one is not 0."""
+        inside = self._inside(x)
+        return jnp.where(jnp.all(inside == x), self.norm.value(inside), jnp.inf)
+
+    def dual(self, gradient: Point) -> Scalar:
+        return self.norm.dual(self._inside(gradient))
+
+    def project(self, x: Point, radius: ArrayLike) -> Point:
+        return self.norm.project(self._inside(x), radius)
+
+    def steepest(self, gradient: Point) -> Point:
+        return self.norm.steepest(self._inside(gradient))
+
+    def sample(self, key: KeyArray, shape: tuple[int, ...]) -> Point:
+        inside = self.norm.sample(key, (len(self.free),))
+        return jnp.zeros(math.prod(shape), inside.dtype).at[np.array(self.free)].set(inside).reshape(shape)
+
+    def _inside(self, x: Point) -> Point:
+        mask = np.zeros(math.prod(self.shape), bool)
+        mask[list(self.free)] = True
+        return jnp.where(mask.reshape(self.shape), x, 0.0)
 
 
-def _steepest_l2(gradient: Point) -> Point:
-    length = _l2(gradient)
-    return gradient / jnp.where(length == 0.0, 1.0, length)
+def masked(norm: Norm, mask: Bool[np.ndarray | Array, "*dims"]) -> Masked:
+    """A norm whose balls hold only perturbations of the entries where the mask is true.
+
+    It confines attacks, estimators and bounds to that part of the input. For a subspace that isn't spanned by entries,
+    study `lambda z: f(x + basis @ z)` at z = 0 instead.
+
+    Args:
+        norm: The norm of perturbations.
+        mask: Which entries may change.
+
+    Returns:
+        A norm; equal masks give equal norms.
+
+    Raises:
+        ValueError: If the mask allows no entry.
+
+    Example:
+        >>> masked(linf, np.array([True, False])).steepest(jnp.array([2.0, 3.0]))
+        Array([1., 0.], dtype=float32)
+    """
+    free = tuple(np.flatnonzero(mask).tolist())
+    if not free:
+        raise ValueError("the mask allows no entry to change")
+    return Masked(norm, free, np.shape(mask))
 
 
-def _steepest_l1(gradient: Point) -> Point:
-    flat = gradient.ravel()
-    index = jnp.argmax(jnp.abs(flat))
-    return jnp.zeros_like(flat).at[index].set(jnp.sign(flat[index])).reshape(gradient.shape)
-
-
-def _sample_linf(key: KeyArray, shape: tuple[int, ...]) -> Point:
-    return jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
-
-
-def _sample_l2(key: KeyArray, shape: tuple[int, ...]) -> Point:
-    # A uniform direction; the radius U^(1/n) makes the density constant in the ball.
-    direction_key, radius_key = jax.random.split(key)
-    direction = _steepest_l2(jax.random.normal(direction_key, shape))
-    return direction * jax.random.uniform(radius_key) ** (1.0 / math.prod(shape))
-
-
-def _sample_l1(key: KeyArray, shape: tuple[int, ...]) -> Point:
-    # Exponentials divided by their sum are uniform on the simplex; with random signs, on the l1 sphere.
-    magnitude_key, sign_key, radius_key = jax.random.split(key, 3)
-    magnitudes = jax.random.exponential(magnitude_key, shape)
-    direction = jax.random.rademacher(sign_key, shape) * magnitudes / jnp.sum(magnitudes)
-    return direction * jax.random.uniform(radius_key) ** (1.0 / math.prod(shape))
-
-
-linf = Norm("linf", _linf, _l1, _project_linf, jnp.sign, _sample_linf)
-l2 = Norm("l2", _l2, _l2, _project_l2, _steepest_l2, _sample_l2)
-l1 = Norm("l1", _l1, _linf, _project_l1, _steepest_l1, _sample_l1)
-
-
-def largest(norm: Norm) -> Norm:
-    """The norm `max_i ||x_i||` of several points at once, stacked on a leading axis: its balls are products of balls.
+class Largest(Norm):
+    """`max_i ||x_i||` of several points, stacked on a leading axis: its balls are products of balls.
 
     An attack in this norm moves the examples of a batch together, each in a ball of its own: for objectives in which
     they are not independent.
 
-    Args:
-        norm: Norm of one point.
-
-    Returns:
-        A norm of arrays `[points, ...]`.
-
     Example:
-        >>> largest(l2).value(jnp.array([[3.0, 4.0], [0.0, 1.0]]))
+        >>> Largest(l2).value(jnp.array([[3.0, 4.0], [0.0, 1.0]]))
         Array(5., dtype=float32)
     """
 
-    def project(x: Point, radius: ArrayLike) -> Point:
-        return jax.vmap(lambda point: norm.project(point, radius))(x)
+    norm: Norm = setting(words=named)
 
-    def sample(key: KeyArray, shape: tuple[int, ...]) -> Point:
-        return jax.vmap(lambda key: norm.sample(key, shape[1:]))(jax.random.split(key, shape[0]))
+    @property
+    def exponent(self) -> float:
+        return self.norm.exponent
 
-    return Norm(
-        f"largest {norm.name}",
-        lambda x: jnp.max(jax.vmap(norm.value)(x), initial=0.0),
-        lambda gradient: jnp.sum(jax.vmap(norm.dual)(gradient)),
-        project,
-        jax.vmap(norm.steepest),
-        sample,
-    )
+    @property
+    def name(self) -> str:
+        return f"largest {self.norm.name}"
+
+    def value(self, x: Point) -> Scalar:
+        return jnp.max(jax.vmap(self.norm.value)(x), initial=0.0)
+
+    def dual(self, gradient: Point) -> Scalar:
+        return jnp.sum(jax.vmap(self.norm.dual)(gradient))
+
+    def project(self, x: Point, radius: ArrayLike) -> Point:
+        return jax.vmap(lambda point: self.norm.project(point, radius))(x)
+
+    def steepest(self, gradient: Point) -> Point:
+        return jax.vmap(self.norm.steepest)(gradient)
+
+    def sample(self, key: KeyArray, shape: tuple[int, ...]) -> Point:
+        return jax.vmap(lambda key: self.norm.sample(key, shape[1:]))(jax.random.split(key, shape[0]))
+
+
+def is_box(**named: Any) -> None:
+    """Raises ValueError unless the box is two finite or infinite numbers in rising order.
+
+    Example:
+        >>> is_box(box=(1.0, 0.0))
+        Traceback (most recent call last):
+        ValueError: box must be (lowest, highest) in rising order, got (1.0, 0.0)
+    """
+    for name, box in named.items():
+        if len(box) != 2 or not box[0] < box[1]:
+            raise ValueError(f"{name} must be (lowest, highest) in rising order, got {box}")
+
+
+class Ball(Value):
+    """Where a point may go: at most `radius` away from a center, within the box of legal inputs.
+
+    Attributes:
+        norm: In which distances are measured.
+        radius: In input units (pixels in [0, 1]); may be traced.
+        box: Lowest and highest legal value of an entry; None for no limits.
+
+    Raises:
+        ValueError: If radius is negative, or so large in L-infinity that it can only be a slip; if box has no width.
+
+    Example:
+        >>> ball = linf.ball(0.1)
+        >>> ball.project(jnp.array([0.0, 1.3]), center=jnp.array([0.5, 0.95]))
+        Array([0.4, 1. ], dtype=float32)
+        >>> linf.ball(8)
+        Traceback (most recent call last):
+        ValueError: radius 8 is wider than the box (0.0, 1.0): pixels are in [0, 1], did you mean 8/255?
+    """
+
+    norm: Norm = setting(words=named)
+    radius: Number = number(REQUIRED, checks.not_negative, unit="pixels in [0, 1]")
+    box: Box = setting((0.0, 1.0), is_box)
+
+    def check(self) -> None:
+        known = isinstance(self.radius, float) and math.isfinite(self.radius)
+        if known and self.box and self.norm.exponent == math.inf and self.radius > self.box[1] - self.box[0]:
+            hint = f": pixels are in [0, 1], did you mean {self.radius:g}/255?" if self.box == (0.0, 1.0) else ""
+            raise ValueError(f"radius {self.radius:g} is wider than the box {self.box}{hint}")
+
+    def clip(self, point: Point) -> Point:
+        """The nearest point in the box."""
+        return point if self.box is None else jnp.clip(point, *self.box)
+
+    def project(self, point: Point, center: Point) -> Point:
+        """A point of the ball around `center` that is also in the box.
+
+        Projects on the ball, then on the box. For a center inside the box the second step moves every entry towards
+        the center, so the result stays in the ball, in every lp norm.
+        """
+        return self.clip(center + self.norm.project(point - center, self.radius)).astype(center.dtype)
+
+    def sample(self, key: KeyArray, center: Point) -> Point:
+        """A uniform point of the ball around `center`, moved into the box."""
+        return self.clip(center + self.radius * self.norm.sample(key, center.shape)).astype(center.dtype)
+
+    def step(self, point: Point, gradient: Point, center: Point, step_size: ArrayLike) -> Point:
+        """One step of projected steepest ascent, `P(x + step_size * argmax_{||d|| <= 1} <gradient, d>)`.
+
+        Example:
+            >>> x = jnp.array([0.5, 0.5])
+            >>> linf.ball(0.1).step(x, jnp.array([2.0, -3.0]), x, step_size=0.5)
+            Array([0.6, 0.4], dtype=float32)
+        """
+        return self.project(point + step_size * self.norm.steepest(gradient), center)
+
+    def contains(self, point: Point, center: Point, tolerance: float = 1e-5) -> Bool[Array, ""]:
+        """Whether a point is in the ball around `center` and in the box, up to a relative tolerance."""
+        low, high = self.box or (-math.inf, math.inf)
+        slack = tolerance * jnp.maximum(self.radius, 1e-3)
+        in_box = jnp.all((point >= low - slack) & (point <= high + slack))
+        return (self.norm.value(point - center) - slack <= self.radius) & in_box

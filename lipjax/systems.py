@@ -14,7 +14,7 @@ from jaxtyping import ArrayLike
 from lipjax import methods, networks
 from lipjax.networks import Layers
 from lipjax.norms import Norm, linf
-from lipjax.types import Bounds, Method, Network, System
+from lipjax.types import Box, Method, Network, System
 
 
 @runtime_checkable
@@ -87,7 +87,7 @@ def adversarial(
     num_steps: int = 10,
     early_stop: bool = False,
     batch_statistics: bool = False,
-    bounds: Bounds = (0.0, 1.0),
+    bounds: Box = (0.0, 1.0),
 ) -> System:
     """PGD: training on the worst examples of a ball. A soft promise, around the data. See `methods.adversarial`."""
     method = methods.adversarial(
@@ -108,7 +108,7 @@ def fast_adversarial(
     norm: Norm = linf,
     radius: ArrayLike = 8 / 255,
     batch_statistics: bool = True,
-    bounds: Bounds = (0.0, 1.0),
+    bounds: Box = (0.0, 1.0),
 ) -> System:
     """PGD in one long step from a random start. A soft promise, around the data. See `methods.fast_adversarial`."""
     return System(family(), methods.fast_adversarial(norm, radius, batch_statistics=batch_statistics, bounds=bounds))
@@ -122,7 +122,7 @@ def trades(
     radius: ArrayLike = 0.031,
     step_size: ArrayLike | None = 0.007,
     num_steps: int = 10,
-    bounds: Bounds = (0.0, 1.0),
+    bounds: Box = (0.0, 1.0),
 ) -> System:
     """TRADES: the same prediction all over a ball. A soft promise, around the data. See `methods.trades`."""
     method = methods.trades(beta, norm=norm, radius=radius, step_size=step_size, num_steps=num_steps, bounds=bounds)
@@ -138,7 +138,7 @@ def local_linearity(
     radius: ArrayLike = 8 / 255,
     step_size: ArrayLike | None = None,
     num_steps: int = 10,
-    bounds: Bounds = (0.0, 1.0),
+    bounds: Box = (0.0, 1.0),
 ) -> System:
     """LLR: a loss that is linear in a ball. A soft promise, around the data. See `methods.local_linearity`."""
     method = methods.local_linearity(

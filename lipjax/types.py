@@ -19,7 +19,7 @@ Scalar: TypeAlias = Float[Array, ""]
 Params: TypeAlias = PyTree[Float[Array, "..."]]
 State: TypeAlias = PyTree[Shaped[Array, "..."]]
 Point: TypeAlias = Float[Array, "*dims"]
-Bounds: TypeAlias = tuple[float, float] | None
+Box: TypeAlias = tuple[float, float] | None
 """Lowest and highest legal value of an input's entries; None where every real number is legal."""
 
 
@@ -45,7 +45,7 @@ class Dataset(NamedTuple):
         train: Training examples.
         test: Test examples.
         num_classes: Number of classes; labels are in `[0, num_classes)`.
-        bounds: Lowest and highest legal input value, `(0.0, 1.0)` for images.
+        box: Lowest and highest legal input value, `(0.0, 1.0)` for images.
         class_names: One name per class, or empty.
     """
 
@@ -53,7 +53,7 @@ class Dataset(NamedTuple):
     train: Batch
     test: Batch
     num_classes: int
-    bounds: Bounds = (0.0, 1.0)
+    box: Box = (0.0, 1.0)
     class_names: tuple[str, ...] = ()
 
     @property

@@ -7,8 +7,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LAYERS = [
-    {"types"},
     {"checks"},
+    {"values"},
+    {"types"},
     {"norms", "losses", "operators", "batching", "parallel", "records"},
     {"networks", "attacks", "corruptions", "datasets", "augmentation"},
     {"methods", "estimators", "bounds", "compatibility"},

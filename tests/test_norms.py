@@ -7,7 +7,7 @@ import optax
 import pytest
 import scipy.stats
 
-from lipjax.norms import l1, l2, largest, linf
+from lipjax.norms import Largest, l1, l2, linf
 
 NORMS = [l1, l2, linf]
 ORDERS = {"l1": 1, "l2": 2, "linf": np.inf}
@@ -192,7 +192,7 @@ def test_signs_of_samples_are_fair_and_independent(norm, samples):
 
 @every_norm
 def test_the_largest_norm_of_several_points_is_that_of_each_in_a_ball_of_its_own(norm):
-    joint, points, gradients = largest(norm), gaussian(5), gaussian(6)
+    joint, points, gradients = Largest(norm), gaussian(5), gaussian(6)
     np.testing.assert_allclose(joint.value(points), max(map(norm.value, points)))
     np.testing.assert_allclose(joint.dual(gradients), sum(map(norm.dual, gradients)), rtol=1e-6)
     np.testing.assert_allclose(jnp.sum(gradients * joint.steepest(gradients)), joint.dual(gradients), rtol=1e-5)

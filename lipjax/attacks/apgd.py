@@ -24,7 +24,7 @@ from lipjax.attacks.climb import (
 )
 from lipjax.attacks.pgd import pgd_step
 from lipjax.norms import Norm, linf
-from lipjax.types import Attack, Bounds, KeyArray, Objective, Point, Scalar
+from lipjax.types import Attack, Box, KeyArray, Objective, Point, Scalar
 
 _MOMENTUM = 0.75
 _LEAST_SHARE_OF_RISES = 0.75
@@ -36,7 +36,7 @@ def apgd(
     *,
     num_steps: int = 100,
     num_restarts: int = 1,
-    bounds: Bounds = (0.0, 1.0),
+    bounds: Box = (0.0, 1.0),
 ) -> Attack:
     """Auto-PGD: momentum ascent whose step is halved, back at the best point, whenever progress stalls.
 
@@ -88,7 +88,7 @@ class _State(NamedTuple):
     num_done: Int[Array, ""]
 
 
-def _dense_apgd(norm: Norm, radius: ArrayLike, num_steps: int, bounds: Bounds) -> Search:
+def _dense_apgd(norm: Norm, radius: ArrayLike, num_steps: int, bounds: Box) -> Search:
     lengths = jnp.asarray(window_lengths(num_steps))
     ball: Any = {"norm": norm, "radius": radius, "bounds": bounds}
 
@@ -155,4 +155,4 @@ def _check(state: _State, length: Int[Array, ""]) -> _State:
     )
 
 
-_VARIANTS: dict[str, Callable[[Norm, ArrayLike, int, Bounds], Search]] = {norms.l1.name: sparse_apgd}
+_VARIANTS: dict[str, Callable[[Norm, ArrayLike, int, Box], Search]] = {norms.l1.name: sparse_apgd}

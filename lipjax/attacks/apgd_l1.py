@@ -8,13 +8,13 @@ from jaxtyping import Array, ArrayLike, Bool, Int
 
 from lipjax.attacks.climb import Differentiated, Evaluated, Search, better, differentiated, into_box, select
 from lipjax.norms import Norm
-from lipjax.types import Bounds, KeyArray, Objective, Point, Scalar
+from lipjax.types import Box, KeyArray, Objective, Point, Scalar
 
 _PHASES = ((3.0, 0.3), (2.0, 0.3), (1.0, 0.4))
 """The radius comes down in three phases: factor of the radius, share of the steps."""
 
 
-def into_l1_ball_and_box(point: Point, center: Point, *, radius: ArrayLike, bounds: Bounds) -> Point:
+def into_l1_ball_and_box(point: Point, center: Point, *, radius: ArrayLike, bounds: Box) -> Point:
     """The nearest point that is in the l1 ball around `center` and in the box.
 
     Every entry of `point - center` is shrunk by one threshold and then cut at the box; the threshold that leaves a
@@ -63,7 +63,7 @@ class _State(NamedTuple):
     num_done: Int[Array, ""]
 
 
-def sparse_apgd(norm: Norm, radius: ArrayLike, num_steps: int, bounds: Bounds) -> Search:
+def sparse_apgd(norm: Norm, radius: ArrayLike, num_steps: int, bounds: Box) -> Search:
     """The l1 variant of `apgd`: steps along the largest entries of the gradient, as many as suit the best point.
 
     A step moves `support / 1.5` entries, where the support is the number of entries that the best point has changed. At
@@ -98,7 +98,7 @@ def sparse_apgd(norm: Norm, radius: ArrayLike, num_steps: int, bounds: Bounds) -
 
 
 def _phase(
-    objective: Objective, start: Point, center: Point, *, radius: ArrayLike, num_steps: int, bounds: Bounds
+    objective: Objective, start: Point, center: Point, *, radius: ArrayLike, num_steps: int, bounds: Box
 ) -> Differentiated:
     period = max(int(0.04 * num_steps), 1)
 

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from lipjax import norms
 from lipjax.norms import Norm
-from lipjax.types import Bounds, Point, Scalar, VectorFn
+from lipjax.types import Box, Point, Scalar, VectorFn
 
 Vector = Float[Array, " entries"]
 
@@ -39,7 +39,7 @@ def nearest_boundary(objective: VectorFn, point: Point, norm: Norm) -> tuple[Sca
     return values[index], gradients[index]
 
 
-def step_to_hyperplane(norm: Norm, point: Point, value: Scalar, normal: Point, bounds: Bounds) -> Point:
+def step_to_hyperplane(norm: Norm, point: Point, value: Scalar, normal: Point, bounds: Box) -> Point:
     """The shortest step e with `value + <normal, e> = 0` that stays in the box.
 
     Args:

@@ -18,7 +18,7 @@ from lipjax.attacks.health import Health, is_random, look_like_probabilities, ze
 from lipjax.attacks.journal import Chunk, Journal, digest
 from lipjax.attacks.suites import Stage, Suite, checked, standard
 from lipjax.norms import Norm, linf
-from lipjax.types import Bounds, KeyArray, Model, Point, VectorFn, pixels, single
+from lipjax.types import Box, KeyArray, Model, Point, VectorFn, pixels, single
 
 Rows: TypeAlias = Int[np.ndarray, " chunk"]
 Images: TypeAlias = Float[np.ndarray, "batch ..."]
@@ -68,7 +68,7 @@ def cascade(
     norm: Norm = linf,
     radius: ArrayLike = 8 / 255,
     suite: Suite = standard,
-    bounds: Bounds = (0.0, 1.0),
+    bounds: Box = (0.0, 1.0),
     chunk_size: int = 256,
     journal: str | os.PathLike | None = None,
     progress: Progress = lambda attack, share: None,
@@ -167,7 +167,7 @@ class _Task:
     labels: Int[np.ndarray, " batch"]
     norm: Norm
     radius: ArrayLike
-    bounds: Bounds
+    bounds: Box
     stages: Sequence[Stage]
     chunk_size: int
 
@@ -242,7 +242,7 @@ def _attack(
     *,
     stage: Stage,
     norm: Norm,
-    bounds: Bounds,
+    bounds: Box,
 ) -> tuple[Float[Array, "batch ..."], Bool[Array, " batch"]]:
     def one(key: KeyArray, x: Point, label: Array) -> tuple[Point, Array]:
         found = stage.attack(radius)(key, stage.objective(f, x, label, repeat), x)

@@ -9,7 +9,7 @@ from jaxtyping import Array, ArrayLike, Bool
 
 from lipjax import checks
 from lipjax.norms import Norm
-from lipjax.types import Attack, Bounds, KeyArray, Objective, Point, Scalar
+from lipjax.types import Attack, Box, KeyArray, Objective, Point, Scalar
 
 
 class Evaluated(NamedTuple):
@@ -59,12 +59,12 @@ def not_below_center(search: Search) -> Attack:
     return attack
 
 
-def into_box(point: Point, bounds: Bounds) -> Point:
+def into_box(point: Point, bounds: Box) -> Point:
     """The nearest point with every entry within the bounds; the point itself where bounds is None."""
     return point if bounds is None else jnp.clip(point, *bounds)
 
 
-def into_ball(point: Point, center: Point, *, norm: Norm, radius: ArrayLike, bounds: Bounds) -> Point:
+def into_ball(point: Point, center: Point, *, norm: Norm, radius: ArrayLike, bounds: Box) -> Point:
     """A point of the ball around `center` that is also in the box.
 
     Projects on the ball, then on the box. For a center inside the box the second step moves every entry towards the
@@ -73,7 +73,7 @@ def into_ball(point: Point, center: Point, *, norm: Norm, radius: ArrayLike, bou
     return into_box(center + norm.project(point - center, radius), bounds).astype(center.dtype)
 
 
-def random_point(key: KeyArray, center: Point, *, norm: Norm, radius: ArrayLike, bounds: Bounds) -> Point:
+def random_point(key: KeyArray, center: Point, *, norm: Norm, radius: ArrayLike, bounds: Box) -> Point:
     """A uniform point of the ball, moved into the box."""
     return into_box(center + radius * norm.sample(key, center.shape), bounds).astype(center.dtype)
 

@@ -10,7 +10,7 @@ from lipjax import checks
 from lipjax.attacks.boundary import nearest_boundary
 from lipjax.attacks.climb import into_ball, into_box
 from lipjax.norms import Norm, l2
-from lipjax.types import Attack, Bounds, KeyArray, Point, VectorFn
+from lipjax.types import Attack, Box, KeyArray, Point, VectorFn
 
 _EXTRA = 1e-4
 """Every step is longer by this, so that iterates held back by the box end beyond the boundary, not just before it."""
@@ -28,7 +28,7 @@ def deepfool(
     *,
     num_steps: int = 50,
     overshoot: float = 0.02,
-    bounds: Bounds = (0.0, 1.0),
+    bounds: Box = (0.0, 1.0),
 ) -> Attack:
     """DeepFool: the sum of shortest steps to the nearest linearised boundary, until the objective is positive.
 

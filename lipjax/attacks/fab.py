@@ -10,7 +10,7 @@ from lipjax import checks
 from lipjax.attacks import boundary
 from lipjax.attacks.climb import into_ball, into_box
 from lipjax.norms import Norm, linf
-from lipjax.types import Attack, Bounds, KeyArray, Point, Scalar, VectorFn
+from lipjax.types import Attack, Box, KeyArray, Point, Scalar, VectorFn
 
 
 class _State(NamedTuple):
@@ -27,7 +27,7 @@ def fab(
     bias: float = 0.1,
     overshoot: float = 1.05,
     retreat: float = 0.9,
-    bounds: Bounds = (0.0, 1.0),
+    bounds: Box = (0.0, 1.0),
 ) -> Attack:
     """Fast adaptive boundary attack: looks for the nearest point at which the objective is positive.
 

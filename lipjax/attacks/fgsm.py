@@ -4,10 +4,10 @@ from jaxtyping import ArrayLike
 
 from lipjax.attacks.pgd import pgd
 from lipjax.norms import Norm, linf
-from lipjax.types import Attack, Bounds
+from lipjax.types import Attack, Box
 
 
-def fgsm(norm: Norm = linf, radius: ArrayLike = 8 / 255, *, bounds: Bounds = (0.0, 1.0)) -> Attack:
+def fgsm(norm: Norm = linf, radius: ArrayLike = 8 / 255, *, bounds: Box = (0.0, 1.0)) -> Attack:
     """Fast gradient sign method, in any norm: `x + radius * argmax_{||d|| <= 1} <gradient, d>`, moved into the box.
 
     Args:

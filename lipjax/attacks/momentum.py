@@ -8,7 +8,7 @@ from lipjax import checks, norms
 from lipjax.attacks.climb import Evaluated, better
 from lipjax.attacks.pgd import pgd_step
 from lipjax.norms import Norm, linf
-from lipjax.types import Attack, Bounds, KeyArray, Objective, Point
+from lipjax.types import Attack, Box, KeyArray, Objective, Point
 
 
 def momentum_pgd(
@@ -18,7 +18,7 @@ def momentum_pgd(
     momentum: float = 1.0,
     step_size: ArrayLike | None = None,
     num_steps: int = 10,
-    bounds: Bounds = (0.0, 1.0),
+    bounds: Box = (0.0, 1.0),
 ) -> Attack:
     """Momentum iterative method (MIM, MI-FGSM): steepest ascent along a running sum of unit gradients.
 

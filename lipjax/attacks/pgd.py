@@ -9,7 +9,7 @@ from jaxtyping import ArrayLike
 from lipjax import checks
 from lipjax.attacks.climb import Evaluated, better, into_ball, random_point, restarted
 from lipjax.norms import Norm, linf
-from lipjax.types import Attack, Bounds, KeyArray, Objective, Point
+from lipjax.types import Attack, Box, KeyArray, Objective, Point
 
 
 def pgd_step(
@@ -20,7 +20,7 @@ def pgd_step(
     norm: Norm,
     radius: ArrayLike,
     step_size: ArrayLike,
-    bounds: Bounds = (0.0, 1.0),
+    bounds: Box = (0.0, 1.0),
 ) -> Point:
     """One step of projected steepest ascent, `P(x + step_size * argmax_{||d|| <= 1} <g, d>)`.
 
@@ -54,7 +54,7 @@ def pgd(
     num_restarts: int = 1,
     random_start: bool | Callable[[KeyArray, tuple[int, ...]], Point] = True,
     best_iterate: bool = True,
-    bounds: Bounds = (0.0, 1.0),
+    bounds: Box = (0.0, 1.0),
 ) -> Attack:
     """Projected gradient descent (PGD) on the negative objective: Madry et al.'s attack, for any objective.
 

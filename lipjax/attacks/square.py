@@ -12,7 +12,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Int
 from lipjax import checks, norms
 from lipjax.attacks.climb import Evaluated, better, into_ball, not_below_center
 from lipjax.norms import Norm, linf
-from lipjax.types import Attack, Bounds, KeyArray, Objective, Point
+from lipjax.types import Attack, Box, KeyArray, Objective, Point
 
 Image: TypeAlias = Float[Array, "height width channels"]
 Plane: TypeAlias = Float[Array, "height width"]
@@ -42,7 +42,7 @@ def square(
     *,
     num_queries: int = 5000,
     first_share: float = 0.8,
-    bounds: Bounds = (0.0, 1.0),
+    bounds: Box = (0.0, 1.0),
 ) -> Attack:
     """Square attack: a new random square of the perturbation is kept wherever it raises the objective.
 

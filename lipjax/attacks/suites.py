@@ -12,7 +12,7 @@ from lipjax.attacks.fab import fab
 from lipjax.attacks.objectives import evasion, margin_to, runner_up
 from lipjax.attacks.square import square
 from lipjax.norms import Norm
-from lipjax.types import Attack, Bounds, Point, Scalar, VectorFn
+from lipjax.types import Attack, Box, Point, Scalar, VectorFn
 
 Logits = Float[Array, " classes"]
 Label: TypeAlias = Int[Array, ""]
@@ -38,7 +38,7 @@ class Stage(NamedTuple):
     black_box: bool = False
 
 
-Suite: TypeAlias = Callable[[Norm, int, Bounds], Sequence[Stage]]
+Suite: TypeAlias = Callable[[Norm, int, Box], Sequence[Stage]]
 """`(norm, num_classes, bounds) -> stages`. One that is cached (`functools.cache`) is compiled once for all radii."""
 
 
@@ -81,7 +81,7 @@ def _negative_margin(logits: Logits, label: ArrayLike) -> Scalar:
 
 
 @functools.cache
-def standard(norm: Norm, num_classes: int, bounds: Bounds) -> tuple[Stage, ...]:
+def standard(norm: Norm, num_classes: int, bounds: Box) -> tuple[Stage, ...]:
     """AutoAttack's standard suite: APGD-CE, targeted APGD-DLR, targeted FAB, Square.
 
     100 steps for APGD and FAB and 5000 queries for Square. In linf and l2: one run of APGD-CE and nine targets for both

@@ -14,7 +14,7 @@ from lipjax.bounds.everywhere import global_bound
 from lipjax.bounds.local import local_bound
 from lipjax.bounds.softmax import softmax_bound
 from lipjax.norms import Norm, l2
-from lipjax.types import Bounds, Model
+from lipjax.types import Box, Model
 
 
 class UpperCurve(NamedTuple):
@@ -45,7 +45,7 @@ def upper_curve(
     of_probabilities: bool = False,
     method: str = "interval",
     num_local: int = 0,
-    bounds: Bounds = (0.0, 1.0),
+    bounds: Box = (0.0, 1.0),
 ) -> UpperCurve:
     """Upper bounds around many points: `min(global_bound, local_bound)` of the logits, carried through the softmax.
 
@@ -82,7 +82,7 @@ def upper_curve(
 
 @partial(jax.jit, static_argnames=("norm", "norm_out", "method", "bounds"))
 def _local(
-    model: Model, xs: Array, radii: Array, *, norm: str, norm_out: str, method: str, bounds: Bounds
+    model: Model, xs: Array, radii: Array, *, norm: str, norm_out: str, method: str, bounds: Box
 ) -> Float[Array, "points radii"]:
     bound = partial(local_bound, model, norm=norm, norm_out=norm_out, method=method, bounds=bounds)
     return jax.lax.map(lambda x: jax.lax.map(lambda radius: bound(x, radius), radii), xs)
@@ -112,7 +112,7 @@ def check_bracket(
         name: What was measured, for the message.
         radii: Radii `[radii]`.
         lower: Values that were attained, from an estimator.
-        upper: Bounds of the same constants or of larger ones.
+        upper: Box of the same constants or of larger ones.
 
     Raises:
         BracketError: If one does; the message has the name, the point, the radius and both values.

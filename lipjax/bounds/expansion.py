@@ -46,7 +46,7 @@ class Change(NamedTuple):
     """How far a derivative can be from its middle because of one step, or how large it is.
 
     Attributes:
-        rows: Bounds of the dual norms of its rows.
+        rows: Box of the dual norms of its rows.
         norm: Bound of its l2 operator norm.
     """
 
@@ -72,7 +72,7 @@ class Gate(NamedTuple):
     Attributes:
         form: What multiplies the slopes.
         change: How far each slope can be from its middle.
-        slopes: Bounds of the dual norms of the gradients that a changed slope lets through.
+        slopes: Box of the dual norms of the gradients that a changed slope lets through.
         norm: Bound of the l2 operator norm of all of them together.
     """
 
@@ -219,7 +219,7 @@ def changes_of(expansion: Expansion, norm_in: Norm) -> list[Change]:
 
 @partial(jax.jit, static_argnames="norm_in")
 def slopes_and_norm(expansion: Expansion, norm_in: Norm) -> Change:
-    """Bounds of the dual norm of each row of the derivative, and of its l2 operator norm."""
+    """Box of the dual norm of each row of the derivative, and of its l2 operator norm."""
     middle, changes = expansion.middle, changes_of(expansion, norm_in)
     of_rows = jax.vmap(norm_in.dual)(middle) * (1 + (middle.shape[1] + 8) * eps())
     norm: Any = spectral(middle) if middle.size <= LARGEST else jnp.inf

@@ -19,7 +19,7 @@ from lipjax.bounds.affine import gain, is_affine, linear, moves_entries, terms
 from lipjax.bounds.program import Program, Step, Wire
 from lipjax.norms import Norm
 from lipjax.operators import conversion
-from lipjax.types import Bounds, Scalar
+from lipjax.types import Box, Scalar
 
 Entries: TypeAlias = Float[Array, "..."]
 
@@ -33,7 +33,7 @@ class Region(NamedTuple):
         upper: Upper bounds.
         spread: Bound of the l2 distance to `center`.
         norm: Bound of the l2 operator norm of the derivative with respect to the input.
-        slopes: Bounds of the dual norms of the entries' gradients with respect to the input; inf where not computed.
+        slopes: Box of the dual norms of the entries' gradients with respect to the input; inf where not computed.
     """
 
     center: Entries
@@ -131,7 +131,7 @@ def _affine(step: Step, regions: list[Region]) -> Region:
 
 
 def _affine_spread(step: Step, size: Sizes, regions: list[Region], center: Entries) -> tuple[Scalar, Entries]:
-    """Bounds of the l2 distance to the center's value: of all entries together, and of each."""
+    """Box of the l2 distance to the center's value: of all entries together, and of each."""
     magnitudes = [region.magnitude for region in regions]
     noise = size.rounding * size.absolute * sum(map(length, magnitudes)) + 4 * eps() * length(center)
     spread = size.norm * sum(region.spread for region in regions) * (1 + 4 * eps()) + noise
@@ -200,7 +200,7 @@ def has_rule(step: Step) -> bool:
     return kind(step) in _RULES
 
 
-def input_region(x: Entries, radius: ArrayLike, norm: Norm, bounds: Bounds) -> Region:
+def input_region(x: Entries, radius: ArrayLike, norm: Norm, bounds: Box) -> Region:
     """The ball of a radius around x, inside the box of legal values."""
     lower, upper = into_box(x - radius, bounds), into_box(x + radius, bounds)
     noise = 2 * eps() * jnp.maximum(jnp.abs(lower), jnp.abs(upper))

@@ -94,7 +94,7 @@ def _not_zero(x: Any) -> Any:
 
 
 def _hull(lower: Any, upper: Any, low: Any, high: Any) -> tuple[Any, Any]:
-    """Bounds of the products of two intervals."""
+    """Box of the products of two intervals."""
     ends = jnp.stack([lower * low, lower * high, upper * low, upper * high])
     noise = 2 * eps() * jnp.max(jnp.abs(ends), 0)
     return jnp.min(ends, 0) - noise, jnp.max(ends, 0) + noise

@@ -19,7 +19,7 @@ from lipjax.bounds.jacobian import propagate_back, spectral
 from lipjax.bounds.program import Program, Wire, trace
 from lipjax.norms import Norm
 from lipjax.operators import conversion
-from lipjax.types import Bounds, Model, Point, Scalar, VectorFn
+from lipjax.types import Box, Model, Point, Scalar, VectorFn
 
 Matrix = Float[Array, "outputs inputs"]
 
@@ -53,7 +53,7 @@ class _Ball(NamedTuple):
     x: Point
     radius: Any
     norm: Norm
-    bounds: Bounds
+    bounds: Box
 
     def regions(self, program: Program, refine: Refine = keep) -> list[Region]:
         """Regions of all wires of a program."""
@@ -123,7 +123,7 @@ def local_bound(
     norm: Norm | str = "l2",
     norm_out: Norm | str | None = None,
     method: str = "interval",
-    bounds: Bounds = None,
+    bounds: Box = None,
 ) -> Scalar:
     """An upper bound of the pairwise Lipschitz constant of f on a ball: no two points of it violate it.
 

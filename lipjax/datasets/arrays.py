@@ -4,7 +4,7 @@ import jax
 import numpy as np
 from jaxtyping import Int, Num
 
-from lipjax.types import Batch, Bounds, Dataset
+from lipjax.types import Batch, Box, Dataset
 
 AnyArray = jax.Array | np.ndarray
 Inputs = Num[np.ndarray, "batch ..."]
@@ -17,7 +17,7 @@ def from_arrays(
     test: tuple[AnyArray, AnyArray],
     *,
     num_classes: int | None = None,
-    bounds: Bounds = (0.0, 1.0),
+    box: Box = (0.0, 1.0),
     class_names: tuple[str, ...] = (),
 ) -> Dataset:
     """Dataset of arrays in memory, after a check of everything that would otherwise go wrong later and elsewhere.
@@ -26,17 +26,17 @@ def from_arrays(
         name: What error messages and results call the dataset.
         train: Inputs and labels of the training examples. Inputs are images `[batch, height, width, channel]` or any
             array with a leading batch axis: uint8 levels 0..255, which stand for level / 255, or floats within
-            `bounds`. Labels are integers `[batch]` or `[batch, 1]`.
+            `box`. Labels are integers `[batch]` or `[batch, 1]`.
         test: Inputs and labels of the test examples.
         num_classes: Number of classes; by default one more than the largest training label.
-        bounds: Lowest and highest legal input value; None for no limits.
+        box: Lowest and highest legal input value; None for no limits.
         class_names: One name per class, or empty.
 
     Returns:
         A dataset in host memory. uint8 inputs are kept as they are (not copied), floats become float32, labels int32.
 
     Raises:
-        ValueError: If a split is empty; if inputs have another dtype, are not finite or leave the bounds; if labels
+        ValueError: If a split is empty; if inputs have another dtype, are not finite or leave the box; if labels
             are not one integer per input in `[0, num_classes)`; if train and test inputs differ in shape; if there
             are fewer than two classes, or names for another number of classes.
 
@@ -49,17 +49,17 @@ def from_arrays(
         3
     """
     splits = {"train": train, "test": test}
-    inputs = {split: _checked_inputs(f"{name}, {split}", arrays[0], bounds) for split, arrays in splits.items()}
+    inputs = {split: _checked_inputs(f"{name}, {split}", arrays[0], box) for split, arrays in splits.items()}
     labels = {
         split: _checked_labels(f"{name}, {split}", arrays[1], len(inputs[split])) for split, arrays in splits.items()
     }
     num_classes = int(labels["train"].max()) + 1 if num_classes is None else num_classes
     _check_agreement(name, inputs, labels, num_classes, class_names)
     batches = {split: Batch(inputs[split], labels[split].astype(np.int32)) for split in splits}
-    return Dataset(name, batches["train"], batches["test"], num_classes, bounds, tuple(class_names))
+    return Dataset(name, batches["train"], batches["test"], num_classes, box, tuple(class_names))
 
 
-def _checked_inputs(where: str, inputs: AnyArray, bounds: Bounds) -> Inputs:
+def _checked_inputs(where: str, inputs: AnyArray, box: Box) -> Inputs:
     inputs = np.asarray(inputs)
     if inputs.ndim == 0 or inputs.size == 0:
         raise ValueError(f"{where}: there are no examples, inputs have shape {inputs.shape}")
@@ -72,10 +72,10 @@ def _checked_inputs(where: str, inputs: AnyArray, bounds: Bounds) -> Inputs:
     if not np.isfinite([low, high]).all():
         first = int(np.argwhere(~np.isfinite(inputs))[0, 0])
         raise ValueError(f"{where}: inputs must be finite, but input {first} has a NaN or an infinity")
-    if bounds is not None and (low < bounds[0] or high > bounds[1]):
+    if box is not None and (low < box[0] or high > box[1]):
         raise ValueError(
-            f"{where}: inputs must be in [{bounds[0]:g}, {bounds[1]:g}], got values from {low:g} to {high:g}; "
-            "divide levels 0..255 by 255 or give them as uint8, or name the legal values as from_arrays(bounds=...)"
+            f"{where}: inputs must be in [{box[0]:g}, {box[1]:g}], got values from {low:g} to {high:g}; "
+            "divide levels 0..255 by 255 or give them as uint8, or name the legal values as from_arrays(box=...)"
         )
     return inputs
 

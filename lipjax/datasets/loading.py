@@ -45,7 +45,7 @@ def load(name: str | Path, data_dir: str | Path | None = None, *, dtype: str = "
         >>> dataset = load("fashion_mnist_mini")
         >>> dataset.train.inputs.shape, dataset.test.inputs.shape, dataset.num_classes
         ((5000, 28, 28, 1), (1000, 28, 28, 1), 10)
-        >>> load("toy").bounds
+        >>> load("toy").box
         (-2.0, 1.0)
     """
     checks.one_of("dtype", dtype, list(CONVERSIONS))

@@ -6,7 +6,7 @@ from jaxtyping import Float, Int
 from lipjax.datasets.arrays import from_arrays
 from lipjax.types import Dataset
 
-BOUNDS = (-2.0, 1.0)
+BOX = (-2.0, 1.0)
 SPACING = 0.025
 
 
@@ -25,7 +25,7 @@ def toy() -> Dataset:
     (-0.65, -0.35). It stays possible with any alpha for every radius below 0.25, half the distance of the classes.
 
     Returns:
-        A dataset with inputs `[batch, 1]` in the bounds [-2, 1].
+        A dataset with inputs `[batch, 1]` in the box [-2, 1].
 
     References:
         Lassance, Gripon, Tang and Ortega 2019, "Structural robustness for deep learning architectures" (arXiv
@@ -38,12 +38,12 @@ def toy() -> Dataset:
         ((102, 1), (100, 1))
     """
     train_steps, test_steps = np.arange(51), np.arange(50) + 0.5
-    return from_arrays("toy", _both_classes(train_steps), _both_classes(test_steps), bounds=BOUNDS)
+    return from_arrays("toy", _both_classes(train_steps), _both_classes(test_steps), box=BOX)
 
 
 def _both_classes(
     steps: Float[np.ndarray, " n"] | Int[np.ndarray, " n"],
 ) -> tuple[Float[np.ndarray, "twice 1"], Int[np.ndarray, " twice"]]:
-    starts = np.array([BOUNDS[0], -0.25])
+    starts = np.array([BOX[0], -0.25])
     inputs = starts[:, None] + SPACING * steps
     return inputs.reshape(-1, 1), np.repeat([0, 1], len(steps))

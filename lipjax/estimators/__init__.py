@@ -18,7 +18,6 @@ from lipjax.estimators.pairwise import pairwise_slope as pairwise_slope
 from lipjax.estimators.record import Curve as Curve
 from lipjax.estimators.slope import ascent_slope as ascent_slope
 from lipjax.estimators.slope import sampled_slope as sampled_slope
-from lipjax.estimators.subspace import masked as masked
 from lipjax.estimators.talk import TALK_NUM_IMAGES as TALK_NUM_IMAGES
 from lipjax.estimators.talk import TALK_RADII as TALK_RADII
 from lipjax.estimators.talk import talk_curve as talk_curve

@@ -14,7 +14,7 @@ from lipjax.batching import in_chunks
 from lipjax.estimators.quotient import safe_ratio
 from lipjax.estimators.weibull import fit_weibull
 from lipjax.norms import Norm, l2
-from lipjax.types import Bounds, KeyArray, Point, Scalar, VectorFn
+from lipjax.types import Box, KeyArray, Point, Scalar, VectorFn
 
 _AT_ONCE = 64
 """Random points whose gradients are computed at once: what caches hold. Memory does not grow with their number."""
@@ -49,7 +49,7 @@ def clever(
     target: ArrayLike | None = None,
     num_samples: int = 1024,
     num_batches: int = 500,
-    bounds: Bounds = (0.0, 1.0),
+    bounds: Box = (0.0, 1.0),
 ) -> Callable[[KeyArray, VectorFn, Point], Clever]:
     """Local Lipschitz constant of the margin `z_c - z_j` and the CLEVER score `min(margin / constant, radius)`.
 

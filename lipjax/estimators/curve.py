@@ -16,7 +16,7 @@ from lipjax.estimators.record import Curve
 from lipjax.estimators.slope import growing_slope
 from lipjax.norms import Norm, l2
 from lipjax.parallel import Mesh, on_parts
-from lipjax.types import Bounds, Estimate, Estimator, KeyArray, Point, Scalar, VectorFn, pixels, single
+from lipjax.types import Box, Estimate, Estimator, KeyArray, Point, Scalar, VectorFn, pixels, single
 
 
 def _running_maximum(radii: Float[Array, " radii"], estimates: Estimate) -> Estimate:
@@ -171,7 +171,7 @@ def slope_curve(
     num_samples: int = 16,
     num_steps: int = 5,
     num_restarts: int = 2,
-    bounds: Bounds = (0.0, 1.0),
+    bounds: Box = (0.0, 1.0),
     labels: Int[Array | np.ndarray, " points"] | None = None,
     chunk_size: int = 64,
     keep_witnesses: bool = False,

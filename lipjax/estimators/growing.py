@@ -17,7 +17,7 @@ from lipjax.attacks.climb import into_ball
 from lipjax.attacks.pgd import pgd_step
 from lipjax.batching import in_chunks
 from lipjax.norms import Norm
-from lipjax.types import Bounds, Estimate, KeyArray, Objective, Point, Scalar
+from lipjax.types import Box, Estimate, KeyArray, Objective, Point, Scalar
 
 _MANTISSAS = (1, 1.1, 1.2, 1.3, 1.5, 1.7, 2, 2.2, 2.5, 2.8, 3, 3.5, 4, 4.5, 5, 5.5, 6, 7, 8, 9)
 # Round numbers, since those are the radii that people ask for; spelled in decimals, so that they are equal to those.
@@ -57,7 +57,7 @@ def climb(
     norm: Norm,
     radius: ArrayLike,
     num_steps: int,
-    bounds: Bounds,
+    bounds: Box,
 ) -> Estimate:
     """Projected ascent with steps that shrink geometrically from 8 to 0.05 radii; its best iterate.
 
@@ -91,7 +91,7 @@ def search_ball(
     num_samples: int,
     num_steps: int,
     num_restarts: int,
-    bounds: Bounds,
+    bounds: Box,
 ) -> Estimate:
     """The best of what is known from smaller balls and of what a search of this ball finds.
 
@@ -133,7 +133,7 @@ def growing_search(
     num_samples: int,
     num_steps: int,
     num_restarts: int,
-    bounds: Bounds,
+    bounds: Box,
 ) -> Estimate:
     """Climbs an objective in balls of growing radius.
 

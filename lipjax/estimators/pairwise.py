@@ -15,7 +15,7 @@ from lipjax.batching import in_chunks
 from lipjax.estimators.growing import best_of, better
 from lipjax.estimators.quotient import rounding_error, safe_ratio
 from lipjax.norms import Norm, l2
-from lipjax.types import Bounds, Estimate, Estimator, KeyArray, Point, Scalar, VectorFn
+from lipjax.types import Box, Estimate, Estimator, KeyArray, Point, Scalar, VectorFn
 
 _TURNS = 2
 """Power steps that turn a random direction towards the steepest one at a point; a known one is turned once."""
@@ -58,7 +58,7 @@ def pairwise_slope(
     num_samples: int = 128,
     num_steps: int = 40,
     num_restarts: int = 4,
-    bounds: Bounds = (0.0, 1.0),
+    bounds: Box = (0.0, 1.0),
 ) -> Estimator:
     """Lipschitz constant on the ball, `sup ||f(u) - f(v)|| / ||u - v||` over two points u and v of the ball.
 

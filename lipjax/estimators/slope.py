@@ -13,7 +13,7 @@ from lipjax.estimators.draws import Draw
 from lipjax.estimators.growing import growing_search, search_ball
 from lipjax.estimators.quotient import difference_quotient, sure_quotient
 from lipjax.norms import Norm, l2
-from lipjax.types import Bounds, Estimate, Estimator, KeyArray, Objective, Point, VectorFn
+from lipjax.types import Box, Estimate, Estimator, KeyArray, Objective, Point, VectorFn
 
 _AT_ONCE = 25
 """Random points evaluated at once, so that memory does not grow with their number."""
@@ -23,7 +23,7 @@ _SMALLEST_BALL = 1.0 / 32.0
 
 
 def best_sample(
-    key: KeyArray, objective: Objective, x: Point, *, draw: Draw, radius: ArrayLike, num_samples: int, bounds: Bounds
+    key: KeyArray, objective: Objective, x: Point, *, draw: Draw, radius: ArrayLike, num_samples: int, bounds: Box
 ) -> Estimate:
     """The largest value of the objective at `num_samples` random points around x, and that point."""
 
@@ -43,7 +43,7 @@ def sampled_slope(
     norm_out: Norm = l2,
     num_samples: int = 100,
     draw: Draw | None = None,
-    bounds: Bounds = (0.0, 1.0),
+    bounds: Box = (0.0, 1.0),
 ) -> Estimator:
     """Slope from random perturbations, `max_n ||f(x + e_n) - f(x)|| / ||e_n||`.
 
@@ -90,7 +90,7 @@ def ascent_slope(
     num_samples: int = 32,
     num_steps: int = 5,
     num_restarts: int = 24,
-    bounds: Bounds = (0.0, 1.0),
+    bounds: Box = (0.0, 1.0),
 ) -> Estimator:
     """Slope by projected ascent on the difference quotient `||f(x + e) - f(x)|| / ||e||` over `||e|| <= radius`.
 
@@ -152,7 +152,7 @@ def growing_slope(
     num_samples: int = 16,
     num_steps: int = 5,
     num_restarts: int = 2,
-    bounds: Bounds = (0.0, 1.0),
+    bounds: Box = (0.0, 1.0),
 ) -> Estimate:
     """Slopes at all radii by one search in growing balls; see `growing.growing_search` for settings and guarantees."""
     checks.at_least(1, num_steps=num_steps, num_restarts=num_restarts)

@@ -10,7 +10,7 @@ from lipjax.estimators.draws import on_sphere
 from lipjax.estimators.outputs import probabilities
 from lipjax.estimators.slope import sampled_slope
 from lipjax.norms import Norm, l2, linf
-from lipjax.types import Bounds, Estimator, KeyArray, VectorFn
+from lipjax.types import Box, Estimator, KeyArray, VectorFn
 
 TALK_RADII = tuple(1.75 * j / 30 for j in range(1, 31))
 """30 radii up to 1.75: l2 norm of the whole image, pixels in [0, 1]."""
@@ -27,7 +27,7 @@ def talk_slope(
     norm_in: Norm = l2,
     norm_out: Norm = l2,
     num_samples: int = 100,
-    bounds: Bounds = (0.0, 1.0),
+    bounds: Box = (0.0, 1.0),
 ) -> Estimator:
     """`sampled_slope` with the talk's law: entries uniform in [-1, 1], rescaled to l2 norm r, then clipped.
 

@@ -9,7 +9,7 @@ from jaxtyping import Array, ArrayLike, Float, Int
 from lipjax import attacks, losses, norms
 from lipjax.batching import over_examples
 from lipjax.norms import Norm, linf
-from lipjax.types import Batch, Bounds, KeyArray, Method, Model, Point, Scalar
+from lipjax.types import Batch, Box, KeyArray, Method, Model, Point, Scalar
 
 MADRY_CIFAR10: dict[str, Any] = {"radius": 8 / 255, "step_size": 2 / 255, "num_steps": 10, "batch_statistics": True}
 """Options of `adversarial` as in Madry et al.'s code for CIFAR-10 (L-infinity; batches of 128, 80 000 steps)."""
@@ -31,7 +31,7 @@ def adversarial(
     random_start: bool = True,
     early_stop: bool = False,
     batch_statistics: bool = False,
-    bounds: Bounds = (0.0, 1.0),
+    bounds: Box = (0.0, 1.0),
 ) -> Method:
     """Adversarial training with projected gradient descent (PGD).
 
@@ -73,7 +73,7 @@ def adversarial(
     """
     loss = _while_right if early_stop else losses.cross_entropy
     attack = attacks.pgd(
-        norms.largest(norm) if batch_statistics else norm,
+        norms.Largest(norm) if batch_statistics else norm,
         radius,
         step_size=step_size,
         num_steps=num_steps,
@@ -107,7 +107,7 @@ def fast_adversarial(
     radius: ArrayLike = 8 / 255,
     *,
     batch_statistics: bool = True,
-    bounds: Bounds = (0.0, 1.0),
+    bounds: Box = (0.0, 1.0),
 ) -> Method:
     """Adversarial training that is "fast": one step of length `1.25 * radius` from a uniform point of the ball.
 

@@ -8,7 +8,7 @@ from lipjax import attacks, checks
 from lipjax.batching import over_examples
 from lipjax.losses import cross_entropy
 from lipjax.norms import Norm, linf
-from lipjax.types import Batch, Bounds, KeyArray, Method, Model, Objective, Output, Point, Scalar, Terms
+from lipjax.types import Batch, Box, KeyArray, Method, Model, Objective, Output, Point, Scalar, Terms
 
 
 def linearity_violation(loss: Objective, x: Point) -> Objective:
@@ -40,7 +40,7 @@ def local_linearity(
     radius: ArrayLike = 8 / 255,
     step_size: ArrayLike | None = None,
     num_steps: int = 10,
-    bounds: Bounds = (0.0, 1.0),
+    bounds: Box = (0.0, 1.0),
 ) -> Method:
     """Local linearity regularisation: `weight * |l(x') - l(x) - <x' - x, g>| + gradient_weight * |<x' - x, g>|`.
 

@@ -9,7 +9,7 @@ from lipjax.batching import over_examples
 from lipjax.estimators.quotient import difference_quotient
 from lipjax.estimators.slope import ascent_slope
 from lipjax.norms import Norm, l2
-from lipjax.types import Batch, Bounds, KeyArray, Method, Model, Output, Point, Scalar, Terms
+from lipjax.types import Batch, Box, KeyArray, Method, Model, Output, Point, Scalar, Terms
 
 
 def local_slope(
@@ -20,7 +20,7 @@ def local_slope(
     norm_in: Norm = l2,
     norm_out: Norm = l2,
     num_steps: int = 5,
-    bounds: Bounds = (0.0, 1.0),
+    bounds: Box = (0.0, 1.0),
 ) -> Method:
     """Penalises a local slope of the logits above alpha: `weight * mean_x max(0, slope_r(x) - alpha)^2`.
 

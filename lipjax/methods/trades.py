@@ -8,7 +8,7 @@ from lipjax import attacks, checks
 from lipjax.batching import over_examples
 from lipjax.losses import kl_divergence
 from lipjax.norms import Norm, linf
-from lipjax.types import Batch, Bounds, KeyArray, Method, Model, Output, Point, Terms
+from lipjax.types import Batch, Box, KeyArray, Method, Model, Output, Point, Terms
 
 
 def _near(key: KeyArray, shape: tuple[int, ...]) -> Point:
@@ -23,7 +23,7 @@ def trades(
     radius: ArrayLike = 0.031,
     step_size: ArrayLike | None = 0.007,
     num_steps: int = 10,
-    bounds: Bounds = (0.0, 1.0),
+    bounds: Box = (0.0, 1.0),
 ) -> Method:
     """TRADES: the cross-entropy at x and `beta KL(softmax f(x) || softmax f(x'))`, x' where the divergence is largest.
 

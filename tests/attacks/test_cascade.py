@@ -302,7 +302,7 @@ def test_what_can_not_be_attacked_is_refused(four_classes):
         cascade(f, inputs[:0], labels[:0])
     with pytest.raises(ValueError, match="labels must be from 0 to 3"):
         cascade(f, inputs, jnp.asarray(labels) + 1)
-    with pytest.raises(ValueError, match="inputs must be within bounds"):
+    with pytest.raises(ValueError, match="inputs must be within box"):
         cascade(f, 255.0 * jnp.asarray(inputs), labels)
     with pytest.raises(ValueError, match="radius must be 0 or greater"):
         cascade(f, inputs, labels, radius=-1.0)

@@ -18,7 +18,7 @@ def test_fashion_mnist_mini_is_balanced_and_within_bounds() -> None:
     assert dataset.test.inputs.shape == (1000, 28, 28, 1)
     assert np.bincount(dataset.train.labels).tolist() == [500] * 10
     assert np.bincount(dataset.test.labels).tolist() == [100] * 10
-    assert (dataset.train.inputs.min(), dataset.train.inputs.max(), dataset.bounds) == (0.0, 1.0, (0.0, 1.0))
+    assert (dataset.train.inputs.min(), dataset.train.inputs.max(), dataset.box) == (0.0, 1.0, (0.0, 1.0))
     assert len(dataset.class_names) == dataset.num_classes == 10
 
 
@@ -69,7 +69,7 @@ def toy_points() -> tuple[np.ndarray, np.ndarray]:
 
 def test_toy_points_are_distinct_and_fill_their_bounds(toy_points: tuple[np.ndarray, np.ndarray]) -> None:
     inputs, labels = toy_points
-    assert datasets.load("toy").bounds == (-2.0, 1.0) == (inputs.min(), inputs.max())
+    assert datasets.load("toy").box == (-2.0, 1.0) == (inputs.min(), inputs.max())
     assert len(np.unique(inputs)) == 202
     assert np.bincount(labels).tolist() == [101, 101]
     assert inputs[labels == 0].max() == -0.75

@@ -15,7 +15,7 @@ def test_levels_are_kept_without_a_copy() -> None:
     dataset = datasets.from_arrays("mine", GOOD, GOOD)
     assert np.shares_memory(dataset.train.inputs, IMAGES)
     assert dataset.train.labels.dtype == np.int32
-    assert (dataset.num_classes, dataset.bounds, dataset.input_shape) == (3, (0.0, 1.0), (2, 2, 1))
+    assert (dataset.num_classes, dataset.box, dataset.input_shape) == (3, (0.0, 1.0), (2, 2, 1))
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
@@ -35,7 +35,7 @@ def test_device_arrays_and_labels_in_a_column_are_fine() -> None:
 
 def test_without_bounds_every_finite_number_is_legal() -> None:
     inputs = np.array([[-1e9], [0.0], [1e9]])
-    assert datasets.from_arrays("mine", (inputs, LABELS), (inputs, LABELS), bounds=None).bounds is None
+    assert datasets.from_arrays("mine", (inputs, LABELS), (inputs, LABELS), box=None).box is None
 
 
 def image_with(value: float) -> np.ndarray:

@@ -26,7 +26,7 @@ def test_a_folder_in_the_working_directory_does_not_hide_a_name(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "toy").mkdir()
-    assert datasets.load("toy").bounds == (-2.0, 1.0)
+    assert datasets.load("toy").box == (-2.0, 1.0)
     with pytest.raises(FileNotFoundError, match="there is no folder toy/train"):
         datasets.load("./toy")
 

@@ -123,7 +123,7 @@ def test_the_probabilities_of_two_classes_are_at_most_a_quarter_root_two_as_stee
 @pytest.mark.parametrize(
     ("xs", "radii", "message"),
     [
-        (jnp.full((2, 3), 5.0), [0.1], r"xs must be within bounds = \(0.0, 1.0\), got numbers from 5 to 5"),
+        (jnp.full((2, 3), 5.0), [0.1], r"xs must be within box = \(0.0, 1.0\), got numbers from 5 to 5"),
         (jnp.full((2, 3), jnp.nan), [0.1], "xs must be finite numbers"),
         (jnp.ones((2, 3), jnp.int32), [0.1], "inputs must be uint8 levels or floats, got int32"),
         (jnp.ones((0, 3)), [0.1], "got 0 points and 1 radii"),

@@ -45,7 +45,7 @@ def test_reading_json_imports_nothing_and_makes_nothing_but_values():
         from_json({"type": "antigravity:fly"})
     with pytest.raises(ValueError, match="not the type of a value"):
         from_json({"type": "os:system", "command": "true"})
-    with pytest.raises(ValueError, match="unexpected keyword"):
+    with pytest.raises(ValueError, match=r"(missing|unexpected).*argument"):
         from_json({"type": "lipjax.norms:Ball", "radios": 1.0})
 
 

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lipjax.estimators import TALK_RADII, curve, masked, sampled_slope, talk_curve, talk_slope
-from lipjax.norms import l2, linf
+from lipjax.estimators import TALK_RADII, curve, sampled_slope, talk_curve, talk_slope
+from lipjax.norms import l2, linf, masked
 
 WEIGHTS = np.random.default_rng(0).normal(size=(3, 12)).astype(np.float32)
 

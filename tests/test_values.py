@@ -78,7 +78,7 @@ def test_stacked_values_under_vmap_equal_one_by_one():
         ({"slope": "2"}, "slope must be a number, got '2'"),
         ({"slope": True}, "slope must be a number"),
         ({"power": 0}, "power must be a whole number of at least 1"),
-        ({"power": 1.5}, "power must be a whole number of at least 1"),
+        ({"power": -3}, "power must be a whole number of at least 1"),
     ],
 )
 def test_wrong_settings_are_refused_by_name(settings, message):

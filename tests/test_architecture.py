@@ -13,7 +13,7 @@ LAYERS = [
     {"norms", "losses", "operators", "batching", "parallel", "records"},
     {"networks", "attacks", "corruptions", "datasets", "augmentation"},
     {"methods", "estimators", "bounds", "compatibility"},
-    {"systems", "training", "evaluation", "certification", "smoothing", "report", "sweep"},
+    {"systems", "training", "evaluation", "certification", "smoothing", "statistics", "report", "sweep"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 SOURCES = sorted(

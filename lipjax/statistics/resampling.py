@@ -1,0 +1,123 @@
+"""How sure is a number, and how many of many findings are by chance?"""
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+
+from lipjax import checks
+from lipjax.statistics import data
+
+
+class Interval(NamedTuple):
+    """A statistic and its percentile bootstrap interval: numbers, or arrays of the statistic's shape.
+
+    Attributes:
+        value: The statistic of the data.
+        low: Lower end; NaN if no resample has a value.
+        high: Upper end.
+        defined: Share of the resamples in which the statistic is not NaN: the interval is of these.
+    """
+
+    value: Any
+    low: Any
+    high: Any
+    defined: Any
+
+
+def bootstrap(
+    statistic: Callable[..., ArrayLike],
+    *arrays: ArrayLike | data.Settings,
+    clusters: ArrayLike,
+    level: float = 0.95,
+    num_resamples: int = 1000,
+    seed: int | np.random.Generator = 0,
+) -> Interval:
+    """Percentile interval of a statistic over resampled clusters of networks: over configurations, not seeds.
+
+    Clusters are drawn with replacement, as many as there are, each with all its networks: seeds of one configuration
+    are alike, and drawing them one by one would give too short an interval.
+
+    Args:
+        statistic: Maps the arrays to a number, or an array of numbers that are resampled together.
+        *arrays: What it takes, one row per network; a mapping (a design) is resampled column by column.
+        clusters: Configuration of each network; `range(num_networks)` draws networks one by one.
+        level: Probability that the interval shall have the truth in it.
+        num_resamples: Number of resamples.
+        seed: Of the draws.
+
+    Returns:
+        The statistic and both ends; resamples in which it is NaN (a constant measure) do not count, and are reported.
+
+    Raises:
+        ValueError: If there are fewer than two clusters, or an array has another number of rows.
+
+    Example:
+        >>> from lipjax.statistics import kendall_tau
+        >>> alpha, attacked = np.array([3, 4, 2, 1, 5, 6.0]), np.array([6, 5, 4, 3, 2, 1.0])
+        >>> tau = bootstrap(lambda a, b: kendall_tau(a, b).value, alpha, attacked, clusters=range(6))
+        >>> bool(tau.low < tau.value < tau.high)
+        True
+
+    References:
+        Davison and Hinkley, Bootstrap methods and their application, 1997, sections 3.8 and 5.3.
+    """
+    cluster = np.unique(np.asarray(clusters), return_inverse=True)[1]
+    checks.at_least(2, number_of_clusters=cluster.max(initial=0) + 1)
+    checks.at_least(1, num_resamples=num_resamples)
+    checks.probability(level=level)
+    members = [np.flatnonzero(cluster == number) for number in range(cluster.max() + 1)]
+    draws = np.random.default_rng(seed).integers(0, len(members), (num_resamples, len(members)))
+
+    def of(rows: np.ndarray) -> np.ndarray:
+        return np.asarray(statistic(*(_rows(array, rows, len(cluster)) for array in arrays)), float)
+
+    resampled = np.stack([of(np.concatenate([members[number] for number in draw])) for draw in draws])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN slice", RuntimeWarning)
+        low, high = np.nanquantile(resampled, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return Interval(of(np.arange(len(cluster)))[()], low, high, np.mean(~np.isnan(resampled), axis=0))
+
+
+def q_values(p_values: ArrayLike) -> Float[np.ndarray, "..."]:
+    """Benjamini-Hochberg q-values: the smallest rate of false discoveries at which each test is one.
+
+        q_(i) = min over j >= i of min(1, m p_(j) / j),  p_(1) <= ... <= p_(m)
+
+    Findings with q <= 0.05 are wrong in at most 5 % on average, for tests that are independent or positively dependent.
+
+    Args:
+        p_values: Of all tests that were made, in any shape; NaN (no test) does not count and stays NaN.
+
+    Returns:
+        q-values of the same shape, each at least its p-value.
+
+    Raises:
+        ValueError: If a p-value is not in [0, 1].
+
+    Example:
+        >>> q_values([0.01, 0.04, 0.03, np.nan])
+        array([0.03, 0.04, 0.04,  nan])
+
+    References:
+        Benjamini and Hochberg, Controlling the false discovery rate, J. R. Stat. Soc. B 1995.
+    """
+    import scipy.stats
+
+    result = np.array(p_values, float)
+    tested = ~np.isnan(result)
+    checks.fraction(p_values=result[tested])
+    if tested.any():
+        result[tested] = scipy.stats.false_discovery_control(result[tested])
+    return result
+
+
+def _rows(array: Any, rows: np.ndarray, num_networks: int) -> Any:
+    if isinstance(array, Mapping):
+        return {name: _rows(column, rows, num_networks) for name, column in array.items()}
+    if len(array) != num_networks:
+        raise ValueError(f"every array must have one row for each of {num_networks} networks, got {len(array)}")
+    return np.asarray(array)[rows]

@@ -28,13 +28,14 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from experiments import choices, cli
+from experiments import cli
+from experiments.language import flag_errors
 from lipjax import datasets, records, report
 from lipjax.compatibility import PairDistances, pair_distances
 from lipjax.report.figures import COLOURS
 from lipjax.types import Batch, Dataset, pixels
 
-NORMS = choices.WORDS["norm"]
+NORMS = norms.NAMES
 EVENLY = 0.05 * np.arange(1, 21)
 FRACTIONS = {"linf": 0.25 + 0.04 * np.arange(20), "l2": EVENLY, "l1": EVENLY}
 """Distances of the table, as fractions of the largest possible distance: in linf those of slide 13."""
@@ -75,7 +76,7 @@ class Config:
 
 def load(config: Config) -> Dataset:
     """The dataset, as levels where it consists of images."""
-    with choices.flag_errors("dataset"):
+    with flag_errors("dataset"):
         try:
             dataset = datasets.load(config.dataset, config.data_dir, dtype="uint8")
         except ValueError:

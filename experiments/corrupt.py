@@ -9,7 +9,6 @@ same command continues with those that are missing.
 """
 
 import dataclasses
-import os
 from pathlib import Path
 
 import jax
@@ -18,7 +17,8 @@ from jaxtyping import UInt8
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from experiments import choices, cli, corruption_sets
+from experiments import cli, corruption_sets
+from experiments.language import flag_errors
 from lipjax import corruptions, datasets, evaluation, records, report
 from lipjax.types import Batch
 
@@ -50,7 +50,7 @@ class Config:
 
 def load(config: Config) -> Batch:
     """The test images as levels, with their labels."""
-    with choices.flag_errors("dataset"):
+    with flag_errors("dataset"):
         test = datasets.load(config.dataset, config.data_dir, dtype="uint8").test
         corruptions.draw(jax.random.key(0), test.inputs.shape[1:], "contrast", 1)  # refuses what is no image
     first = slice(config.num_test)
@@ -59,12 +59,8 @@ def load(config: Config) -> Batch:
 
 def write_array(path: Path, array: np.ndarray) -> None:
     """Writes an .npy file that is there whole or not at all."""
-    partial = path.with_suffix(".npy.partial")
-    with partial.open("wb") as file:
-        np.save(file, array)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    with records.replacing(path) as partial:
+        np.save(partial, array)
 
 
 def contact_sheet(folder: Path, config: Config, clean: UInt8[np.ndarray, "height width channel"]) -> Figure:

@@ -1,17 +1,17 @@
 """Which corrupted images, computed here or published, and which baseline their errors are divided by."""
 
 import dataclasses
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from experiments import choices, cli
-from lipjax import corruptions, datasets, evaluation, records
+from experiments import cli
+from experiments.language import flag_errors
+from lipjax import corruptions, datasets, evaluation, measurements, records
 from lipjax.evaluation import Errors
 from lipjax.types import Batch, Dataset, KeyArray
+from lipjax.values import Value, setting
 
 SETS = {
     "all": corruptions.NAMES,
@@ -38,9 +38,6 @@ SEVERITIES = (1, 2, 3, 4, 5)
 TFDS = "cifar10_corrupted"
 _NAMES_IN_TFDS = {"glass_blur": "frosted_glass_blur", "elastic_transform": "elastic"}
 
-Images = Callable[[str, int], Batch]
-"""`(name, severity) -> corrupted test images`."""
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CorruptionFlags:
@@ -59,14 +56,11 @@ def names(chosen: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for choice in chosen for name in SETS.get(choice, (choice,))))
 
 
-def images_of(flags: CorruptionFlags, key: KeyArray, dataset: Dataset, data_dir: str | None = None) -> Images:
+def images_of(flags: CorruptionFlags, dataset: Dataset, data_dir: str | None = None) -> measurements.Images:
     """Where corrupted test images come from.
-
-    Published ones are the first of every class where the dataset has fewer test examples than they are.
 
     Args:
         flags: Which images.
-        key: Key of computed ones.
         dataset: The dataset whose test examples are corrupted.
         data_dir: TFDS data directory, for those of TFDS.
 
@@ -79,31 +73,41 @@ def images_of(flags: CorruptionFlags, key: KeyArray, dataset: Dataset, data_dir:
             f"{TFDS} for those of TFDS (--corruptions=all computes such images)"
         )
     if flags.published is None:
-        return partial(evaluation.corrupted, key, dataset.test)
-    load = _from_tfds(data_dir) if flags.published == TFDS else partial(corruptions.load_cifar10_c, flags.published)
-    images = partial(_published, load, dataset)
-    for name in names(flags.corruptions):
-        images(name, 1)
+        return evaluation.corrupted
+    images = published(flags.published, data_dir)
+    with flag_errors("published"):
+        for name in names(flags.corruptions):
+            images.check_suits(dataset, name)
     return images
 
 
-def _from_tfds(data_dir: str | None) -> Images:
-    def load(name: str, severity: int) -> Batch:
-        return datasets.load_test(f"{TFDS}/{_NAMES_IN_TFDS.get(name, name)}_{severity}", data_dir)
+class published(Value):
+    """Published images in place of computed ones: a folder in CIFAR-10-C's layout, or those of TFDS.
 
-    return load
+    They are the first of every class where the dataset has fewer test examples than they are.
+    """
 
+    source: str = setting()
+    data_dir: str | None = setting(None)
 
-def _published(load: Images, dataset: Dataset, name: str, severity: int) -> Batch:
-    with choices.flag_errors("published"):
-        batch = load(name, severity)
-        shape, largest = batch.inputs.shape[1:], batch.labels.max()
+    def __call__(self, key: KeyArray, batch: Batch, name: str, severity: int) -> Batch:
+        found = self._load(name, severity)
+        return datasets.balanced(found, min(len(found.labels), len(batch.labels)))
+
+    def check_suits(self, dataset: Dataset, name: str) -> None:
+        """Raises ValueError where the images are not there, or can't test a network for the dataset."""
+        batch = self._load(name, 1)
+        shape, largest = tuple(batch.inputs.shape[1:]), batch.labels.max()
         if shape != dataset.input_shape or largest >= dataset.num_classes:
             raise ValueError(
                 f"images of shape {shape} with classes up to {largest} can't test a network for {dataset.name}, "
                 f"shape {dataset.input_shape} and {dataset.num_classes} classes"
             )
-        return datasets.balanced(batch, min(len(batch.labels), len(dataset.test.labels)))
+
+    def _load(self, name: str, severity: int) -> Batch:
+        if self.source == TFDS:
+            return datasets.load_test(f"{TFDS}/{_NAMES_IN_TFDS.get(name, name)}_{severity}", self.data_dir)
+        return corruptions.load_cifar10_c(self.source, name, severity)
 
 
 class Baseline(NamedTuple):
@@ -114,9 +118,13 @@ class Baseline(NamedTuple):
 
 
 def _of_run(path: Path) -> Baseline:
-    results = records.read_json(path / "robustness.json")
-    errors = {name: [1 - value for value in values] for name, values in results["corruption_accuracy"].items()}
-    return Baseline(errors, 1 - results["clean_accuracy"])
+    answers = records.answers_of(path)
+    if answers is None or not {"corrupted_correct", "correct"} <= set(answers):
+        raise ValueError(f"{path} has no corruption accuracies: measure it by experiments.robustness first")
+    figures = measurements.summary(answers)
+    errors = 1 - figures.corruption_accuracy
+    by_name = {name: errors.sel(corruption=name).values.tolist() for name in errors.corruption.values.tolist()}
+    return Baseline(by_name, 1 - float(figures.clean_accuracy))
 
 
 def _of_file(path: Path) -> Baseline:
@@ -132,7 +140,7 @@ def baseline_of(text: str, chosen: tuple[str, ...]) -> Baseline | None:
     """
     if text == "none":
         return None
-    with choices.flag_errors("baseline"):
+    with flag_errors("baseline"):
         path = Path(text)
         if text == "alexnet":
             baseline = Baseline(evaluation.ALEXNET_ERRORS, None)

@@ -7,40 +7,38 @@ Trains V, P, L2NN, L and PGD on one dataset; measures each on clean, corrupted a
 global bound certifies, and its slope alpha(r) around *training* images, from below and from above; prints one table,
 and the rankings by clean accuracy, by relative performance (clean minus corrupted accuracy) and by alpha at the
 smallest radius, with Kendall's tau between the last two. The run directory then has `results.json`, `results.csv` and,
-as PNG and SVG, the figures `alpha_relative` (slide 17 of the talk), `alpha` and `corruptions`; below it lies the run
-directory of every training, which experiments.robustness and experiments.local_lipschitz take. The same command
-continues where it was stopped.
+as PNG and SVG, the figures `alpha_relative` (slide 17 of the talk), `alpha` and `corruptions`. Trainings lie in runs/,
+one directory each, which experiments.robustness and experiments.local_lipschitz take; what was trained and measured of
+them is found there again, whichever command asks. The same command continues where it was stopped, and another system,
+seed, radius, attack or corruption computes what is missing.
 """
 
 import dataclasses
-import hashlib
-import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import jax
 import numpy as np
 
-from experiments import choices, cli, corruption_sets, local_lipschitz, robustness, train
-from experiments.tasks import Advance, Task, perform
-from lipjax import evaluation, records, report
-from lipjax.types import Dataset, Model
+from experiments import cli, corruption_sets, flags, language, measuring, progress, results, train
+from lipjax import estimators, evaluation, measurements, records, report
+from lipjax.types import Dataset
+
+if TYPE_CHECKING:
+    import xarray
 
 Json = dict[str, Any]
-AVERAGED = ("max", "mean", "upper", "upper_mean")
-"""What is averaged over seeds of a system's alpha."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(choices.DataFlags, choices.TrainingFlags, robustness.RobustnessFlags, local_lipschitz.AlphaFlags):
+class Config(flags.DataFlags, flags.TrainingFlags, measuring.RobustnessFlags, measuring.AlphaFlags):
     """Flags of the experiment: which systems, and the flags of its parts."""
 
-    network: str = cli.flag("cnn", f"One of {', '.join(choices.NETWORKS)}, with options.")
+    network: str = cli.flag("cnn", f"One of {', '.join(flags.NETWORKS)}, with options.")
     systems: tuple[str, ...] = cli.flag(
         ("V", "P(beta=3e-4)", "L2NN", "L(gamma=0.003)", "PGD(num_steps=7)"),
-        f"What is compared: any of {', '.join(choices.SYSTEMS)}, with options, or several joined by +.",
+        f"What is compared: any of {', '.join(flags.SYSTEMS)}, with options, or several joined by +.",
     )
     preset: str = cli.flag(
         "default",
@@ -54,7 +52,7 @@ class Config(choices.DataFlags, choices.TrainingFlags, robustness.RobustnessFlag
     num_seeds: int = cli.flag(1, "Trainings of each system, with the seeds from --seed upwards.", minimum=1)
     num_steps: int = cli.flag(500, "Length of each training.", unit="updates", minimum=1)
     batch_size: int = cli.flag(100, "Size of a batch.", unit="examples", minimum=1)
-    optimizer: str = cli.flag("adam", f"One of {', '.join(choices.OPTIMIZERS)}, with options.")
+    optimizer: str = cli.flag("adam", f"One of {', '.join(flags.OPTIMIZERS)}, with options.")
     learning_rate: float = cli.flag(0.002, "Learning rate at its peak.")
     num_bounded_points: int = cli.flag(
         0, "Number of points, the first ones, that get local upper bounds too: about half a minute.", minimum=0
@@ -63,7 +61,7 @@ class Config(choices.DataFlags, choices.TrainingFlags, robustness.RobustnessFlag
     out_dir: str = cli.flag("", "The run directory; default runs/study/DATASET-DIGEST of the flags.", recorded=False)
     progress: bool | None = cli.flag(None, "Show a progress bar; default on terminals only.", recorded=False)
 
-    PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
+    PRESETS: ClassVar[dict[str, Json]] = {
         "default": {},
         "cifar10_cpu": {
             "dataset": "cifar10",
@@ -80,144 +78,106 @@ class Config(choices.DataFlags, choices.TrainingFlags, robustness.RobustnessFlag
             "schedule": "drops(at=(0.5,), factor=0.01)",
             "num_steps": 50_000,
             "corruptions": ("benchmark",),
-            "radii": tuple(j / 30 * 1.75 for j in range(1, 31)),
-            "num_points": 1_000,
+            "radii": estimators.TALK_RADII,
+            "num_points": estimators.TALK_NUM_IMAGES,
         },
     }
 
 
-class Unit(NamedTuple):
+class Cell(NamedTuple):
     """One training of the study."""
 
-    label: str
+    system: str
+    seed: int
     config: train.Config
 
-    @property
-    def name(self) -> str:
-        """Its name in the journal, and below the study's directory."""
-        return Path(self.config.out_dir).name
+
+def labels_of(systems: tuple[str, ...]) -> dict[str, str]:
+    """Names of the systems in results: `PGD` for `PGD(radius=0.1)`, or the whole text where two differ in options.
+
+    Raises:
+        UsageError: If a system is named twice, or its text can't be read.
+
+    Example:
+        >>> labels_of(("V", "P(beta=1e-4)", "L(gamma=0.003)+PGD"))
+        {'V': 'V', 'P(beta=1e-4)': 'P', 'L(gamma=0.003)+PGD': 'L+PGD'}
+        >>> list(labels_of(("P(beta=1e-4)", "P(beta=1e-3)")).values())
+        ['P(beta=1e-4)', 'P(beta=1e-3)']
+    """
+    if len(set(systems)) < len(systems):
+        raise cli.UsageError(f"--systems has a name twice: {', '.join(systems)}")
+    short = {text: "+".join(choice.name for choice in language.parse(text)) for text in systems}
+    names = list(short.values())
+    return {text: name if names.count(name) == 1 else text for text, name in short.items()}
 
 
-def label_of(system: str) -> str:
-    """The name of a system in results: without its options, `PGD` for `PGD(radius=0.1)`."""
-    return re.sub(r"\(.*?\)", "", system).replace(" ", "")
+def recipes_of(config: Config) -> dict[str, Json]:
+    """Training flags of single systems, by the system's label.
 
-
-def _recipe_of(label: str, config: Config) -> Json:
-    legal = {field.name for field in dataclasses.fields(choices.TrainingFlags)} - {"seed"}
-    recipes = {choice.name: choice.options for choice in map(choices.only, config.recipes)}
+    Raises:
+        UsageError: If a recipe is of a system that is not compared, or has a flag that there is not.
+    """
+    legal = {field.name for field in dataclasses.fields(flags.TrainingFlags)} - {"seed"}
+    labels = labels_of(config.systems).values()
+    recipes = {choice.name: choice.settings for choice in map(language.only, config.recipes)}
+    default = {language.only(text).name for text in Config.recipes}
     for name, options in recipes.items():
+        if name not in labels and name not in default:
+            raise cli.UsageError(f"--recipes: {name!r} is none of the systems {', '.join(labels)}")
         if unknown := sorted(options.keys() - legal):
             raise cli.UsageError(f"--recipes: {name} has no {', '.join(unknown)}, only {', '.join(sorted(legal))}")
-    return recipes.get(label, {})
+    return recipes
 
 
-def units_of(config: Config, folder: Path) -> list[Unit]:
+def cells_of(config: Config) -> list[Cell]:
     """The trainings: every system with every seed."""
     names = {field.name for field in dataclasses.fields(train.Config)} & {f.name for f in dataclasses.fields(config)}
-    shared = {name: getattr(config, name) for name in names} | {"progress": False}
-    units = []
-    for system in config.systems:
-        label = label_of(system)
-        for seed in range(config.seed, config.seed + config.num_seeds):
-            own = {"system": system, "seed": seed, "out_dir": str(folder / f"{label}-seed{seed}")}
-            units.append(Unit(label, train.Config(**shared | _recipe_of(label, config) | own)))
-    return units
+    shared = {name: getattr(config, name) for name in names} | {"progress": False, "out_dir": ""}
+    recipes = recipes_of(config)
+    return [
+        Cell(label, seed, train.Config(**shared | recipes.get(label, {}) | {"system": system, "seed": seed}))
+        for system, label in labels_of(config.systems).items()
+        for seed in range(config.seed, config.seed + config.num_seeds)
+    ]
 
 
-def _gradients_per_step(unit: Unit) -> int:
-    # Inner maximisations are the rows' options `num_steps`: each step costs another gradient.
-    inner = 0
-    for choice in choices.parse(unit.config.system):
-        inner += {**choices.options(choices.SYSTEMS[choice.name]), **choice.options}.get("num_steps", 0)
-    return unit.config.batch_size * (1 + inner)
+def _cost(config: train.Config, dataset: Dataset) -> float:
+    """Gradients of one image of a training: inner maximisations add theirs to every step."""
+    method = flags.system(config, dataset).method
+    inner = sum(getattr(part, "num_steps", 0) for part in getattr(method, "methods", (method,)))
+    return float(config.batch_size * (1 + inner) * config.num_steps)
 
 
-def tasks_of(config: Config, folder: Path, dataset: Dataset, units: list[Unit]) -> list[Task]:
-    """Everything that is computed, in order; models are read from the run directories of the trainings."""
-    key, models = jax.random.key(config.seed), dict[str, Model]()
-    num_test, attackers = len(dataset.test.labels), robustness.attackers_of(config)
-    certifier = robustness.certifier_of(config)
-    images = corruption_sets.images_of(config, key, dataset, config.data_dir)
-
-    def model(unit: Unit) -> Model:
-        if unit.name not in models:
-            models[unit.name] = train.load(unit.config.out_dir).model
-        return models[unit.name]
-
-    def training(unit: Unit) -> Task:
-        cost = _gradients_per_step(unit)
-
-        def compute(advance: Advance) -> Json:
-            return train.run(unit.config, log=lambda step, metrics: advance(cost * unit.config.log_every))
-
-        return Task(f"train {unit.name}", cost * unit.config.num_steps, compute)
-
-    def corruption(name: str) -> Task:
-        def compute(advance: Advance) -> Json:
-            every = {unit.name: model(unit) for unit in units}
-            return robustness.under_corruption(every, images, name, advance)
-
-        return Task(f"corruption {name}", len(corruption_sets.SEVERITIES) * len(units) * num_test, compute)
-
-    def attack(unit: Unit, number: int, text: str) -> Task:
-        def compute(advance: Advance) -> Json:
-            journal = folder / f"{unit.name}-attack-{number}"
-            return attackers[text].run(key, model(unit), dataset.test, journal, advance)
-
-        return Task(f"attack {unit.name} {text}", attackers[text].cost * num_test, compute)
-
-    def certified(unit: Unit) -> Task:
-        return Task(f"certified {unit.name}", num_test, lambda advance: certifier(model(unit), dataset.test))
-
-    def alpha(unit: Unit) -> Task:
-        def compute(advance: Advance) -> Json:
-            around = model(unit), dataset.train.inputs, config
-            curve, upper = local_lipschitz.measure(key, *around), local_lipschitz.upper_bounds(*around)
-            return local_lipschitz.summary(unit.name, curve, upper, config)
-
-        return Task(f"alpha {unit.name}", 1000 * config.num_points, compute)
-
-    names = corruption_sets.names(config.corruptions)
-    attacked = [attack(unit, number, text) for unit in units for number, text in enumerate(attackers)]
-    return [*map(training, units), *map(corruption, names), *attacked, *map(certified, units), *map(alpha, units)]
+def answers_of(config: Config, dataset: Dataset, cells: list[Cell], asked: list) -> "xarray.Dataset":
+    """Trains and measures all cells, or what is missing of them."""
+    costs = {cell: _cost(cell.config, dataset) for cell in cells}
+    measuring_cost = sum(measurement.cost(dataset) for measurement in asked)
+    parts, key, answers = measurements.Parts(dataset), jax.random.key(config.seed), {}
+    with progress.bar(sum(costs.values()) + len(cells) * measuring_cost, config.progress) as told:
+        for cell in cells:
+            name = f"{cell.system}, seed {cell.seed}" if config.num_seeds > 1 else cell.system
+            run_dir = _trained(cell, dataset, lambda done, name=name: told.advance(f"train {name}", done), costs[cell])
+            with records.hold(run_dir) as folder:
+                answers[cell.system, cell.seed] = measurements.measure_one(
+                    key,
+                    records.load(folder),
+                    parts,
+                    asked,
+                    folder / "measurements",
+                    lambda what, done, name=name: told.advance(f"{what} {name}", done),
+                )
+    return records.combined(answers)
 
 
-def of_system(label: str, units: list[Unit], done: Json, config: Config) -> Json:
-    """What results.json says of a system: means over its seeds, and lists where readers want every seed."""
-    mine = [unit for unit in units if unit.label == label]
-    clean = [done[f"train {unit.name}"]["test_accuracy"] for unit in mine]
-    by_name = {
-        name: np.mean([done[f"corruption {name}"][unit.name] for unit in mine], axis=0).tolist()
-        for name in corruption_sets.names(config.corruptions)
-    }
-    attacked = {text: _over_seeds([done[f"attack {unit.name} {text}"] for unit in mine]) for text in config.attacks}
-    certified = _certified_over_seeds([done[f"certified {unit.name}"] for unit in mine])
-    alphas = [done[f"alpha {unit.name}"] for unit in mine]
-    alpha = {name: np.mean([one[name] for one in alphas], axis=0).tolist() for name in AVERAGED}
-    measured = robustness.summary(float(np.mean(clean)), by_name, attacked, certified, None)
-    return measured | {
-        "system": mine[0].config.system,
-        "clean_accuracy": clean,
-        "train_accuracy": [done[f"train {unit.name}"]["train_accuracy"] for unit in mine],
-        "pgd_accuracy": measured["attacked_accuracy"],
-        "alpha": alphas[0] | alpha | {"per_seed": [one["max"] for one in alphas]},
-    }
-
-
-def _over_seeds(attacked: list[Json]) -> Json:
-    names = attacked[0]["accuracies"]
-    accuracies = {name: float(np.mean([one["accuracies"][name] for one in attacked])) for name in names}
-    return {
-        "accuracies": accuracies,
-        "warnings": {sign: text for one in attacked for sign, text in one["warnings"].items()},
-    }
-
-
-def _certified_over_seeds(certified: list[Json]) -> Json:
-    bounds = [one["bound"] for one in certified]
-    accuracies = np.mean([one["accuracies"] for one in certified], axis=0).tolist()
-    return {"bound": bounds, "radii": certified[0]["radii"], "accuracies": accuracies}
+def _trained(cell: Cell, dataset: Dataset, advance: Any, cost: float) -> Path:
+    """The directory of a finished training."""
+    settings = train.prepare(cell.config, dataset).settings(dataset)
+    known = records.find(train.STORE, settings)
+    if known is not None and (known / "results.json").exists():
+        advance(cost)
+        return known
+    share = cost * cell.config.log_every / cell.config.num_steps
+    return Path(train.run(cell.config, dataset, log=lambda step, metrics: advance(share))["run_dir"])
 
 
 def ranking_of(systems: Mapping[str, Json]) -> Json:
@@ -246,7 +206,7 @@ def table_of(systems: Mapping[str, Json], radii: tuple[float, ...]) -> list[Json
             "clean %": f"{100 * np.mean(system['clean_accuracy']):.1f}",
             "corrupted %": f"{100 * system['mean_corruption_accuracy']:.1f}",
             "relative %": f"{100 * system['relative_performance']:.1f}",
-            "attacked %": f"{100 * system['pgd_accuracy']:.1f}",
+            "attacked %": f"{100 * system['attacked_accuracy']:.1f}",
             **{
                 f"certified({radius:.3g}) %": f"{100 * accuracy:.1f}"
                 for radius, accuracy in zip(
@@ -260,13 +220,6 @@ def table_of(systems: Mapping[str, Json], radii: tuple[float, ...]) -> list[Json
         }
         for label, system in systems.items()
     ]
-
-
-def _certified_columns(certified: Json) -> Json:
-    return {
-        f"certified({radius:.3g}) %": f"{100 * accuracy:.1f}"
-        for radius, accuracy in zip(certified["radii"], certified["accuracies"], strict=True)
-    }
 
 
 def _draw(folder: Path, results: Json, config: Config) -> None:
@@ -302,33 +255,40 @@ def _show(results: Json, config: Config, folder: Path) -> None:
 
 def run(config: Config) -> Json:
     """Trains and measures all systems, or what is missing of it, and writes results and figures."""
-    digest = hashlib.sha256(json.dumps(cli.settings(config), sort_keys=True).encode()).hexdigest()[:8]
-    folder = Path(config.out_dir or f"runs/study/{Path(config.dataset).stem}-{digest}")
-    units = units_of(config, folder)
-    if len({unit.name for unit in units}) < len(units):
-        raise cli.UsageError(f"--systems has a name twice: {', '.join(config.systems)}")
-    for unit in units:
-        train.prepare(unit.config)
-    dataset = choices.dataset(config)
-    tasks = tasks_of(config, folder, dataset, units)
-    with records.open_run(folder, cli.settings(config)) as held:
-        done = perform(tasks, records.Journal(folder / "journal.json"), progress=config.progress)
-        labels = list(dict.fromkeys(unit.label for unit in units))
-        systems = {label: of_system(label, units, done, config) for label in labels}
-        results = {
+    cells = cells_of(config)
+    dataset = flags.dataset(config)
+    for cell in cells:
+        train.prepare(cell.config, dataset)
+    alpha = measuring.alpha(config, dataset)
+    asked = [*measuring.robustness(config, dataset, config.data_dir), alpha]
+    settings = cli.settings(config)
+    folder = (
+        Path(config.out_dir)
+        if config.out_dir
+        else train.STORE / records.name_of(settings, "study", Path(config.dataset).stem)
+    )
+    with records.hold(folder):
+        answers = answers_of(config, dataset, cells, asked)
+        figures = measurements.summary(answers, certified_at=config.certified_radii)
+        systems = {}
+        for label, text in {label: text for text, label in labels_of(config.systems).items()}.items():
+            own = figures.sel(system=label)
+            of_alpha = results.of_alpha(own, alpha)
+            systems[label] = results.of_system(own) | {"system": text, "alpha": of_alpha}
+        found = {
             "dataset": config.dataset,
             "network": config.network,
             "seeds": list(range(config.seed, config.seed + config.num_seeds)),
             "environment": records.environment(),
-            "settings": cli.settings(config),
+            "settings": settings,
             "systems": systems,
             "ranking": ranking_of(systems),
         }
-        held.finish(results)
+        records.write_json(folder / "results.json", found)
         report.write_csv(folder / "results.csv", table_of(systems, config.radii))
-        _draw(folder, results, config)
-    _show(results, config, folder)
-    return results
+        _draw(folder, found, config)
+    _show(found, config, folder)
+    return found
 
 
 if __name__ == "__main__":

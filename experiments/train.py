@@ -3,9 +3,10 @@
     python -m experiments.train
     python -m experiments.train --system="parseval(beta=3e-4)+laplacian" --dataset=cifar10 --out_dir=runs/pl
 
-Its directory then holds config.json, metrics.jsonl, checkpoints and results.json. The same command continues a run
-that was stopped, also by SIGKILL, and on CPU ends with the same parameters, bit for bit; other experiments take the
-directory as --run_dir.
+Its directory then holds config.json (what decides the weights), flags.json, metrics.jsonl, checkpoints, model.npz and
+results.json. The same command continues a run that was stopped, also by SIGKILL, and on CPU ends with the same
+parameters, bit for bit; other experiments take the directory as --run_dir, and `lipjax.load` has its model in one line.
+Without --out_dir the run is in runs/, below a name made of its settings.
 
 Without flags it trains the plain `cnn` on the embedded Fashion-MNIST images: 14 s of processor time on a 2-core AMD
 EPYC (Zen 4), 95.4 % of the training and 87.8 % of the test examples right (2026-11-22).
@@ -13,27 +14,31 @@ EPYC (Zen 4), 95.4 % of the training and 87.8 % of the test examples right (2026
 
 import dataclasses
 import math
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 from jax.sharding import Mesh
 
-from experiments import choices, cli
-from experiments.choices import DataFlags, SystemFlags, TrainingFlags
+from experiments import cli, flags
+from experiments.flags import DataFlags, SystemFlags, TrainingFlags
 from lipjax import evaluation, parallel, records, training
-from lipjax.types import Dataset, Model, System
+from lipjax.augmentation import Augment
+from lipjax.types import Dataset, System
+from lipjax.values import Json, to_json
 
 STEPS_PER_DISPATCH = 10
 """On CPU too: the convolutions of lipjax's networks are as fast inside a loop as outside."""
+
+STORE = Path("runs")
+"""Where runs are found again by what decided them."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(TrainingFlags, SystemFlags, DataFlags):
     """What is trained, on what, how, and where it is recorded."""
 
-    out_dir: str = cli.flag("runs/train", "The run directory.", recorded=False)
+    out_dir: str = cli.flag("", "The run directory; default one in runs/, found again by its settings.", recorded=False)
     num_devices: int = cli.flag(1, "Devices over which each batch is spread.", minimum=1)
     progress: bool | None = cli.flag(None, "Show a progress bar; default on terminals only.", recorded=False)
 
@@ -45,12 +50,20 @@ class Config(TrainingFlags, SystemFlags, DataFlags):
             )
 
 
-class Trained(NamedTuple):
-    """A run read back: its config, and what that config and the newest checkpoint make."""
+class Training(NamedTuple):
+    """What decides the weights of a network."""
 
-    config: Config
-    dataset: Dataset
-    model: Model
+    system: System
+    optimizer: training.Optimizer
+    augment: Augment | None
+    num_steps: int
+    batch_size: int
+    seed: int
+
+    def settings(self, dataset: Dataset) -> Json:
+        """It and the training examples, in terms of JSON: where the data lie does not count."""
+        own = {name: to_json(part) for name, part in self._asdict().items()}
+        return own | {"examples": records.digest_of_arrays(tuple(dataset.train))}
 
 
 def _mesh(config: Config) -> Mesh | None:
@@ -64,53 +77,69 @@ def _mesh(config: Config) -> Mesh | None:
     return parallel.mesh(jax.devices()[: config.num_devices])
 
 
-def prepare(config: Config) -> tuple[Dataset, System]:
-    """Dataset and system of a config: what can be wrong with its flags is found here, before any compute.
+def prepare(config: Config, dataset: Dataset) -> Training:
+    """What a config trains: what can be wrong with its flags is found here, before any compute.
 
     Raises:
         UsageError: If a choice can't be used.
     """
-    dataset = choices.dataset(config)
-    count = len(dataset.train.labels)
-    if config.batch_size > count:
-        raise cli.UsageError(f"--batch_size must be at most the {count} training examples, got {config.batch_size}")
-    return dataset, choices.system(config, dataset)
+    flags.check_batch_size(config.batch_size, dataset)
+    _mesh(config)
+    system, optimizer = flags.system(config, dataset), flags.optimizer(config)
+    with flags.flag_errors("network"):
+        jax.eval_shape(lambda: system.network.init(jax.random.key(0), dataset.input_shape))
+    augment = flags.augment(config.augment)
+    return Training(system, optimizer, augment, config.num_steps, config.batch_size, config.seed)
 
 
-def run(config: Config, log: training.Log | None = None) -> dict[str, Any]:
+def directory(config: Config, settings: Json) -> Path:
+    """Where the run is: in out_dir, or where a run of these settings is already, or at a new place in runs/."""
+    if config.out_dir:
+        return Path(config.out_dir)
+    name = records.name_of(settings, Path(config.dataset).stem, config.system, f"seed{config.seed}")
+    return records.find(STORE, settings) or STORE / name
+
+
+def run(config: Config, dataset: Dataset | None = None, log: training.Log | None = None) -> dict[str, Any]:
     """Trains, measures the accuracies, and writes the run directory; continues a run that was stopped.
 
     Args:
         config: What to train.
+        dataset: The dataset of the config, if it is at hand.
         log: Called as `log(step, metrics)`, as in `training.fit`.
 
     Returns:
-        What results.json has.
+        What results.json has; `run_dir` is where it is.
 
     Raises:
         UsageError: If a choice can't be used.
         RunRefused: If the directory is in use or belongs to another config.
         NonFiniteLoss: If training diverges.
     """
-    dataset, system = prepare(config)
-    optimizer, augment, mesh = choices.optimizer(config), choices.augment(config.augment), _mesh(config)
-    with records.open_run(config.out_dir, cli.settings(config)) as run_dir:
+    dataset = flags.dataset(config) if dataset is None else dataset
+    plan = prepare(config, dataset)
+    settings = plan.settings(dataset)
+    with records.open_run(directory(config, settings), settings) as held:
+        records.write_json(held.path / "flags.json", cli.settings(config))
         model = training.fit(
             jax.random.key(config.seed),
-            system,
+            plan.system,
             dataset,
-            optimizer,
+            plan.optimizer,
             num_steps=config.num_steps,
             batch_size=config.batch_size,
-            augment=augment,
-            run=run_dir,
+            augment=plan.augment,
+            run=held,
             log=log,
-            log_every=config.log_every,
-            checkpoint_every=config.checkpoint_every,
-            steps_per_dispatch=math.gcd(config.log_every, STEPS_PER_DISPATCH),
-            mesh=mesh,
+            pace=training.Pace(
+                log_every=config.log_every,
+                checkpoint_every=config.checkpoint_every,
+                steps_per_dispatch=math.gcd(config.log_every, STEPS_PER_DISPATCH),
+            ),
+            mesh=_mesh(config),
             progress=config.progress,
         )
+        records.save_model(held.path, model, dataset.input_shape)
         results = {
             "config": cli.settings(config),
             "environment": records.environment(),
@@ -118,31 +147,16 @@ def run(config: Config, log: training.Log | None = None) -> dict[str, Any]:
             "train_accuracy": evaluation.accuracy(model, dataset.train),
             "test_accuracy": evaluation.accuracy(model, dataset.test),
         }
-        run_dir.finish(results)
-    return results
-
-
-def load(run_dir: str | os.PathLike) -> Trained:
-    """Reads a run directory back, without unpickling anything: the network is rebuilt from the config.
-
-    Raises:
-        UsageError: If it is not the directory of a training run, or has no good checkpoint yet.
-    """
-    try:
-        config = cli.from_settings(Config, records.read_json(Path(run_dir) / "config.json"))
-        dataset, system = prepare(config)
-        optimizer = choices.optimizer(config)
-        template = training.init(jax.random.key(0), system.network, dataset.input_shape, optimizer)
-        state = records.load_state(run_dir, template)
-    except (OSError, ValueError) as error:
-        raise cli.UsageError(f"{run_dir} can't be read as a training run: {error}") from error
-    return Trained(config, dataset, Model(system.network, state.variables))
+        held.finish(results)
+        return results | {"run_dir": str(held.path)}
 
 
 def _print(config: Config) -> None:
     results = run(config)
     train, test = (100 * results[f"{part}_accuracy"] for part in ("train", "test"))
-    print(f"{config.system}: {train:.1f} % of the training, {test:.1f} % of the test examples; see {config.out_dir}")
+    print(
+        f"{config.system}: {train:.1f} % of the training, {test:.1f} % of the test examples; see {results['run_dir']}"
+    )
 
 
 if __name__ == "__main__":

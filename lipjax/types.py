@@ -114,11 +114,17 @@ class Network(NamedTuple):
 class Model:
     """A network with its variables: what the hooks of a method receive.
 
-    A JAX pytree whose leaves are the variables, so a model goes through `jit`, `grad` and `vmap` as it is.
+    A JAX pytree whose leaves are its arrays, so a model goes through `jit`, `grad` and `vmap` as it is.
+
+    Attributes:
+        network: Its pure functions.
+        variables: What they are called with.
+        start: The parameters before training, where they are known.
     """
 
     network: Network = dataclasses.field(metadata={"static": True})
     variables: Variables
+    start: Params | None = None
 
     def __call__(self, inputs: Float[Array, "batch ..."], train: bool = False) -> tuple[Output, State]:
         """Output and new state for a batch of inputs."""

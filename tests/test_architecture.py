@@ -13,7 +13,9 @@ LAYERS = [
     {"norms", "losses", "operators", "batching", "parallel", "records"},
     {"networks", "attacks", "corruptions", "datasets", "augmentation"},
     {"methods", "estimators", "bounds", "compatibility"},
-    {"systems", "training", "evaluation", "certification", "smoothing", "statistics", "report", "sweep"},
+    {"systems", "training", "evaluation", "certification", "smoothing", "statistics", "report"},
+    {"measurements"},
+    {"sweep"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 SOURCES = sorted(

@@ -14,6 +14,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from tqdm import tqdm
 
+from lipjax import records
 from lipjax.compatibility.blocks import Block
 
 Tally: TypeAlias = Any
@@ -40,10 +41,8 @@ class BlockJournal(NamedTuple):
         """Replaces the file; it is never half written."""
         if self.path is None:
             return
-        part = self.path.with_suffix(".part")
-        with part.open("wb") as file:
-            np.savez(file, done=done, seconds=seconds, **tally._asdict())
-        part.replace(self.path)
+        with records.replacing(self.path) as partial:
+            np.savez(partial, done=done, seconds=seconds, **tally._asdict())
 
 
 def journal_of(folder: Path | str | None, *identity: Any) -> BlockJournal:

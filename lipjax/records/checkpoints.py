@@ -1,7 +1,6 @@
 """The last good states of a run: written by orbax, told from damaged ones by digests of their files."""
 
 import functools
-import hashlib
 import warnings
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,20 +9,15 @@ import jax
 import orbax.checkpoint as ocp
 
 from lipjax import parallel
-from lipjax.records.files import read_json, write_json
+from lipjax.records.files import digest_of_file, read_json, write_json
 
 Tree = TypeVar("Tree")
 DIGESTS = "digests.json"
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _digests(folder: Path) -> dict[str, str]:
     files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != DIGESTS)
-    return {str(path.relative_to(folder)): _digest(path) for path in files}
+    return {str(path.relative_to(folder)): digest_of_file(path) for path in files}
 
 
 class Checkpoints:

@@ -1,10 +1,12 @@
 """Files of a run directory: JSON that every reader accepts, written so that no reader finds half a file."""
 
+import contextlib
 import dataclasses
+import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +48,35 @@ def to_json(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path to write to in place of another, which then holds the old content or all of the new one, never a part.
+
+    The one way in which lipjax writes files: what is written lies on the disk before it takes the other's name, and
+    nothing is left behind where writing fails.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with replacing(Path(folder) / "a.txt") as partial:
+        ...         _ = partial.write_text("whole")
+        ...     [path.name for path in Path(folder).iterdir()]
+        ['a.txt']
+    """
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    try:
+        yield partial
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
-    """Writes a file so that whoever reads the path finds the old content or all of the new one."""
-    partial = path.with_name(f"{path.name}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    """Writes a text file; see `replacing`."""
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -71,6 +94,39 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not a JSON file: {error}") from error
+
+
+def digest_of_settings(settings: Any) -> str:
+    """SHA-256 of a value in terms of JSON: equal for equal settings, whatever their order.
+
+    Example:
+        >>> digest_of_settings({"a": 1, "b": 2}) == digest_of_settings({"b": 2, "a": 1})
+        True
+    """
+    return hashlib.sha256(json.dumps(to_json(settings), sort_keys=True).encode()).hexdigest()
+
+
+def digest_of_arrays(tree: Any) -> str:
+    """SHA-256 of a tree's arrays: places, shapes, types and bytes.
+
+    Example:
+        >>> digest_of_arrays({"a": np.zeros(2)}) == digest_of_arrays({"a": np.zeros(2)})
+        True
+        >>> digest_of_arrays({"a": np.zeros(2)}) == digest_of_arrays({"b": np.zeros(2)})
+        False
+    """
+    total = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        array = np.ascontiguousarray(leaf)
+        total.update(f"{jax.tree_util.keystr(path)}{array.dtype}{array.shape}".encode())
+        total.update(array.tobytes())
+    return total.hexdigest()
+
+
+def digest_of_file(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_metrics(run_dir: str | os.PathLike) -> list[Json]:

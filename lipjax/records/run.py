@@ -75,15 +75,23 @@ class Run:
 
 
 @contextlib.contextmanager
-def _held(path: Path) -> Iterator[None]:
-    # The operating system drops the lock of a process that dies, so a killed run never blocks its successor.
+def hold(path: str | os.PathLike) -> Iterator[Path]:
+    """Holds a directory, made if need be: no other process can hold it meanwhile.
+
+    The operating system drops the lock of a process that dies, so a killed run never blocks its successor.
+
+    Raises:
+        RunRefused: If it can't be made, or another process holds it.
+    """
+    path = Path(path).absolute()
+    _make(path)
     lock = filelock.FileLock(path / ".lock")
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
         raise RunRefused(f"{path} is in use by another process") from None
     try:
-        yield
+        yield path
     finally:
         lock.release()
 
@@ -137,9 +145,8 @@ def open_run(run_dir: str | os.PathLike, config: Any, *, num_checkpoints: int = 
     """
     checks.at_least(1, num_checkpoints=num_checkpoints)
     path = Path(run_dir).absolute()
-    _make(path)
     main = parallel.is_main_process()
-    with _held(path) if main else contextlib.nullcontext():
+    with hold(path) if main else contextlib.nullcontext():
         if main:
             _agree(path / "config.json", to_json(config))
         with contextlib.closing(Checkpoints(path / "checkpoints", num_checkpoints)) as checkpoints:

@@ -11,6 +11,8 @@ from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lipjax import records
+
 # Okabe and Ito's palette, which colour-blind readers can tell apart; markers repeat the distinction in grey print.
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 Values: TypeAlias = Sequence[float] | Float[np.ndarray, " values"]
@@ -189,8 +191,7 @@ def save(figure: Figure, stem: Path | str) -> list[Path]:
     with rc_context({"svg.hashsalt": "lipjax", "svg.fonttype": "none"}):
         for suffix, options in ((".png", {"dpi": 160}), (".svg", {"metadata": {"Date": None}})):
             path = Path(f"{stem}{suffix}")
-            partial_path = path.with_name(f".{path.name}.part")
-            figure.savefig(partial_path, format=suffix[1:], **options)
-            partial_path.replace(path)
+            with records.replacing(path) as partial:
+                figure.savefig(partial, format=suffix[1:], **options)
             paths.append(path)
     return paths

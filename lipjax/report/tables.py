@@ -4,6 +4,8 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from lipjax import records
+
 Cell = str | int | float | None
 
 
@@ -55,10 +57,7 @@ def write_csv(path: Path | str, rows: Sequence[Mapping[str, Cell]]) -> None:
         path: Where to write.
         rows: One mapping per row, all with the same keys.
     """
-    path = Path(path)
-    partial_path = path.with_name(f".{path.name}.part")
-    with partial_path.open("w", newline="") as file:
+    with records.replacing(Path(path)) as partial, partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    partial_path.replace(path)

@@ -1,0 +1,245 @@
+"""The language of flags: the text form of lipjax's values.
+
+A value is written as its name, with settings in parentheses where the defaults won't do; systems that are combined are
+joined by a plus sign:
+
+    --network="wide_resnet(depth=16, width=4, dtype=bfloat16)"
+    --system="parseval+laplacian(weight=1e-3)+adversarial(norm=l2, radius=128/255)"
+    --attacks="pgd(num_steps=50), my_package.attacks:mine(strength=2)"
+
+Settings are the fields of the value, or of the values in it: `radius` of an attack is that of its ball. Names are those
+that a package of lipjax exports, or `module:name` for what is somebody's own. Nothing is ever evaluated.
+"""
+
+import ast
+import dataclasses
+import inspect
+import re
+import typing
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from experiments.cli import UsageError
+from lipjax import attacks, estimators, layers, norms, values
+from lipjax.types import Attack, Estimator
+from lipjax.values import Value
+
+_COLON = "_colon_"
+
+
+class Choice(NamedTuple):
+    """A name with its settings, as written."""
+
+    name: str
+    settings: dict[str, Any]
+
+
+def parse(text: str) -> list[Choice]:
+    """The choices of a text such as `"parseval+laplacian(weight=1e-3)"`.
+
+    Raises:
+        UsageError: If the text is not of that form.
+
+    Example:
+        >>> parse("parseval+adversarial(norm=l2, radius=1/4)")
+        [Choice(name='parseval', settings={}),
+         Choice(name='adversarial', settings={'norm': 'l2', 'radius': 0.25})]
+    """
+    try:
+        marked = re.sub(r"(?<=\w):(?=[A-Za-z_])", f".{_COLON}.", text.strip())  # Python has no word for module:name
+        return [_choice(term) for term in _terms(ast.parse(marked, mode="eval").body)]
+    except (SyntaxError, TypeError, ValueError, ZeroDivisionError, RecursionError, MemoryError) as error:
+        form = "name, name(option=value, ...), or several of them joined by +"
+        raise UsageError(f"{text[:200]!r} is not of the form {form}") from error
+
+
+def only(text: str) -> Choice:
+    """The choice of a text that may have one only.
+
+    Raises:
+        UsageError: If it has several, or is not of the form of `parse`.
+    """
+    choice, *others = parse(text)
+    if others:
+        raise UsageError(f"{text!r} has several names, and one is possible")
+    return choice
+
+
+def _terms(node: ast.expr) -> list[ast.expr]:
+    match node:
+        case ast.BinOp(left, ast.Add(), right):
+            return [*_terms(left), *_terms(right)]
+    return [node]
+
+
+def _choice(node: ast.expr) -> Choice:
+    match node:
+        case ast.Name() | ast.Attribute():
+            return Choice(_name(node), {})
+        case ast.Call(function, [], keywords):
+            return Choice(_name(function), {str(keyword.arg): _setting(keyword.value) for keyword in keywords})
+    raise ValueError(f"{ast.unparse(node)!r} is no choice")
+
+
+def _name(node: ast.expr) -> str:
+    name = ast.unparse(node).replace(f".{_COLON}.", ":")
+    if not re.fullmatch(r"\w+|[\w.]+:\w+", name):
+        raise ValueError(f"{name!r} is no name")
+    return name
+
+
+def _setting(node: ast.expr) -> Any:
+    match node:
+        case ast.Constant(value):
+            return value
+        case ast.Name(word):
+            return word
+        case ast.Tuple(items) | ast.List(items):
+            return tuple(_setting(item) for item in items)
+        case ast.UnaryOp(ast.USub(), operand):
+            return -_setting(operand)
+        case ast.BinOp(left, ast.Div(), right):
+            return _setting(left) / _setting(right)
+        case ast.Call() | ast.Attribute():
+            return _choice(node)
+    raise ValueError(f"{ast.unparse(node)!r} is no value")
+
+
+def exported(package: ModuleType, *roles: type) -> dict[str, Any]:
+    """What a package exports of some roles, by name: values, and constructors of values.
+
+    Example:
+        >>> sorted(exported(norms, norms.Norm))[:3]
+        ['L1', 'L2', 'Largest']
+    """
+    return {
+        name: thing
+        for name, thing in vars(package).items()
+        if isinstance(thing, roles) or (inspect.isclass(thing) and issubclass(thing, roles) and thing not in roles)
+    }
+
+
+ROLES: dict[type, dict[str, Any]] = {
+    Attack: exported(attacks, Attack),
+    Estimator: exported(estimators, Estimator),
+    layers.Layers: exported(layers, layers.Layers),
+    norms.Ball: {"Ball": norms.Ball},
+    norms.Norm: norms.NAMES,
+}
+"""What settings of these types are called."""
+
+
+@contextmanager
+def flag_errors(name: str) -> Iterator[None]:
+    """Tells an error of the library as one of the flag that caused it."""
+    try:
+        yield
+    except UsageError:
+        raise
+    except (ValueError, TypeError, OSError) as error:
+        raise UsageError(f"--{name}: {error}") from error
+
+
+def build(choice: Choice | str, table: Mapping[str, Any], **given: Any) -> Any:
+    """The value that a choice names, with the choice's settings.
+
+    Args:
+        choice: Name and settings, or their text.
+        table: Values and constructors of values by name.
+        **given: Settings that the program gives, to the values that have them; the choice's go first.
+
+    Raises:
+        UsageError: If the name, a setting or its value is unknown; the message has the legal ones.
+
+    Example:
+        >>> build("pgd(num_steps=3, radius=1/4)", ROLES[Attack], ball=norms.l2.ball(1.0))
+        pgd(ball=Ball(norm=l2, radius=0.25), num_steps=3)
+    """
+    choice = only(choice) if isinstance(choice, str) else choice
+    entry = _named(choice.name, table)
+    if not isinstance(entry, Value) and not (inspect.isclass(entry) and issubclass(entry, Value)):
+        if choice.settings:
+            raise UsageError(f"{choice.name} is a function, which has no settings")
+        return entry
+    try:
+        if isinstance(entry, Value):
+            return configured(entry.replace(**_known(entry, given)), choice)
+        own = {name: raw for name, raw in choice.settings.items() if name in _fields(entry)}
+        rest = {name: raw for name, raw in choice.settings.items() if name not in own}
+        value = entry(**_known(entry, given) | {name: _converted(entry, name, raw) for name, raw in own.items()})
+        return configured(value, Choice(choice.name, rest))
+    except UsageError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{choice.name}: {error}") from error
+
+
+def _named(name: str, table: Mapping[str, Any]) -> Any:
+    if ":" in name:
+        try:
+            return values.resolve(name, importing=True)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+    if name not in table:
+        raise UsageError(f"{name!r} is none of {', '.join(table)}, nor module:name")
+    return table[name]
+
+
+def configured(value: Value, choice: Choice) -> Value:
+    """The value with the settings of a choice, its own and those of the values in it.
+
+    Raises:
+        UsageError: If it has no such setting, or not this value of it.
+    """
+    changes: dict[str, Any] = {}
+    inner: dict[str, dict[str, Any]] = {}
+    for name, raw in choice.settings.items():
+        if name in _fields(type(value)):
+            changes[name] = _converted(type(value), name, raw)
+            continue
+        holders = [field for field, part in values.settings(value).items() if name in _all_settings(part)]
+        if not holders:
+            legal = ", ".join(_all_settings(value)) or "none"
+            raise UsageError(f"{choice.name} has no option {name!r}; it has {legal}")
+        inner.setdefault(holders[0], {})[name] = raw
+    for field, settings in inner.items():
+        part = changes.get(field, getattr(value, field))
+        changes[field] = configured(part, Choice(choice.name, settings))
+    return value.replace(**changes) if changes else value
+
+
+def _all_settings(value: Any) -> list[str]:
+    """Names of the settings of a value and of the values in it."""
+    if not isinstance(value, Value):
+        return []
+    own = values.settings(value)
+    return list(dict.fromkeys([*own, *(name for part in own.values() for name in _all_settings(part))]))
+
+
+def _fields(cls: type) -> dict[str, dataclasses.Field]:
+    return {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+
+
+def _known(entry: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    cls = entry if inspect.isclass(entry) else type(entry)
+    return {name: setting for name, setting in given.items() if name in _fields(cls)}
+
+
+def _converted(cls: type, name: str, raw: Any) -> Any:
+    """What a text's setting means for a field: words become objects."""
+    words = _fields(cls)[name].metadata.get("words")
+    if isinstance(words, Mapping):
+        if raw not in words:
+            raise UsageError(f"{name}={raw!r} is none of {', '.join(words)}")
+        return words[raw]
+    hint = typing.get_type_hints(cls).get(name)
+    role = next((table for role, table in ROLES.items() if inspect.isclass(hint) and issubclass(hint, role)), None)
+    if role is not None and isinstance(raw, str | Choice):
+        return build(raw if isinstance(raw, Choice) else Choice(raw, {}), role)
+    if words is not None and isinstance(raw, str):
+        return words(raw)
+    if isinstance(raw, Choice):
+        raise UsageError(f"{name} takes no {raw.name}(...)")
+    return raw

@@ -1,0 +1,23 @@
+"""Measurements: what is said of a trained network, per example, as arrays with named axes.
+
+`measure` runs any of them on any number of models and keeps the answers; `summary` reduces answers to accuracies, worst
+cases and quantiles, and is the only place that does.
+"""
+
+from lipjax.measurements.alpha import LOCAL as LOCAL
+from lipjax.measurements.alpha import OUTPUTS as OUTPUTS
+from lipjax.measurements.alpha import RADII as RADII
+from lipjax.measurements.alpha import alpha as alpha
+from lipjax.measurements.attacked import attacked as attacked
+from lipjax.measurements.audit import audit as audit
+from lipjax.measurements.certified import certified as certified
+from lipjax.measurements.clean import clean as clean
+from lipjax.measurements.confidence import confidence as confidence
+from lipjax.measurements.corrupted import Images as Images
+from lipjax.measurements.corrupted import corrupted as corrupted
+from lipjax.measurements.measure import Parts as Parts
+from lipjax.measurements.measure import measure as measure
+from lipjax.measurements.measure import measure_one as measure_one
+from lipjax.measurements.measurement import Measurement as Measurement
+from lipjax.measurements.smoothed import smoothed as smoothed
+from lipjax.measurements.summary import summary as summary

@@ -1,0 +1,171 @@
+"""Measurements of many models on one dataset: what is missing is computed, what is there is read."""
+
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import jax
+
+from lipjax import records
+from lipjax.measurements.measurement import Advance, Measurement, as_measurement
+from lipjax.types import Dataset, KeyArray, Model, single
+from lipjax.values import Json, to_json
+
+if TYPE_CHECKING:
+    import xarray
+
+Classifier: TypeAlias = Model | Callable
+Models: TypeAlias = Classifier | Mapping[str, Classifier | Sequence[Classifier]]
+Progress: TypeAlias = Callable[[str, float], object]
+"""Called as `(what is measured, share of all that is done)`; the share never falls and ends at 1."""
+
+
+def measure(
+    key: KeyArray,
+    models: Models,
+    dataset: Dataset,
+    measurements: "Iterable[Measurement | Callable]",
+    folder: Path | str | None = None,
+    progress: Progress | None = None,
+) -> "xarray.Dataset":
+    """What the measurements say of the models, per example, as one labelled dataset.
+
+    Args:
+        key: A typed key; every model and every measurement gets it as it is, so that all meet the same noise.
+        models: Trained models or classifiers of your own by name; a list of models of one name are its seeds.
+        dataset: What they are measured on.
+        measurements: Records of `lipjax.measurements`, subclasses of your own, or functions `(key, model, dataset)`.
+        folder: Where answers are kept, each known by all that decides it: model, data, key and settings. What is there
+            is not computed again, whoever computed it. None for nowhere.
+        progress: Called as `(what, share)`.
+
+    Returns:
+        Variables with axes `system` and `seed` before those of the measurement. Seeds that a system lacks are NaN.
+
+    Raises:
+        ValueError: If a measurement does not suit the dataset, before any compute.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from lipjax import datasets, measurements
+        >>> images, labels = jnp.linspace(0, 1, 8).reshape(4, 2, 1, 1), jnp.array([0, 0, 1, 1])
+        >>> dataset = datasets.from_arrays("mine", (images, labels), (images, labels))
+        >>> models = {"bright": lambda x: jnp.stack([0.5 - x.mean(), x.mean() - 0.5])}
+        >>> answers = measure(jax.random.key(0), models, dataset, [measurements.clean()])
+        >>> answers.correct.dims, float(answers.correct.mean())
+        (('system', 'seed', 'example'), 1.0)
+    """
+    by_name = dict(models) if isinstance(models, Mapping) else {"model": models}
+    asked = [as_measurement(measurement) for measurement in measurements]
+    for measurement in asked:
+        measurement.refuse(dataset)
+    total = sum(m.cost(dataset) for m in asked) * sum(len(_listed(given)) for given in by_name.values())
+    told, parts = Told(progress, total), Parts(dataset)
+    answers = {}
+    for name, given in by_name.items():
+        for seed, model in enumerate(_listed(given)):
+            advance = functools.partial(told.advance, f"{name}, seed {seed}" if len(_listed(given)) > 1 else name)
+            where = None if folder is None else Path(folder)
+            answers[name, seed] = measure_one(key, model, parts, asked, where, advance)
+    return records.combined(answers)
+
+
+def _listed(given: Classifier | Sequence[Classifier]) -> Sequence[Classifier]:
+    return given if isinstance(given, list | tuple) else [given]
+
+
+class Told:
+    """Work that is done, told as a share of all work; every piece of work is called by a name."""
+
+    def __init__(self, progress: Progress | None, total: float):
+        self._progress, self._total, self._done = progress, max(total, 1.0), 0.0
+
+    def advance(self, name: str, done: float) -> None:
+        """Tells that so much more is done."""
+        self._done += done
+        if self._progress is not None:
+            self._progress(name, min(self._done / self._total, 1.0))
+
+
+class Parts:
+    """A dataset whose parts are known by their content."""
+
+    def __init__(self, dataset: Dataset):
+        self.dataset = dataset
+
+    @functools.cached_property
+    def digests(self) -> dict[str, str]:
+        """Digests of the splits."""
+        return {split: records.digest_of_arrays(tuple(getattr(self.dataset, split))) for split in ("train", "test")}
+
+
+def measure_one(
+    key: KeyArray,
+    model: Classifier,
+    parts: Parts,
+    measurements: Sequence[Measurement],
+    folder: Path | None = None,
+    advance: Callable[[str, float], object] = lambda name, done: None,
+) -> "xarray.Dataset":
+    """What the measurements say of one model, without the axes `system` and `seed`; arguments as for `measure`.
+
+    A model is measured as `network.freeze` makes it: the same function with plain kernels, so that all systems of one
+    family share compiled programs.
+    """
+    frozen = model.network.freeze(model.variables) if isinstance(model, Model) else model
+    known = None if folder is None else _identity(model)
+    found = []
+    for measurement in measurements:
+        decided_by = {} if known is None else _decided_by(key, known, parts, measurement)
+        tell, told = _counting(functools.partial(advance, measurement.name))
+        compute = functools.partial(_computed, measurement, key, frozen, parts.dataset, tell, folder, decided_by)
+        found.append(records.recalled(folder, measurement.name, decided_by, compute))
+        tell(measurement.cost(parts.dataset) - told())
+    return records.joined(found)
+
+
+def _counting(advance: Advance) -> tuple[Advance, Callable[[], float]]:
+    total = 0.0
+
+    def tell(done: float) -> None:
+        nonlocal total
+        total += done
+        advance(done)
+
+    return tell, lambda: total
+
+
+def _computed(
+    measurement: Measurement,
+    key: KeyArray,
+    model: Any,
+    dataset: Dataset,
+    advance: Advance,
+    folder: Path | None,
+    decided_by: Json,
+) -> "xarray.Dataset":
+    work = None if folder is None else records.path_of(folder, measurement.name, decided_by).with_suffix(".parts")
+    answers = measurement.run(key, model, dataset, advance=advance, folder=work)
+    return answers.assign_attrs({measurement.name: repr(measurement)} | answers.attrs)
+
+
+def _identity(model: Classifier) -> Json:
+    """What a model is, by its content.
+
+    Raises:
+        TypeError: If it is a function without a name, which can't be told from another.
+    """
+    if isinstance(model, Model):
+        return {"network": to_json(model.network), "variables": records.digest_of_arrays(model.variables)}
+    function = single(model)
+    return {"function": to_json(function.func), "arrays": records.digest_of_arrays(function.args)}
+
+
+def _decided_by(key: KeyArray, known: Json, parts: Parts, measurement: Measurement) -> Json:
+    return {
+        "measurement": to_json(measurement),
+        "model": known,
+        "data": {split: parts.digests[split] for split in measurement.splits} | {"box": parts.dataset.box},
+        "key": jax.random.key_data(key).tolist(),
+    }

@@ -1,0 +1,83 @@
+"""A trained model on disk: its arrays, and the record from which its network is made again. Nothing is unpickled.
+
+model.npz     parameters, state, and the parameters before training
+model.json    the network, the shape of an input, the checksum of model.npz; written last
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from lipjax import values
+from lipjax.records.files import digest_of_file, read_json, replacing, write_json
+from lipjax.types import Model
+
+
+def save_model(run_dir: str | os.PathLike, model: Model, input_shape: tuple[int, ...]) -> None:
+    """Writes a trained model so that `load` finds all of it or none.
+
+    Raises:
+        TypeError: If the network has no name in a module, so that it could not be made again.
+    """
+    path = Path(run_dir) / "model.npz"
+    network = values.to_json(model.network)
+    with replacing(path) as partial:
+        np.savez(partial, **_arrays(model))
+        checksum = digest_of_file(partial)
+    record = {"network": network, "input_shape": list(input_shape), "sha256": checksum}
+    write_json(path.with_suffix(".json"), record)
+
+
+def load(run_dir: str | os.PathLike) -> Model:
+    """The trained model of a run directory, without its dataset.
+
+    Args:
+        run_dir: The directory of a training run.
+
+    Returns:
+        The model; `model.single` is a function of one input, in pixels in [0, 1].
+
+    Raises:
+        FileNotFoundError: If there is no trained model: training was not finished, say.
+        ValueError: If its files are damaged, or its network is of a module that was not imported.
+
+    Example:
+        >>> import tempfile
+        >>> from lipjax import networks
+        >>> network = networks.mlp(3, widths=(4,))
+        >>> model = Model(network, network.init(jax.random.key(0), (2,)))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_model(folder, model, (2,))
+        ...     load(folder).single(np.zeros(2, np.float32)).shape
+        (3,)
+    """
+    path = Path(run_dir) / "model.npz"
+    if not path.exists() or not path.with_suffix(".json").exists():
+        raise FileNotFoundError(f"{run_dir} has no trained model: is it a run directory whose training was finished?")
+    record = read_json(path.with_suffix(".json"))
+    if not isinstance(record, dict) or record.get("sha256") != digest_of_file(path):
+        raise ValueError(f"{path} has changed since it was written")
+    network = values.from_json(record["network"])
+    shape = tuple(record["input_shape"])
+    blank = jax.eval_shape(lambda: network.init(jax.random.key(0), shape))
+    with np.load(path, allow_pickle=False) as arrays:
+        template = Model(network, blank, blank.params if any(name.startswith(".start") for name in arrays) else None)
+        return _filled(template, arrays)
+
+
+def _arrays(model: Model) -> dict[str, np.ndarray]:
+    leaves = jax.tree_util.tree_leaves_with_path(model)
+    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+
+
+def _filled(template: Model, arrays: Any) -> Model:
+    def leaf(path: Any, blank: Any) -> jax.Array:
+        name = jax.tree_util.keystr(path)
+        if name not in arrays or arrays[name].shape != blank.shape:
+            raise ValueError(f"the model's file has no array {name} of shape {blank.shape}: it is of another version")
+        return jax.numpy.asarray(arrays[name])
+
+    return jax.tree_util.tree_map_with_path(leaf, template)

@@ -8,7 +8,7 @@ Every function takes a classifier: a `Model`, or any JAX callable from one input
     >>> batch = Batch(jnp.array([0.2, 0.9]).reshape(2, 1, 1, 1) * jnp.ones((2, 8, 8, 1)), jnp.array([1, 0]))
     >>> accuracy(f, batch)
     1.0
-    >>> robust_accuracy(jax.random.key(0), f, batch, attacks.pgd(norms.linf, 0.35))
+    >>> robust_accuracy(jax.random.key(0), f, batch, attacks.pgd(norms.linf.ball(0.35)))
     0.5
 """
 
@@ -22,10 +22,11 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Num
 
 from lipjax import checks, corruptions
-from lipjax.attacks import evasion
+from lipjax.attacks import aim
 from lipjax.batching import example_keys
 from lipjax.losses import cross_entropy, is_correct
-from lipjax.types import Attack, Batch, KeyArray, Model, Scalar, pixels, single
+from lipjax.types import AttackFn, Batch, KeyArray, Model, Scalar, pixels, single
+from lipjax.values import traceable
 
 Classifier: TypeAlias = Model | Callable[[Array], Float[Array, " classes"]]
 Errors: TypeAlias = Mapping[str, float | Sequence[float]]
@@ -109,24 +110,24 @@ def accuracy(f: Classifier, batch: Batch, *, chunk_size: int = 500) -> float:
     return float(np.mean(correct(f, batch, chunk_size=chunk_size)))
 
 
-@partial(jax.jit, static_argnames=("attack", "loss"))
+@partial(jax.jit, static_argnames="loss")
 def _attack(
     f: Callable,
+    attack: AttackFn,
     inputs: Num[Array, "batch ..."],
     labels: Num[Array, " batch"],
     keys: Array,
     *,
-    attack: Attack,
     loss: Callable[..., Scalar],
 ) -> Float[Array, "batch ..."]:
-    return jax.vmap(lambda key, x, label: attack(key, evasion(f, label, loss), x))(keys, pixels(inputs), labels)
+    return jax.vmap(lambda key, x, label: attack(key, aim(attack, f, label, loss), x))(keys, pixels(inputs), labels)
 
 
 def attacked(
     key: KeyArray,
     f: Classifier,
     batch: Batch,
-    attack: Attack,
+    attack: AttackFn,
     *,
     loss: Callable[..., Scalar] = cross_entropy,
     chunk_size: int = 250,
@@ -138,7 +139,8 @@ def attacked(
         key: A typed key; every example gets its own, whatever the chunk size.
         f: A model, or a callable from one input to its logits.
         batch: Examples with labels.
-        attack: `(key, objective, center) -> point`, for example `attacks.pgd(norms.linf, 8 / 255)`.
+        attack: Any attack, for example `attacks.pgd(norms.linf.ball(8 / 255))`, or a function of your own
+            `(key, objective, center) -> point`.
         loss: Loss `(logits, label) -> scalar` of one example, which the attack climbs.
         chunk_size: Examples that are attacked at once.
         progress: Called with the number of examples that are done, after each chunk.
@@ -149,7 +151,7 @@ def attacked(
     parts = _chunks(key, batch, chunk_size)
     points = []
     for part in zip(parts.inputs, parts.labels, parts.keys, strict=True):
-        points.append(np.asarray(_attack(single(f), *part, attack=attack, loss=loss)))
+        points.append(np.asarray(_attack(single(f), traceable(attack), *part, loss=loss)))
         progress(min(len(points) * len(part[1]), parts.total))
     return Batch(np.concatenate(points)[: parts.total], batch.labels)
 
@@ -158,7 +160,7 @@ def robust_accuracy(
     key: KeyArray,
     f: Classifier,
     batch: Batch,
-    attack: Attack,
+    attack: AttackFn,
     *,
     loss: Callable[..., Scalar] = cross_entropy,
     chunk_size: int = 250,

@@ -54,6 +54,10 @@ class Norm(Value):
         """A point drawn uniformly from the unit ball."""
         raise NotImplementedError
 
+    def movable(self, shape: tuple[int, ...]) -> Bool[np.ndarray, "*dims"]:
+        """Which entries of an input may move at all."""
+        return np.ones(shape, bool)
+
     def ball(self, radius: Number, box: Box = (0.0, 1.0)) -> "Ball":
         """The ball of a radius, in input units, cut with the box of legal inputs; None for no limits."""
         return Ball(self, radius, box)
@@ -230,10 +234,13 @@ class Masked(Norm):
         inside = self.norm.sample(key, (len(self.free),))
         return jnp.zeros(math.prod(shape), inside.dtype).at[np.array(self.free)].set(inside).reshape(shape)
 
-    def _inside(self, x: Point) -> Point:
-        mask = np.zeros(math.prod(self.shape), bool)
+    def movable(self, shape: tuple[int, ...]) -> Bool[np.ndarray, "*dims"]:
+        mask = np.zeros(math.prod(shape), bool)
         mask[list(self.free)] = True
-        return jnp.where(mask.reshape(self.shape), x, 0.0)
+        return mask.reshape(shape)
+
+    def _inside(self, x: Point) -> Point:
+        return jnp.where(self.movable(self.shape), x, 0.0)
 
 
 def masked(norm: Norm, mask: Bool[np.ndarray | Array, "*dims"]) -> Masked:
@@ -297,6 +304,9 @@ class Largest(Norm):
 
     def sample(self, key: KeyArray, shape: tuple[int, ...]) -> Point:
         return jax.vmap(lambda key: self.norm.sample(key, shape[1:]))(jax.random.split(key, shape[0]))
+
+    def movable(self, shape: tuple[int, ...]) -> Bool[np.ndarray, "*dims"]:
+        return np.broadcast_to(self.norm.movable(shape[1:]), shape)
 
 
 def is_box(**named: Any) -> None:

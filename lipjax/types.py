@@ -2,7 +2,8 @@
 
 A `Dataset` holds a train and a test `Batch`. A `Network` is two pure functions, and a `Model` is a network together
 with its variables. A `Method` is what training does differently, as hooks. An `Attack` climbs any scalar function of
-one input inside a ball; an `Estimator` says how steep a function is near a point, and shows where.
+one input inside a ball, a `BoundaryAttack` walks to where a function changes its sign; an `Estimator` says how steep a
+function is near a point, and shows where.
 """
 
 import dataclasses
@@ -13,6 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, Num, PyTree, Shaped
+
+from lipjax.values import Value, setting
 
 KeyArray: TypeAlias = Key[Array, ""]
 Scalar: TypeAlias = Float[Array, ""]
@@ -187,11 +190,50 @@ class System(NamedTuple):
 Objective: TypeAlias = Callable[[Point], Scalar]
 """A scalar function of one input."""
 
-Attack: TypeAlias = Callable[[KeyArray, Objective, Point], Point]
-"""`(key, objective, center) -> point`: climbs the objective inside a ball around the center."""
-
 VectorFn: TypeAlias = Callable[[Point], Float[Array, "..."]]
 """The function whose steepness is asked for: one input to one output, both arrays without a batch axis."""
+
+
+class Attack(Value):
+    """Where in the ball around a center is a scalar function largest? It climbs whatever it is given.
+
+    A plain function `(key, objective, center) -> point` is as good wherever an attack is asked for.
+
+    Attributes:
+        ball: Where points may go: a `lipjax.norms.Ball`.
+    """
+
+    ball: Any = setting()
+
+    def __call__(self, key: KeyArray, objective: Objective, center: Point) -> Point:
+        """The highest point that it found in the ball around the center."""
+        raise NotImplementedError
+
+
+class BoundaryAttack(Value):
+    """Where is the nearest point at which a function changes its sign? It walks to the boundary.
+
+    Attributes:
+        ball: The norm in which it is nearest, and where points may go: a `lipjax.norms.Ball`, its radius may be
+            infinite.
+    """
+
+    ball: Any = setting()
+
+    def __call__(self, key: KeyArray, margins: VectorFn, center: Point) -> Point:
+        """The nearest point beyond a boundary that it found.
+
+        Args:
+            key: A typed key.
+            margins: A scalar (a targeted attack), or several: each entry is negative at the center and positive beyond
+                a boundary.
+            center: Where to start.
+        """
+        raise NotImplementedError
+
+
+AttackFn: TypeAlias = Callable[[KeyArray, VectorFn, Point], Point]
+"""`(key, objective, center) -> point`: an `Attack`, a `BoundaryAttack`, or a plain function that climbs."""
 
 
 class Estimate(NamedTuple):

@@ -88,7 +88,7 @@ def _field(default: Any, checked: tuple[Check, ...], unit: str, words: Any, is_n
     return dataclasses.field(default=default, metadata=metadata)
 
 
-@dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(number, count, setting))
+@dataclass_transform(frozen_default=True, eq_default=False)
 class Value:
     """Base of all values; see the module's docstring. A subclass is a frozen dataclass and a pytree without more ado.
 

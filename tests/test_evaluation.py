@@ -51,7 +51,7 @@ def test_no_answer_depends_on_the_chunk_size(grey: Batch, chunk_size: int) -> No
     batch = Batch(grey.inputs, labels)
     expected = (np.asarray(grey.inputs).mean((1, 2, 3)) > 0.5) == labels
     np.testing.assert_array_equal(evaluation.correct(brightness_classifier, batch, chunk_size=chunk_size), expected)
-    attack = attacks.pgd(norms.linf, 0.05, num_steps=2)
+    attack = attacks.pgd(norms.linf.ball(0.05), num_steps=2)
     moved = evaluation.attacked(jax.random.key(1), brightness_classifier, batch, attack, chunk_size=chunk_size)
     whole = evaluation.attacked(jax.random.key(1), brightness_classifier, batch, attack, chunk_size=9)
     np.testing.assert_array_equal(moved.inputs, whole.inputs)
@@ -75,7 +75,7 @@ def test_robust_accuracy_is_the_share_of_images_farther_than_the_radius_from_the
 ) -> None:
     distance = np.abs(np.asarray(grey.inputs).mean((1, 2, 3)) - 0.5)
     found = evaluation.robust_accuracy(
-        jax.random.key(0), brightness_classifier, grey, attacks.pgd(norms.linf, radius, num_steps=4)
+        jax.random.key(0), brightness_classifier, grey, attacks.pgd(norms.linf.ball(radius), num_steps=4)
     )
     assert found == np.mean(distance > radius)
 

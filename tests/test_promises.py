@@ -98,5 +98,5 @@ def test_certified_accuracy_is_below_clean_accuracy_and_below_what_attacks_leave
     clean, certified, far = certification.certified_accuracy(radii, [0.0, radius, 100.0])
     assert clean == evaluation.accuracy(model, test)
     assert clean >= certified > far == 0.0
-    found = attack(norms.l2, radius, num_steps=10, bounds=None)
+    found = attack(norms.l2.ball(radius, None), num_steps=10)
     assert certified <= evaluation.robust_accuracy(jax.random.key(2), functions[row], test, found)

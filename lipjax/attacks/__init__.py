@@ -1,4 +1,4 @@
-"""Attacks: climb any scalar function of one input inside a ball around a center."""
+"""Attacks: climb any scalar function of one input inside a ball, or walk to where a function changes its sign."""
 
 from lipjax.attacks.apgd import apgd as apgd
 from lipjax.attacks.cascade import CascadeResult as CascadeResult
@@ -8,10 +8,10 @@ from lipjax.attacks.deepfool import deepfool as deepfool
 from lipjax.attacks.fab import fab as fab
 from lipjax.attacks.fgsm import fgsm as fgsm
 from lipjax.attacks.momentum import momentum_pgd as momentum_pgd
+from lipjax.attacks.objectives import aim as aim
 from lipjax.attacks.objectives import evasion as evasion
 from lipjax.attacks.objectives import margins as margins
 from lipjax.attacks.pgd import pgd as pgd
-from lipjax.attacks.pgd import pgd_step as pgd_step
 from lipjax.attacks.square import square as square
 from lipjax.attacks.suites import Stage as Stage
 from lipjax.attacks.suites import standard as standard

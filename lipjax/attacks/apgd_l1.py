@@ -6,15 +6,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Int
 
-from lipjax.attacks.climb import Differentiated, Evaluated, Search, better, differentiated, into_box, select
-from lipjax.norms import Norm
-from lipjax.types import Box, KeyArray, Objective, Point, Scalar
+from lipjax.attacks.climb import Differentiated, Evaluated, better, differentiated, select
+from lipjax.norms import Ball
+from lipjax.types import KeyArray, Objective, Point, Scalar
 
 _PHASES = ((3.0, 0.3), (2.0, 0.3), (1.0, 0.4))
 """The radius comes down in three phases: factor of the radius, share of the steps."""
 
 
-def into_l1_ball_and_box(point: Point, center: Point, *, radius: ArrayLike, bounds: Box) -> Point:
+def into_ball_and_box(point: Point, center: Point, ball: Ball) -> Point:
     """The nearest point that is in the l1 ball around `center` and in the box.
 
     Every entry of `point - center` is shrunk by one threshold and then cut at the box; the threshold that leaves a
@@ -23,8 +23,7 @@ def into_l1_ball_and_box(point: Point, center: Point, *, radius: ArrayLike, boun
     Args:
         point: Any point.
         center: Center of the ball, inside the box.
-        radius: Radius of the ball in l1.
-        bounds: Lowest and highest legal input value; None for no limits.
+        ball: A ball in l1.
 
     Returns:
         The projection on the intersection. (Projecting on one after the other gives a point that is not the nearest.)
@@ -34,11 +33,12 @@ def into_l1_ball_and_box(point: Point, center: Point, *, radius: ArrayLike, boun
         (arXiv 2103.01208), proposition 2.1; they sort where we bisect.
 
     Example:
-        >>> into_l1_ball_and_box(jnp.array([2.0, 0.7]), jnp.array([0.5, 0.5]), radius=0.6, bounds=(0.0, 1.0))
+        >>> from lipjax.norms import l1
+        >>> into_ball_and_box(jnp.array([2.0, 0.7]), jnp.array([0.5, 0.5]), l1.ball(0.6))
         Array([1. , 0.6], dtype=float32)
     """
-    offset = point - center
-    limit = jnp.inf if bounds is None else jnp.where(offset > 0, bounds[1] - center, center - bounds[0])
+    offset = jnp.where(ball.norm.movable(center.shape), point - center, 0.0)
+    limit = jnp.inf if ball.box is None else jnp.where(offset > 0, ball.box[1] - center, center - ball.box[0])
 
     def shrunk(threshold: ArrayLike) -> Point:
         return jnp.clip(jnp.abs(offset) - threshold, 0.0, limit)
@@ -46,13 +46,13 @@ def into_l1_ball_and_box(point: Point, center: Point, *, radius: ArrayLike, boun
     def bisect(_: ArrayLike, bracket: tuple[Scalar, Scalar]) -> tuple[Scalar, Scalar]:
         low, high = bracket
         middle = (low + high) / 2.0
-        is_long = jnp.sum(shrunk(middle)) > radius
+        is_long = jnp.sum(shrunk(middle)) > ball.radius
         return jnp.where(is_long, middle, low), jnp.where(is_long, high, middle)
 
     largest = jnp.max(jnp.abs(offset))
     threshold = jax.lax.fori_loop(0, 40, bisect, (jnp.zeros_like(largest), largest))[1]
-    threshold = jnp.where(jnp.sum(shrunk(0.0)) <= radius, 0.0, threshold)
-    return into_box(center + jnp.sign(offset) * shrunk(threshold), bounds).astype(center.dtype)
+    threshold = jnp.where(jnp.sum(shrunk(0.0)) <= ball.radius, 0.0, threshold)
+    return ball.clip(center + jnp.sign(offset) * shrunk(threshold)).astype(center.dtype)
 
 
 class _State(NamedTuple):
@@ -63,7 +63,7 @@ class _State(NamedTuple):
     num_done: Int[Array, ""]
 
 
-def sparse_apgd(norm: Norm, radius: ArrayLike, num_steps: int, bounds: Box) -> Search:
+def sparse_ascent(key: KeyArray, objective: Objective, center: Point, *, ball: Ball, num_steps: int) -> Evaluated:
     """The l1 variant of `apgd`: steps along the largest entries of the gradient, as many as suit the best point.
 
     A step moves `support / 1.5` entries, where the support is the number of entries that the best point has changed. At
@@ -72,50 +72,45 @@ def sparse_apgd(norm: Norm, radius: ArrayLike, num_steps: int, bounds: Box) -> S
     radius and ends in the ball itself.
 
     Args:
-        norm: The l1 norm.
-        radius: Radius of the ball in input units; may be traced.
+        key: A typed key.
+        objective: A scalar function of one input.
+        center: Center of the ball.
+        ball: A ball in l1.
         num_steps: Number of gradient steps over the three phases.
-        bounds: Lowest and highest legal input value; None for no limits.
 
     Returns:
-        A search `(key, objective, center) -> Evaluated`; its point is in the ball and in the box.
+        The best point of the ball itself, in the ball and in the box, with its value.
 
     References:
         Croce and Hein 2021, "Mind the box" (arXiv 2103.01208), algorithm 1 and the larger radii of section 3.4;
         constants are those of the authors' code.
     """
-    del norm
-
-    def search(key: KeyArray, objective: Objective, center: Point) -> Evaluated:
-        point = center + jax.random.normal(key, center.shape, center.dtype)
-        for factor, share in _PHASES:
-            steps = max(round(share * num_steps), 1)
-            best = _phase(objective, point, center, radius=factor * radius, num_steps=steps, bounds=bounds)
-            point = best.point
-        return Evaluated(best.point, best.value)
-
-    return search
+    point = center + jax.random.normal(key, center.shape, center.dtype)
+    for factor, share in _PHASES:
+        steps = max(round(share * num_steps), 1)
+        best = _phase(objective, point, center, ball.replace(radius=factor * ball.radius), steps)
+        point = best.point
+    return Evaluated(best.point, best.value)
 
 
-def _phase(
-    objective: Objective, start: Point, center: Point, *, radius: ArrayLike, num_steps: int, bounds: Box
-) -> Differentiated:
-    period = max(int(0.04 * num_steps), 1)
+def _phase(objective: Objective, start: Point, center: Point, ball: Ball, num_steps: int) -> Differentiated:
+    period, movable = max(int(0.04 * num_steps), 1), ball.norm.movable(center.shape)
 
     def evaluate(point: Point) -> Differentiated:
-        return differentiated(objective, into_l1_ball_and_box(point, center, radius=radius, bounds=bounds))
+        found = differentiated(objective, into_ball_and_box(point, center, ball))
+        return found._replace(gradient=jnp.where(movable, found.gradient, 0.0))
 
     def step(state: _State) -> _State:
         direction = _sparse_sign(state.current.gradient, state.support / 1.5)
         current = evaluate(state.current.point + state.step_size * direction)
         moved = state._replace(current=current, best=better(current, state.best), num_done=state.num_done + 1)
-        return select(moved.num_done % period == 0, _check(moved, center, radius), moved)
+        return select(moved.num_done % period == 0, _check(moved, center, ball.radius), moved)
 
     def is_unfinished(state: _State) -> Bool[Array, ""]:
         return (state.num_done < num_steps) & (state.best.value < jnp.inf)
 
     first = evaluate(start)
-    step_size = jnp.asarray(radius, center.dtype)
+    step_size = jnp.asarray(ball.radius, center.dtype)
     state = _State(first, first, step_size, _support(first.point, center), jnp.array(0))
     return jax.lax.while_loop(is_unfinished, step, state).best
 

@@ -1,14 +1,13 @@
 """Linear models of a decision boundary, and the shortest way to it within the box."""
 
-from collections.abc import Callable
+import math
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from lipjax import norms
-from lipjax.norms import Norm
-from lipjax.types import Box, Point, Scalar, VectorFn
+from lipjax.norms import Ball, Norm
+from lipjax.types import Point, Scalar, VectorFn
 
 Vector = Float[Array, " entries"]
 
@@ -25,6 +24,7 @@ def nearest_boundary(objective: VectorFn, point: Point, norm: Norm) -> tuple[Sca
         The entry's value and gradient: its model is zero at a distance of `|value| / norm.dual(gradient)`.
 
     Example:
+        >>> from lipjax import norms
         >>> two = lambda x: jnp.array([x[0] - 3.0, x[1] - 2.0])
         >>> nearest_boundary(two, jnp.zeros(2), norms.l2)
         (Array(-2., dtype=float32), Array([0., 1.], dtype=float32))
@@ -39,15 +39,14 @@ def nearest_boundary(objective: VectorFn, point: Point, norm: Norm) -> tuple[Sca
     return values[index], gradients[index]
 
 
-def step_to_hyperplane(norm: Norm, point: Point, value: Scalar, normal: Point, bounds: Box) -> Point:
+def step_to_hyperplane(ball: Ball, point: Point, value: Scalar, normal: Point) -> Point:
     """The shortest step e with `value + <normal, e> = 0` that stays in the box.
 
     Args:
-        norm: l1, l2 or linf: the norm in which the step is shortest.
+        ball: Its norm is that in which the step is shortest, whatever the radius.
         point: Where to step from, inside the box.
         value: Value at the point of the function whose zero is looked for.
         normal: Its gradient.
-        bounds: Lowest and highest legal input value; None for no limits.
 
     Returns:
         The step; where the hyperplane doesn't meet the box, the step that comes nearest to it.
@@ -57,15 +56,25 @@ def step_to_hyperplane(norm: Norm, point: Point, value: Scalar, normal: Point, b
         (arXiv 1907.02044), section 2.2: the projection on a hyperplane within box constraints.
 
     Example:
-        >>> step_to_hyperplane(norms.linf, jnp.array([0.5, 0.9]), jnp.array(-0.4), jnp.ones(2), (0.0, 1.0))
+        >>> from lipjax import norms
+        >>> step_to_hyperplane(norms.linf.ball(1.0), jnp.array([0.5, 0.9]), jnp.array(-0.4), jnp.ones(2))
         Array([0.3, 0.1], dtype=float32)
     """
-    ascent = -jnp.sign(value) * normal
+    ascent = jnp.where(ball.norm.movable(point.shape), -jnp.sign(value) * normal, 0.0)
     room = jnp.full_like(point, jnp.inf)
-    if bounds is not None:
-        room = jnp.where(ascent > 0, bounds[1] - point, point - bounds[0])
-    lengths = _FILL[norm.name](jnp.abs(ascent).ravel(), room.ravel(), jnp.abs(value))
+    if ball.box is not None:
+        room = jnp.where(ascent > 0, ball.box[1] - point, point - ball.box[0])
+    lengths = _filled(ball.norm.exponent, jnp.abs(ascent).ravel(), room.ravel(), jnp.abs(value))
     return jnp.sign(ascent) * lengths.reshape(point.shape)
+
+
+def _filled(exponent: float, slopes: Vector, room: Vector, gap: Scalar) -> Vector:
+    """The t of least norm with `sum(slopes * t)` equal to the gap and `0 <= t <= room`."""
+    if exponent == 1.0:
+        return _fill_steepest(slopes, room, gap)
+    if math.isinf(exponent):
+        return _fill_to_level(jnp.sign(slopes), slopes, room, gap)
+    return _fill_to_level(slopes ** (1.0 / (exponent - 1.0)), slopes, room, gap)
 
 
 def _fill_to_level(profile: Vector, slopes: Vector, room: Vector, gap: Scalar) -> Vector:
@@ -87,15 +96,7 @@ def _fill_to_level(profile: Vector, slopes: Vector, room: Vector, gap: Scalar) -
     return jnp.minimum(level * profile, room)
 
 
-def _fill_linf(slopes: Vector, room: Vector, gap: Scalar) -> Vector:
-    return _fill_to_level(jnp.sign(slopes), slopes, room, gap)
-
-
-def _fill_l2(slopes: Vector, room: Vector, gap: Scalar) -> Vector:
-    return _fill_to_level(slopes, slopes, room, gap)
-
-
-def _fill_l1(slopes: Vector, room: Vector, gap: Scalar) -> Vector:
+def _fill_steepest(slopes: Vector, room: Vector, gap: Scalar) -> Vector:
     # The steepest entry goes as far as it may, then the next.
     order = jnp.argsort(-slopes)
     steep = slopes[order]
@@ -103,12 +104,3 @@ def _fill_l1(slopes: Vector, room: Vector, gap: Scalar) -> Vector:
     rest = gap - jnp.concatenate([jnp.zeros(1), jnp.cumsum(gains)[:-1]])
     lengths = jnp.where(steep > 0.0, rest / jnp.where(steep > 0.0, steep, 1.0), 0.0)
     return jnp.zeros_like(room).at[order].set(jnp.clip(lengths, 0.0, room[order]))
-
-
-_FILL: dict[str, Callable[[Vector, Vector, Scalar], Vector]] = {
-    norms.linf.name: _fill_linf,
-    norms.l2.name: _fill_l2,
-    norms.l1.name: _fill_l1,
-}
-NORMS = tuple(_FILL)
-"""Names of the norms in which `step_to_hyperplane` is defined."""

@@ -9,7 +9,7 @@ from jaxtyping import Array, ArrayLike, Bool
 
 from lipjax import checks
 from lipjax.norms import Norm
-from lipjax.types import Attack, Box, KeyArray, Objective, Point, Scalar
+from lipjax.types import AttackFn, Box, KeyArray, Objective, Point, Scalar
 
 
 class Evaluated(NamedTuple):
@@ -50,7 +50,7 @@ def better(candidate: AnyEvaluated, best: AnyEvaluated) -> AnyEvaluated:
     return select(candidate.value > best.value, candidate, best)
 
 
-def not_below_center(search: Search) -> Attack:
+def not_below_center(search: Search) -> AttackFn:
     """The attack that returns what the search finds, or the center where the objective is as large there."""
 
     def attack(key: KeyArray, objective: Objective, center: Point) -> Point:
@@ -78,7 +78,7 @@ def random_point(key: KeyArray, center: Point, *, norm: Norm, radius: ArrayLike,
     return into_box(center + radius * norm.sample(key, center.shape), bounds).astype(center.dtype)
 
 
-def restarted(attack: Attack, num_restarts: int) -> Attack:
+def restarted(attack: AttackFn, num_restarts: int) -> AttackFn:
     """The attack run `num_restarts` times with different keys; returns the point with the largest objective.
 
     The runs follow one another, so memory does not grow with their number.

@@ -1,5 +1,6 @@
 """FAB: the nearest point beyond a boundary, by projecting on linear models of it and staying near the center."""
 
+from dataclasses import KW_ONLY
 from typing import NamedTuple
 
 import jax
@@ -7,10 +8,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool
 
 from lipjax import checks
-from lipjax.attacks import boundary
-from lipjax.attacks.climb import into_ball, into_box
-from lipjax.norms import Norm, linf
-from lipjax.types import Attack, Box, KeyArray, Point, Scalar, VectorFn
+from lipjax.attacks.boundary import nearest_boundary, step_to_hyperplane
+from lipjax.norms import Ball, linf
+from lipjax.types import BoundaryAttack, KeyArray, Point, Scalar, VectorFn
+from lipjax.values import Number, count, number
 
 
 class _State(NamedTuple):
@@ -19,42 +20,27 @@ class _State(NamedTuple):
     distance: Scalar
 
 
-def fab(
-    norm: Norm = linf,
-    radius: ArrayLike = jnp.inf,
-    *,
-    num_steps: int = 100,
-    bias: float = 0.1,
-    overshoot: float = 1.05,
-    retreat: float = 0.9,
-    bounds: Box = (0.0, 1.0),
-) -> Attack:
-    """Fast adaptive boundary attack: looks for the nearest point at which the objective is positive.
+class fab(BoundaryAttack):
+    """Fast adaptive boundary attack: looks for the nearest point at which a margin is positive.
 
-    The objective must change its sign at the boundary: a logit minus the label's logit for the targeted attack
-    (FAB-T), or several at once (`objectives.margins`) for the untargeted one, which walks to the nearest of them. With
-    p and q the shortest steps from the iterate x and from the center c to the boundary's linear model,
+    A margin must change its sign at the boundary: a logit minus the label's logit for the targeted attack (FAB-T), or
+    several at once (`objectives.margins`) for the untargeted one, which walks to the nearest of them. With p and q the
+    shortest steps from the iterate x and from the center c to the boundary's linear model,
     `x <- (1 - a)(x + 1.05 p) + a (c + 1.05 q)`, `a = min(||p|| / (||p|| + ||q||), 0.1)`; beyond the boundary the
-    iterate goes back to `c + 0.9 (x - c)`.
+    iterate goes back to `c + 0.9 (x - c)`. It does not use its key. The point is the nearest of all iterates beyond the
+    boundary, or the center if there is none or if the center is beyond it; it is in the ball and in the box.
 
-    Args:
-        norm: l1, l2 or linf: the norm in which the point is nearest.
-        radius: The result is pulled back to the ball of this radius (input units, may be traced); infinite by default,
-            for the minimal perturbation.
+    Attributes:
+        ball: Its norm is that in which the point is nearest; the result is pulled back to its radius, infinite by
+            default, for the minimal perturbation.
         num_steps: Number of linear models.
         bias: Largest share a of the center in a step (alpha_max in the paper).
         overshoot: Factor of the steps (eta in the paper).
         retreat: Share of the perturbation that is kept beyond the boundary (beta in the paper).
-        bounds: Lowest and highest legal input value; None for no limits.
-
-    Returns:
-        An attack `(key, objective, center) -> point` that does not use its key. The point is the nearest of all
-        iterates beyond the boundary, or the center if there is none or if the center is beyond it; it is in the ball
-        and in the box.
 
     Raises:
-        ValueError: If the norm is another one, radius is negative, num_steps is not a whole number of at least 1, bias
-            or retreat is not in [0, 1], or overshoot is not positive.
+        ValueError: If num_steps is not a whole number of at least 1, bias or retreat is not in [0, 1], or overshoot is
+            not positive.
 
     References:
         Croce and Hein 2020, "Minimally distorted adversarial examples with a fast adaptive boundary attack"
@@ -62,42 +48,45 @@ def fab(
 
     Example:
         >>> from lipjax.norms import l2
-        >>> attack = fab(l2)
+        >>> attack = fab(l2.ball(jnp.inf))
         >>> point = attack(jax.random.key(0), lambda x: x[0] - 0.8, jnp.array([0.5, 0.5]))
         >>> bool(point[0] > 0.8), float(l2.value(point - 0.5))
         (True, 0.301)
     """
-    checks.one_of("norm", norm.name, boundary.NORMS)
-    checks.not_negative(radius=radius)
-    checks.at_least(1, num_steps=num_steps)
-    checks.fraction(bias=bias, retreat=retreat)
-    checks.positive(overshoot=overshoot)
 
-    def move(objective: VectorFn, point: Point, center: Point) -> Point:
-        value, normal = boundary.nearest_boundary(objective, point, norm)
-        value_at_center = value + jnp.vdot(normal, center - point)
-        step = boundary.step_to_hyperplane(norm, point, value, normal, bounds)
-        from_center = boundary.step_to_hyperplane(norm, center, value_at_center, normal, bounds)
-        length, total = norm.value(step), norm.value(step) + norm.value(from_center)
-        share = jnp.minimum(length / jnp.where(total == 0.0, 1.0, total), bias)
-        return into_box((1.0 - share) * (point + overshoot * step) + share * (center + overshoot * from_center), bounds)
+    ball: Ball = linf.ball(jnp.inf)
+    _: KW_ONLY
+    num_steps: int = count(100)
+    bias: Number = number(0.1, checks.fraction)
+    overshoot: Number = number(1.05, checks.positive)
+    retreat: Number = number(0.9, checks.fraction)
 
-    def attack(key: KeyArray, objective: VectorFn, center: Point) -> Point:
+    def __call__(self, key: KeyArray, margins: VectorFn, center: Point) -> Point:
         def is_beyond(point: Point) -> Bool[Array, ""]:
-            return jnp.max(objective(point)) > 0.0
+            return jnp.max(margins(point)) > 0.0
 
         def step(_: ArrayLike, state: _State) -> _State:
-            point = move(objective, state.point, center)
-            beyond, distance = is_beyond(point), norm.value(point - center)
+            point = self._move(margins, state.point, center)
+            beyond, distance = is_beyond(point), self.ball.norm.value(point - center)
             wins = beyond & (distance < state.distance)
             return _State(
-                jnp.where(beyond, center + retreat * (point - center), point),
+                jnp.where(beyond, center + self.retreat * (point - center), point),
                 jnp.where(wins, point, state.nearest),
                 jnp.where(wins, distance, state.distance),
             )
 
         distance = jnp.where(is_beyond(center), 0.0, jnp.inf).astype(center.dtype)
-        nearest = jax.lax.fori_loop(0, num_steps, step, _State(center, center, distance)).nearest
-        return into_ball(nearest, center, norm=norm, radius=radius, bounds=bounds)
+        start = _State(center, center, distance)
+        return self.ball.project(jax.lax.fori_loop(0, self.num_steps, step, start).nearest, center)
 
-    return attack
+    def _move(self, margins: VectorFn, point: Point, center: Point) -> Point:
+        ball, norm = self.ball, self.ball.norm
+        value, normal = nearest_boundary(margins, point, norm)
+        value_at_center = value + jnp.vdot(normal, center - point)
+        step = step_to_hyperplane(ball, point, value, normal)
+        from_center = step_to_hyperplane(ball, center, value_at_center, normal)
+        length, total = norm.value(step), norm.value(step) + norm.value(from_center)
+        share = jnp.minimum(length / jnp.where(total == 0.0, 1.0, total), self.bias)
+        biased = (1.0 - share) * (point + self.overshoot * step) + share * (center + self.overshoot * from_center)
+        # What can't move is the center's, bit for bit: shares of one number need not add up to it.
+        return ball.clip(jnp.where(norm.movable(center.shape), biased, center))

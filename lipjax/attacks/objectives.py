@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from lipjax import losses
-from lipjax.types import Objective, Point, Scalar, VectorFn
+from lipjax.types import AttackFn, BoundaryAttack, Objective, Point, Scalar, VectorFn
 
 Logits = Float[Array, " classes"]
 
@@ -78,6 +78,31 @@ def margin_to(f: VectorFn, label: ArrayLike, target: ArrayLike) -> Objective:
         return logits[target] - logits[label]
 
     return objective
+
+
+def aim(
+    attack: AttackFn,
+    f: VectorFn,
+    label: ArrayLike,
+    loss: Callable[..., Scalar] = losses.cross_entropy,
+    target: ArrayLike | None = None,
+) -> VectorFn:
+    """What an attack on a classifier is given, by its type: what it climbs, or the margins that it walks along.
+
+    Args:
+        attack: Any attack.
+        f: The classifier, one input to its logits.
+        label: The right class.
+        loss: Loss `(logits, label) -> scalar` for `evasion`; `(logits, label, target) -> scalar` with a target.
+            Margins have none.
+        target: The class to reach, for a targeted attack.
+
+    Returns:
+        `margins` or `margin_to` for a `BoundaryAttack`, else `evasion`.
+    """
+    if isinstance(attack, BoundaryAttack):
+        return margins(f, label) if target is None else margin_to(f, label, target)
+    return evasion(f, label, loss if target is None else lambda logits, label: loss(logits, label, target))
 
 
 def runner_up(logits: Logits, label: ArrayLike, rank: ArrayLike) -> Int[Array, ""]:

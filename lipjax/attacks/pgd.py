@@ -1,115 +1,74 @@
 """Projected gradient ascent on any scalar function of one input, inside a ball and a box."""
 
 from collections.abc import Callable
+from dataclasses import KW_ONLY
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import ArrayLike
 
 from lipjax import checks
-from lipjax.attacks.climb import Evaluated, better, into_ball, random_point, restarted
-from lipjax.norms import Norm, linf
-from lipjax.types import Attack, Box, KeyArray, Objective, Point
+from lipjax.attacks.climb import Evaluated, better, restarted
+from lipjax.norms import Ball, linf
+from lipjax.types import Attack, KeyArray, Objective, Point
+from lipjax.values import Number, count, number, setting
 
 
-def pgd_step(
-    point: Point,
-    gradient: Point,
-    center: Point,
-    *,
-    norm: Norm,
-    radius: ArrayLike,
-    step_size: ArrayLike,
-    bounds: Box = (0.0, 1.0),
-) -> Point:
-    """One step of projected steepest ascent, `P(x + step_size * argmax_{||d|| <= 1} <g, d>)`.
-
-    Args:
-        point: Where to step from.
-        gradient: Gradient of the objective at `point`.
-        center: Center of the ball.
-        norm: Norm of the ball and of the step.
-        radius: Radius of the ball, in input units.
-        step_size: Length of the step in `norm`, in input units.
-        bounds: Lowest and highest legal input value.
-
-    Returns:
-        The next point, in the ball and in the box.
-
-    Example:
-        >>> x = jnp.array([0.5, 0.5])
-        >>> pgd_step(x, jnp.array([2.0, -3.0]), x, norm=linf, radius=0.1, step_size=0.5)
-        Array([0.6, 0.4], dtype=float32)
-    """
-    stepped = point + step_size * norm.steepest(gradient)
-    return into_ball(stepped, center, norm=norm, radius=radius, bounds=bounds)
-
-
-def pgd(
-    norm: Norm = linf,
-    radius: ArrayLike = 8 / 255,
-    *,
-    step_size: ArrayLike | None = None,
-    num_steps: int = 10,
-    num_restarts: int = 1,
-    random_start: bool | Callable[[KeyArray, tuple[int, ...]], Point] = True,
-    best_iterate: bool = True,
-    bounds: Box = (0.0, 1.0),
-) -> Attack:
+class pgd(Attack):
     """Projected gradient descent (PGD) on the negative objective: Madry et al.'s attack, for any objective.
 
-    Args:
-        norm: Norm of the ball. In l1 a step moves one pixel only, and `apgd` finds much larger values.
-        radius: Radius of the ball in input units (pixels in [0, 1]); may be traced.
-        step_size: Length of a step in `norm`; default `2.5 * radius / num_steps` (2/255 for Madry's CIFAR-10 setting).
+    The point is in the ball and in the box; at radius 0 it is the center, bit for bit. With `best_iterate` the
+    objective there is never below its value at the center or at the start.
+
+    Attributes:
+        ball: Where points may go. In l1 a step moves one pixel only, and `apgd` finds much larger values.
+        step_size: Length of a step in the ball's norm; default `2.5 * radius / num_steps` (2/255 for Madry's CIFAR-10
+            setting).
         num_steps: Number of gradient steps.
         num_restarts: Independent runs, of which the best result is returned.
         random_start: Start from a uniform point of the ball; if False, from the center; if a function
             `(key, shape) -> noise`, from the center plus noise, moved into the ball and the box.
         best_iterate: Return the best of the center, the start and all iterates; otherwise the last iterate, as in
             adversarial training.
-        bounds: Lowest and highest legal input value; None for no limits.
-
-    Returns:
-        An attack `(key, objective, center) -> point`. The point is in the ball and in the box; at radius 0 it is the
-        center, bit for bit. With `best_iterate` the objective there is never below its value at the center or at the
-        start.
 
     Raises:
-        ValueError: If radius or step_size is negative, or a count is not a whole number of at least 1.
+        ValueError: If step_size is negative, or a count is not a whole number of at least 1.
 
     References:
         Madry et al. 2018, "Towards deep learning models resistant to adversarial attacks" (arXiv 1706.06083).
 
     Example:
-        >>> attack = pgd(linf, radius=0.1, num_steps=5)
+        >>> attack = pgd(linf.ball(0.1), num_steps=5)
         >>> attack(jax.random.key(0), lambda x: x.sum(), jnp.array([0.5, 0.95]))
         Array([0.6, 1. ], dtype=float32)
     """
-    checks.not_negative(radius=radius)
-    checks.at_least(1, num_steps=num_steps)
-    if step_size is None:
-        step_size = 2.5 * radius / num_steps
-    checks.not_negative(step_size=step_size)
 
-    def first(key: KeyArray, center: Point) -> Point:
-        if callable(random_start):
-            noisy = center + random_start(key, center.shape)
-            return into_ball(noisy, center, norm=norm, radius=radius, bounds=bounds)
-        return random_point(key, center, norm=norm, radius=radius, bounds=bounds) if random_start else center
+    ball: Ball = linf.ball(8 / 255)
+    _: KW_ONLY
+    step_size: Number | None = number(None, checks.not_negative, unit="pixels in [0, 1]")
+    num_steps: int = count(10)
+    num_restarts: int = count(1)
+    random_start: bool | Callable[[KeyArray, tuple[int, ...]], Point] = setting(True)
+    best_iterate: bool = setting(True)
 
-    def attack(key: KeyArray, objective: Objective, center: Point) -> Point:
+    def __call__(self, key: KeyArray, objective: Objective, center: Point) -> Point:
+        return restarted(self._run, self.num_restarts)(key, objective, center)
+
+    def _run(self, key: KeyArray, objective: Objective, center: Point) -> Point:
         value_and_grad = jax.value_and_grad(objective)
+        step_size = 2.5 * self.ball.radius / self.num_steps if self.step_size is None else self.step_size
 
         def step(carry: tuple[Point, Evaluated], _: None) -> tuple[tuple[Point, Evaluated], None]:
             point, best = carry
             value, gradient = value_and_grad(point)
-            following = pgd_step(point, gradient, center, norm=norm, radius=radius, step_size=step_size, bounds=bounds)
+            following = self.ball.step(point, gradient, center, step_size)
             return (following, better(Evaluated(point, value), best)), None
 
-        start = first(key, center)
-        lowest = objective(center) if best_iterate and random_start else jnp.array(-jnp.inf)
-        (last, best), _ = jax.lax.scan(step, (start, Evaluated(center, lowest)), length=num_steps)
-        return better(Evaluated(last, objective(last)), best).point if best_iterate else last
+        start = self._start(key, center)
+        lowest = objective(center) if self.best_iterate and self.random_start else jnp.array(-jnp.inf)
+        (last, best), _ = jax.lax.scan(step, (start, Evaluated(center, lowest)), length=self.num_steps)
+        return better(Evaluated(last, objective(last)), best).point if self.best_iterate else last
 
-    return restarted(attack, num_restarts)
+    def _start(self, key: KeyArray, center: Point) -> Point:
+        if callable(self.random_start):
+            return self.ball.project(center + self.random_start(key, center.shape), center)
+        return self.ball.sample(key, center) if self.random_start else center

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import KW_ONLY
 from typing import NamedTuple, TypeAlias
 
 import jax
@@ -9,10 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
-from lipjax import checks, norms
-from lipjax.attacks.climb import Evaluated, better, into_ball, not_below_center
-from lipjax.norms import Norm, linf
-from lipjax.types import Attack, Box, KeyArray, Objective, Point
+from lipjax import checks
+from lipjax.attacks.climb import Evaluated, better, not_below_center
+from lipjax.norms import Ball, Norm, linf
+from lipjax.types import Attack, KeyArray, Objective, Point
+from lipjax.values import Number, count, number
 
 Image: TypeAlias = Float[Array, "height width channels"]
 Plane: TypeAlias = Float[Array, "height width"]
@@ -36,36 +38,25 @@ class Proposals(NamedTuple):
     least_side: int
 
 
-def square(
-    norm: Norm = linf,
-    radius: ArrayLike = 8 / 255,
-    *,
-    num_queries: int = 5000,
-    first_share: float = 0.8,
-    bounds: Box = (0.0, 1.0),
-) -> Attack:
+class square(Attack):
     """Square attack: a new random square of the perturbation is kept wherever it raises the objective.
 
-    In linf the square takes one corner of the ball per channel. In l2 and l1 it takes over the length of a second
-    square, in the shape of two pyramids of opposite sign. Squares cover a share of the image that is halved after 10,
-    50, 200, 500, 1000, 2000, 4000, 6000 and 8000 queries. It stops as soon as the objective is infinite, since nothing
-    is higher: see `objectives.evasion`.
+    In linf the square takes one corner of the ball per channel. In the other norms it takes over the length of a second
+    square, in the shape of two pyramids of opposite sign. Squares cover a share of the image, or of the rectangle
+    around what may move, that is halved after 10, 50, 200, 500, 1000, 2000, 4000, 6000 and 8000 queries. It stops as
+    soon as the objective is infinite, since nothing is higher: see `objectives.evasion`.
 
-    Args:
-        norm: Norm of the ball: linf, l2 or l1.
-        radius: Radius of the ball in input units (pixels in [0, 1]); may be traced.
+    It is for images `[height, width, channels]`; missing axes count as 1, further ones as channels. The point is in the
+    ball and in the box; at radius 0 it is the center, bit for bit. The objective there is never below its value at the
+    center.
+
+    Attributes:
+        ball: Where points may go.
         num_queries: Number of evaluations of the objective after that of the start.
         first_share: Share of the pixels that the first squares cover.
-        bounds: Lowest and highest legal input value; None for no limits.
-
-    Returns:
-        An attack `(key, objective, center) -> point` on images `[height, width, channels]`; missing axes count as 1,
-        further ones as channels. The point is in the ball and in the box; at radius 0 it is the center, bit for bit.
-        The objective there is never below its value at the center.
 
     Raises:
-        ValueError: If the norm is another one, radius is negative, num_queries is not a whole number of at least 1, or
-            first_share is not in [0, 1].
+        ValueError: If num_queries is not a whole number of at least 1, or first_share is not in [0, 1].
 
     References:
         Andriushchenko et al. 2020, "Square attack: a query-efficient black-box adversarial attack via random search"
@@ -73,40 +64,49 @@ def square(
         AutoAttack. Squares of any side may touch every border (AutoAttack's leave out the last row and column).
 
     Example:
-        >>> attack = square(linf, radius=0.1, num_queries=50)
+        >>> attack = square(linf.ball(0.1), num_queries=50)
         >>> point = attack(jax.random.key(0), lambda x: jnp.floor(100 * x.mean()), 0.5 * jnp.ones((8, 8, 1)))
         >>> float(point.mean())
         0.6
     """
-    checks.one_of("norm", norm.name, tuple(PROPOSALS))
-    checks.not_negative(radius=radius)
-    checks.at_least(1, num_queries=num_queries)
-    checks.fraction(first_share=first_share)
-    proposals = PROPOSALS[norm.name]
 
-    def search(key: KeyArray, objective: Objective, center: Point) -> Evaluated:
-        shape = image_shape(center.shape)
+    ball: Ball = linf.ball(8 / 255)
+    _: KW_ONLY
+    num_queries: int = count(5000)
+    first_share: Number = number(0.8, checks.fraction)
+
+    def __call__(self, key: KeyArray, objective: Objective, center: Point) -> Point:
+        return not_below_center(self._search)(key, objective, center)
+
+    def _search(self, key: KeyArray, objective: Objective, center: Point) -> Evaluated:
+        movable = self.ball.norm.movable(center.shape).reshape(image_shape(center.shape))
+        rectangle = _rectangle(movable)
+        proposals = proposals_for(self.ball.norm, movable[rectangle])
         start_key, queries_key = jax.random.split(key)
 
         def evaluate(perturbation: Image) -> Evaluated:
-            moved = center + perturbation.reshape(center.shape)
-            point = into_ball(moved, center, norm=norm, radius=radius, bounds=bounds)
+            offset = jnp.zeros(movable.shape, perturbation.dtype).at[rectangle].set(perturbation)
+            point = self.ball.project(center + offset.reshape(center.shape), center)
             return Evaluated(point, objective(point))
 
         def query(state: tuple[Evaluated, Int[Array, ""]]) -> tuple[Evaluated, Int[Array, ""]]:
             best, index = state
-            side = square_side(index, shape, first_share, proposals.least_side)
-            perturbation = (best.point - center).reshape(shape)
-            changed = proposals.change(jax.random.fold_in(queries_key, index), perturbation, side, radius)
-            return better(evaluate(changed), best), index + 1
+            perturbation = (best.point - center).reshape(movable.shape)[rectangle]
+            side = square_side(index, perturbation.shape, self.first_share, proposals.least_side)
+            change_key = jax.random.fold_in(queries_key, index)
+            return better(evaluate(proposals.change(change_key, perturbation, side, self.ball.radius)), best), index + 1
 
         def is_unfinished(state: tuple[Evaluated, Int[Array, ""]]) -> Bool[Array, ""]:
-            return (state[1] < num_queries) & (state[0].value < jnp.inf)
+            return (state[1] < self.num_queries) & (state[0].value < jnp.inf)
 
-        start = evaluate(proposals.start(start_key, shape, radius))
+        start = evaluate(proposals.start(start_key, movable[rectangle].shape, self.ball.radius))
         return jax.lax.while_loop(is_unfinished, query, (start, jnp.array(0)))[0]
 
-    return not_below_center(search)
+
+def _rectangle(movable: Bool[np.ndarray, "height width channels"]) -> tuple[slice, slice]:
+    """Rows and columns of the smallest rectangle that holds all that may move."""
+    rows, columns = (np.flatnonzero(np.any(movable, axis=axes)) for axes in ((1, 2), (0, 2)))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def image_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
@@ -120,7 +120,7 @@ def image_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
     return height, width, math.prod(shape[2:])
 
 
-def square_side(index: Int[Array, ""], shape: tuple[int, int, int], first_share: float, least: int) -> Int[Array, ""]:
+def square_side(index: Int[Array, ""], shape: tuple[int, ...], first_share: Number, least: int) -> Int[Array, ""]:
     """Side of the square of a query, in pixels, for an image shape and AutoAttack's halvings of the share."""
     share = first_share / 2.0 ** jnp.sum(index > _HALVINGS)
     return jnp.maximum(jnp.round(jnp.sqrt(share * shape[0] * shape[1])).astype(int), least)
@@ -172,7 +172,14 @@ def _divide(x: Image, divisor: Array) -> Image:
     return x / jnp.where(divisor == 0.0, 1.0, divisor)
 
 
-def _lp_proposals(exponent: int) -> Proposals:
+def proposals_for(norm: Norm, movable: Bool[np.ndarray, "height width channels"]) -> Proposals:
+    """Square's proposals in a norm, for images of which some entries may move."""
+    if math.isinf(norm.exponent):
+        return Proposals(_linf_start, _linf_change, least_side=1)
+    return _lp_proposals(int(norm.exponent) if norm.exponent % 1.0 == 0.0 else norm.exponent, movable)
+
+
+def _lp_proposals(exponent: float, movable: Bool[np.ndarray, "height width channels"]) -> Proposals:
     def mass(x: Image) -> Float[Array, " channels"]:
         return jnp.sum(jnp.abs(x) ** exponent, axis=(0, 1))
 
@@ -185,7 +192,7 @@ def _lp_proposals(exponent: int) -> Proposals:
         rows, columns = (jnp.arange(size) for size in shape[:2])
         plane = _two_pyramids(plane_key, rows % side, columns % side, jnp.array(side))
         signs = jax.random.rademacher(sign_key, (*(-(-size // side) for size in shape[:2]), shape[2]))
-        tiles = plane[..., None] * signs[rows[:, None] // side, columns // side]
+        tiles = jnp.where(movable, plane[..., None] * signs[rows[:, None] // side, columns // side], 0.0)
         return _divide(tiles, jnp.sum(mass(tiles)) ** (1.0 / exponent)) * radius
 
     def change(key: KeyArray, perturbation: Image, side: Int[Array, ""], radius: ArrayLike) -> Image:
@@ -193,7 +200,7 @@ def _lp_proposals(exponent: int) -> Proposals:
         side = side + 1 - side % 2
         mask, rows, columns = _window(window_key, perturbation.shape, side)
         source, _, _ = _window(source_key, perturbation.shape, side)
-        inside, taken = mask[..., None], (mask | source)[..., None]
+        inside, taken = mask[..., None] & movable, (mask | source)[..., None]
 
         plane = jnp.where(inside, _two_pyramids(plane_key, rows, columns, side)[..., None], 0.0)
         before = jnp.where(inside, perturbation, 0.0)
@@ -204,10 +211,3 @@ def _lp_proposals(exponent: int) -> Proposals:
         return jnp.where(inside, available * _divide(after, length(after)), jnp.where(taken, 0.0, perturbation))
 
     return Proposals(start, change, least_side=3)
-
-
-PROPOSALS = {
-    norms.linf.name: Proposals(_linf_start, _linf_change, least_side=1),
-    norms.l2.name: _lp_proposals(2),
-    norms.l1.name: _lp_proposals(1),
-}

@@ -12,7 +12,7 @@ from lipjax.attacks.fab import fab
 from lipjax.attacks.objectives import evasion, margin_to, runner_up
 from lipjax.attacks.square import square
 from lipjax.norms import Norm
-from lipjax.types import Attack, Box, Point, Scalar, VectorFn
+from lipjax.types import AttackFn, Box, Point, Scalar, VectorFn
 
 Logits = Float[Array, " classes"]
 Label: TypeAlias = Int[Array, ""]
@@ -31,7 +31,7 @@ class Stage(NamedTuple):
     """
 
     name: str
-    attack: Callable[[ArrayLike], Attack]
+    attack: Callable[[ArrayLike], AttackFn]
     objective: Callable[[VectorFn, Point, Label, Label], VectorFn]
     repeats: int = 1
     cost: float = 100.0
@@ -80,6 +80,10 @@ def _negative_margin(logits: Logits, label: ArrayLike) -> Scalar:
     return -losses.margin(logits, label)
 
 
+def _in_ball(make: Callable, norm: Norm, bounds: Box, radius: ArrayLike, **settings: int) -> AttackFn:
+    return make(norm.ball(radius, bounds), **settings)
+
+
 @functools.cache
 def standard(norm: Norm, num_classes: int, bounds: Box) -> tuple[Stage, ...]:
     """AutoAttack's standard suite: APGD-CE, targeted APGD-DLR, targeted FAB, Square.
@@ -105,20 +109,22 @@ def standard(norm: Norm, num_classes: int, bounds: Box) -> tuple[Stage, ...]:
         >>> [(stage.name, stage.repeats) for stage in standard(linf, 3, (0.0, 1.0))]
         [('apgd_ce', 1), ('apgd_t', 2), ('fab_t', 2), ('square', 1)]
     """
-    ascent = functools.partial(apgd, norm, bounds=bounds)
-    runs, targets = _RUNS_AND_TARGETS.get(norm.name, (1, 9))
+    ascent, walk = (functools.partial(_in_ball, make, norm, bounds) for make in (apgd, fab))
+    runs, targets = (5, 5) if norm.exponent == 1.0 else (1, 9)
     return (
         Stage("apgd_ce", ascent, untargeted(losses.cross_entropy), runs),
         Stage("apgd_t", ascent, targeted(losses.targeted_dlr), min(targets, num_classes - 1)),
-        Stage("fab_t", functools.partial(fab, norm, bounds=bounds), boundary_to_target, min(9, num_classes - 1)),
+        Stage(
+            "fab_t",
+            walk,
+            boundary_to_target,
+            min(9, num_classes - 1),
+        ),
         Stage(
             "square",
-            functools.partial(square, norm, bounds=bounds),
+            functools.partial(_in_ball, square, norm, bounds),
             untargeted(_negative_margin),
             cost=5000 / 3,  # queries, each a third of a gradient
             black_box=True,
         ),
     )
-
-
-_RUNS_AND_TARGETS = {"l1": (5, 5)}

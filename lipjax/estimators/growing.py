@@ -14,7 +14,6 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from lipjax.attacks.climb import into_ball
-from lipjax.attacks.pgd import pgd_step
 from lipjax.batching import in_chunks
 from lipjax.norms import Norm
 from lipjax.types import Box, Estimate, KeyArray, Objective, Point, Scalar
@@ -72,7 +71,7 @@ def climb(
     def step(carry: tuple[Point, Estimate], size: Scalar) -> tuple[tuple[Point, Estimate], None]:
         point, best = carry
         (_, value), gradient = jax.value_and_grad(height, has_aux=True)(point)
-        moved = pgd_step(point, gradient, center, norm=norm, radius=radius, step_size=radius * size, bounds=bounds)
+        moved = norm.ball(radius, bounds).step(point, gradient, center, radius * size)
         return (moved, better(Estimate(value, point), best)), None
 
     nothing = Estimate(jnp.array(-jnp.inf, start.dtype), start)

@@ -73,13 +73,11 @@ def adversarial(
     """
     loss = _while_right if early_stop else losses.cross_entropy
     attack = attacks.pgd(
-        norms.Largest(norm) if batch_statistics else norm,
-        radius,
+        (norms.Largest(norm) if batch_statistics else norm).ball(radius, bounds),
         step_size=step_size,
         num_steps=num_steps,
         random_start=random_start,
         best_iterate=False,
-        bounds=bounds,
     )
 
     def alone(key: KeyArray, model: Model, batch: Batch) -> Float[Array, "batch ..."]:

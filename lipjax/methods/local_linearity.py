@@ -71,7 +71,7 @@ def local_linearity(
         >>> method = local_linearity(radius=4 / 255, num_steps=2)
     """
     checks.not_negative(weight=weight, gradient_weight=gradient_weight)
-    attack = attacks.pgd(norm, radius, step_size=step_size, num_steps=num_steps, best_iterate=False, bounds=bounds)
+    attack = attacks.pgd(norm.ball(radius, bounds), step_size=step_size, num_steps=num_steps, best_iterate=False)
 
     def penalize(key: KeyArray, model: Model, batch: Batch, output: Output) -> Terms:
         fixed = jax.lax.stop_gradient(model)

@@ -55,7 +55,7 @@ def trades(
     """
     checks.not_negative(beta=beta)
     attack = attacks.pgd(
-        norm, radius, step_size=step_size, num_steps=num_steps, random_start=_near, best_iterate=False, bounds=bounds
+        norm.ball(radius, bounds), step_size=step_size, num_steps=num_steps, random_start=_near, best_iterate=False
     )
 
     def penalize(key: KeyArray, model: Model, batch: Batch, output: Output) -> Terms:

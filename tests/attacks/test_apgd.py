@@ -8,7 +8,7 @@ import scipy.optimize
 
 from lipjax import attacks
 from lipjax.attacks.apgd import window_lengths
-from lipjax.attacks.apgd_l1 import into_l1_ball_and_box
+from lipjax.attacks.apgd_l1 import into_ball_and_box
 from lipjax.losses import cross_entropy, dlr
 from lipjax.norms import l1, l2, linf
 
@@ -32,7 +32,7 @@ def linear_optimum(norm, radius):
 
 @pytest.mark.parametrize(("norm", "radius"), [(linf, 0.1), (l2, 0.6), (l1, 1.5)], ids=["linf", "l2", "l1"])
 def test_a_linear_objective_is_raised_to_its_maximum_over_ball_and_box(norm, radius):
-    attack = attacks.apgd(norm, radius)
+    attack = attacks.apgd(norm.ball(radius))
     objective = lambda x: jnp.vdot(jnp.asarray(NORMAL, jnp.float32), x - jnp.asarray(CENTER, jnp.float32))  # noqa: E731
     point = jax.jit(lambda key: attack(key, objective, jnp.asarray(CENTER, jnp.float32)))(jax.random.key(2))
     optimum = linear_optimum(norm, radius)
@@ -49,8 +49,8 @@ def test_with_equal_steps_it_is_at_least_as_strong_as_pgd(norm, radius, loss, fo
         keys = jax.random.split(jax.random.key(3), len(four_classes.labels))
         return jnp.sum(jax.jit(jax.vmap(one))(keys, four_classes.inputs, four_classes.labels))
 
-    by_apgd = fooled(attacks.apgd(norm, radius, num_steps=40))
-    by_pgd = fooled(attacks.pgd(norm, radius, num_steps=40))
+    by_apgd = fooled(attacks.apgd(norm.ball(radius), num_steps=40))
+    by_pgd = fooled(attacks.pgd(norm.ball(radius), num_steps=40))
     assert 0 < by_apgd < len(four_classes.labels)
     assert by_apgd >= by_pgd
 
@@ -68,7 +68,7 @@ def test_an_infinite_objective_ends_the_search():
         jax.debug.callback(lambda: calls.append(1))
         return jnp.where(jnp.sum(x) > 2.0, jnp.inf, jnp.sum(x))
 
-    attacks.apgd(linf, 0.3, num_steps=50)(jax.random.key(0), objective, jnp.full(3, 0.5))
+    attacks.apgd(linf.ball(0.3), num_steps=50)(jax.random.key(0), objective, jnp.full(3, 0.5))
     jax.effects_barrier()
     assert len(calls) < 10
 
@@ -85,17 +85,17 @@ def test_the_projection_on_l1_ball_and_box_solves_the_quadratic_program():
         constraints={"type": "ineq", "fun": lambda e: 0.8 - np.sum(e)},
         options={"ftol": 1e-12},
     )
-    projected = into_l1_ball_and_box(jnp.asarray(point), jnp.asarray(center), radius=0.8, bounds=(0.0, 1.0))
+    projected = into_ball_and_box(jnp.asarray(point), jnp.asarray(center), l1.ball(0.8))
     np.testing.assert_allclose(projected, center + split(solution.x), atol=1e-5)
 
 
 def test_a_point_of_the_l1_ball_is_its_own_projection():
     center = jnp.full(6, 0.5)
     point = center + jnp.array([0.1, -0.2, 0.0, 0.3, 0.0, 0.1])
-    np.testing.assert_allclose(into_l1_ball_and_box(point, center, radius=0.75, bounds=(0.0, 1.0)), point, atol=1e-7)
+    np.testing.assert_allclose(into_ball_and_box(point, center, l1.ball(0.75)), point, atol=1e-7)
 
 
 def test_without_a_box_the_projection_is_that_of_the_norm():
     offset = jax.random.normal(jax.random.key(5), (30,))
-    projected = into_l1_ball_and_box(offset, jnp.zeros(30), radius=2.0, bounds=None)
+    projected = into_ball_and_box(offset, jnp.zeros(30), l1.ball(2.0, None))
     np.testing.assert_allclose(projected, l1.project(offset, 2.0), atol=1e-6)

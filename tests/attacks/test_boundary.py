@@ -55,7 +55,7 @@ def shortest_length(norm, value):
 @pytest.mark.parametrize("value", [-0.3, 0.3, -2.0, 2.0])
 @every_norm
 def test_a_step_to_a_hyperplane_is_the_shortest_that_the_box_allows(norm, value):
-    step = step_to_hyperplane(norm, jnp.asarray(POINT), jnp.asarray(value), jnp.asarray(NORMAL), (0.0, 1.0))
+    step = step_to_hyperplane(norm.ball(1.0), jnp.asarray(POINT), jnp.asarray(value), jnp.asarray(NORMAL))
     assert np.all((POINT + step >= -1e-6) & (POINT + step <= 1 + 1e-6))
     np.testing.assert_allclose(value + NORMAL @ np.asarray(step), 0.0, atol=1e-5)
     np.testing.assert_allclose(norm.value(step), shortest_length(norm, value), rtol=1e-4)
@@ -63,20 +63,20 @@ def test_a_step_to_a_hyperplane_is_the_shortest_that_the_box_allows(norm, value)
 
 @every_norm
 def test_without_a_box_the_step_is_as_long_as_the_distance(norm):
-    step = step_to_hyperplane(norm, jnp.asarray(POINT), jnp.asarray(0.7), jnp.asarray(NORMAL), None)
+    step = step_to_hyperplane(norm.ball(1.0, None), jnp.asarray(POINT), jnp.asarray(0.7), jnp.asarray(NORMAL))
     np.testing.assert_allclose(norm.value(step), 0.7 / norm.dual(jnp.asarray(NORMAL)), rtol=1e-5)
     np.testing.assert_allclose(NORMAL @ np.asarray(step), -0.7, rtol=1e-5)
 
 
 @every_norm
 def test_a_hyperplane_out_of_reach_is_approached_as_far_as_the_box_goes(norm):
-    step = step_to_hyperplane(norm, jnp.asarray(POINT), jnp.asarray(-100.0), jnp.asarray(NORMAL), (0.0, 1.0))
+    step = step_to_hyperplane(norm.ball(1.0), jnp.asarray(POINT), jnp.asarray(-100.0), jnp.asarray(NORMAL))
     np.testing.assert_allclose(POINT + np.asarray(step), (NORMAL > 0).astype(float), atol=1e-6)
 
 
 @every_norm
 def test_no_step_leads_to_a_hyperplane_without_a_normal(norm):
-    step = step_to_hyperplane(norm, jnp.asarray(POINT), jnp.asarray(1.0), jnp.zeros(10), (0.0, 1.0))
+    step = step_to_hyperplane(norm.ball(1.0), jnp.asarray(POINT), jnp.asarray(1.0), jnp.zeros(10))
     np.testing.assert_array_equal(step, np.zeros(10))
 
 
@@ -92,7 +92,7 @@ def test_the_nearest_boundary_is_nearest_in_the_norm_that_is_asked(norm):
 
 @every_norm
 def test_fab_finds_the_nearest_point_beyond_a_plane(norm):
-    attack = attacks.fab(norm, num_steps=20)
+    attack = attacks.fab(norm.ball(jnp.inf), num_steps=20)
     center = jnp.asarray(POINT, jnp.float32)
 
     def beyond(x):
@@ -124,15 +124,15 @@ def test_deepfool_takes_the_steps_of_foolbox(norm, four_classes):
     model = foolbox.JAXModel(jax.vmap(four_classes.f), bounds=(0, 1))
     criterion = foolbox.criteria.Misclassification(eagerpy.astensor(four_classes.labels))
     expected = oracle.run(model, eagerpy.astensor(four_classes.inputs), criterion).raw
-    points = on_every_example(attacks.deepfool(norm, num_steps=20), four_classes)
+    points = on_every_example(attacks.deepfool(norm.ball(jnp.inf), num_steps=20), four_classes)
     assert jnp.all(is_fooled(four_classes, points))
     np.testing.assert_allclose(points, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("norm", [linf, l2], ids=lambda norm: norm.name)
 def test_fab_finds_shorter_perturbations_than_deepfool(norm, four_classes):
-    by_fab = on_every_example(attacks.fab(norm, num_steps=30), four_classes)
-    by_deepfool = on_every_example(attacks.deepfool(norm), four_classes)
+    by_fab = on_every_example(attacks.fab(norm.ball(jnp.inf), num_steps=30), four_classes)
+    by_deepfool = on_every_example(attacks.deepfool(norm.ball(jnp.inf)), four_classes)
     assert jnp.all(is_fooled(four_classes, by_fab))
     ratios = lengths(norm, by_fab, four_classes) / lengths(norm, by_deepfool, four_classes)
     # Where the boundary is flat both find the same point, which FAB overshoots by 5 % and DeepFool by 2 %.
@@ -143,17 +143,17 @@ def test_fab_finds_shorter_perturbations_than_deepfool(norm, four_classes):
 @pytest.mark.parametrize("make", [attacks.fab, attacks.deepfool])
 def test_a_center_beyond_the_boundary_is_returned_as_it_is(make):
     center = jnp.full(4, 0.5)
-    np.testing.assert_array_equal(make(l2)(jax.random.key(0), lambda x: jnp.sum(x), center), center)
+    np.testing.assert_array_equal(make(l2.ball(jnp.inf))(jax.random.key(0), lambda x: jnp.sum(x), center), center)
 
 
 @pytest.mark.parametrize("make", [attacks.fab, attacks.deepfool])
 def test_a_radius_pulls_the_point_back_into_the_ball(make):
     center = jnp.full(4, 0.5)
-    point = make(l2, 0.1)(jax.random.key(0), lambda x: jnp.sum(x) - 3.0, center)
+    point = make(l2.ball(0.1))(jax.random.key(0), lambda x: jnp.sum(x) - 3.0, center)
     np.testing.assert_allclose(l2.value(point - center), 0.1, rtol=1e-5)
 
 
 def test_fab_returns_the_center_where_there_is_no_boundary():
     center = jnp.full(4, 0.5)
-    point = attacks.fab(linf, 0.1)(jax.random.key(0), lambda x: -1.0 - jnp.sum(x**2), center)
+    point = attacks.fab(linf.ball(0.1))(jax.random.key(0), lambda x: -1.0 - jnp.sum(x**2), center)
     np.testing.assert_array_equal(point, center)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from lipjax import attacks
+from lipjax.attacks.suites import untargeted
 from lipjax.losses import cross_entropy
 from lipjax.norms import l2, linf
 from lipjax.types import Model, Network, Output, Variables
@@ -35,14 +36,17 @@ def random_start(norm, num_classes, bounds):
     def corner(radius):
         return lambda key, objective, center: center + radius * jax.random.rademacher(key, center.shape)
 
-    return (attacks.Stage("corner", corner, attacks.suites.untargeted(cross_entropy), repeats=2),)
+    return (attacks.Stage("corner", corner, untargeted(cross_entropy), repeats=2),)
+
+
+def fgsm(norm, bounds, radius):
+    return attacks.fgsm(norm.ball(radius, bounds))
 
 
 @functools.cache
 def one_step(norm, num_classes, bounds):
     """A suite that compiles fast: two runs of FGSM."""
-    fgsm = functools.partial(attacks.fgsm, norm, bounds=bounds)
-    return (attacks.Stage("fgsm", fgsm, attacks.suites.untargeted(cross_entropy), repeats=2),)
+    return (attacks.Stage("fgsm", functools.partial(fgsm, norm, bounds), untargeted(cross_entropy), repeats=2),)
 
 
 @functools.cache

@@ -6,29 +6,30 @@ import numpy as np
 import pytest
 
 from lipjax import attacks
-from lipjax.attacks.square import PROPOSALS, square_side
+from lipjax.attacks.square import proposals_for, square_side
 from lipjax.norms import l1, l2, linf
 
 NORMS = {norm.name: norm for norm in (linf, l2, l1)}
 SHAPE = (12, 10, 3)
+EVERYWHERE = np.ones(SHAPE, bool)
 every_norm = pytest.mark.parametrize("name", NORMS)
 
 
 @every_norm
 def test_the_start_has_the_length_of_the_radius(name):
-    start = PROPOSALS[name].start(jax.random.key(0), SHAPE, 0.7)
+    start = proposals_for(NORMS[name], EVERYWHERE).start(jax.random.key(0), SHAPE, 0.7)
     np.testing.assert_allclose(NORMS[name].value(start), 0.7, rtol=1e-5)
 
 
 def test_the_linf_start_is_made_of_vertical_stripes_at_the_corners_of_the_ball():
-    start = PROPOSALS["linf"].start(jax.random.key(0), SHAPE, 0.7)
+    start = proposals_for(linf, EVERYWHERE).start(jax.random.key(0), SHAPE, 0.7)
     np.testing.assert_array_equal(start, jnp.broadcast_to(start[:1], SHAPE))
     assert set(np.unique(start)) == {np.float32(-0.7), np.float32(0.7)}
 
 
 @every_norm
 def test_a_change_keeps_the_length_and_leaves_the_rest_alone(name):
-    proposals, norm = PROPOSALS[name], NORMS[name]
+    proposals, norm = proposals_for(NORMS[name], EVERYWHERE), NORMS[name]
     start = proposals.start(jax.random.key(0), SHAPE, 0.7)
     change = jax.jit(lambda key: proposals.change(key, start, jnp.array(3), 0.7))
     num_changed = []
@@ -43,7 +44,7 @@ def test_a_change_keeps_the_length_and_leaves_the_rest_alone(name):
 def test_what_the_box_took_away_is_given_back_in_the_next_change():
     perturbation = jnp.zeros(SHAPE).at[0, 0, 0].set(0.1)
     for name in ("l2", "l1"):
-        changed = PROPOSALS[name].change(jax.random.key(1), perturbation, jnp.array(5), 0.7)
+        changed = proposals_for(NORMS[name], EVERYWHERE).change(jax.random.key(1), perturbation, jnp.array(5), 0.7)
         np.testing.assert_allclose(NORMS[name].value(changed), 0.7, rtol=1e-5)
 
 
@@ -63,13 +64,13 @@ def test_no_gradient_is_asked_for():
     def refuse(primals, tangents):
         raise AssertionError("a derivative was asked for")
 
-    point = attacks.square(linf, 0.1, num_queries=20)(jax.random.key(0), objective, jnp.full((6, 6, 1), 0.5))
+    point = attacks.square(linf.ball(0.1), num_queries=20)(jax.random.key(0), objective, jnp.full((6, 6, 1), 0.5))
     assert jnp.sum(point) > 18.0
 
 
 @pytest.mark.parametrize(("name", "radius", "by_apgd"), [("linf", 0.12, 40), ("l2", 0.5, 36), ("l1", 2.0, 40)])
 def test_it_fools_a_trained_classifier_nearly_as_often_as_gradients_do(name, radius, by_apgd, four_classes):
-    attack = attacks.square(NORMS[name], radius, num_queries=1500)
+    attack = attacks.square(NORMS[name].ball(radius), num_queries=1500)
 
     def one(key, x, label):
         objective = attacks.evasion(four_classes.f, label)

@@ -1,21 +1,66 @@
-"""Settings and fixtures that all tests share."""
+"""Settings and fixtures that all tests share.
+
+Nearly all the time of the tests is compilation. So programs are compiled without optimisation, here and in processes
+that tests start, and kept in a folder that workers, processes and later runs share; `pytest --cache-clear` empties it.
+A module whose numbers are promises about the shipped program says `pytestmark = pytest.mark.shipped`.
+"""
 
 import os
+import sys
 from collections.abc import Iterator
-
-# The tests are for the CPU; set before JAX starts its backend.
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
-
 from pathlib import Path
+
+QUICK = {
+    "xla_backend_optimization_level": "0",
+    "xla_llvm_disable_expensive_passes": "true",
+    "xla_cpu_use_fusion_emitters": "false",
+}
+SHIPPED = {
+    "xla_backend_optimization_level": 3,
+    "xla_llvm_disable_expensive_passes": False,
+    "xla_cpu_use_fusion_emitters": True,
+}
+USER_FLAGS = os.environ.get("XLA_FLAGS", "")
+
+# All of this is read when JAX starts. The tests are for the CPU. Of two flags of one name the last counts: the user's.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ["XLA_FLAGS"] = " ".join([*(f"--{name}={value}" for name, value in QUICK.items()), USER_FLAGS])
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "d" / "programs"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
 
 import jax
 import jaxtyping
 import pytest
+from jax._src import compiler
 
-jaxtyping.install_import_hook("lipjax", "typechecking.checked")
+# Checking every annotated call takes time, and one Python version is enough for it.
+if sys.version_info[:2] == (3, 11):
+    jaxtyping.install_import_hook("lipjax", "typechecking.checked")
 
 # Fixture files have no examples to collect, and share one name.
 collect_ignore_glob = ["conftest.py", "*/conftest.py"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_programs(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Programs of a module, quickly compiled or as shipped, are forgotten after it: a worker stays small."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.node.get_closest_marker("shipped"):
+            compile_as_shipped(patch)
+        yield
+    jax.clear_caches()
+
+
+def compile_as_shipped(patch: pytest.MonkeyPatch) -> None:
+    """Give every program the optimising compiler: JAX has options for one `jit`, and none for all of them."""
+    options = compiler.get_compile_options
+
+    def shipped(*args, env_options_overrides=None, **settings):
+        return options(*args, env_options_overrides={**SHIPPED, **(env_options_overrides or {})}, **settings)
+
+    patch.setattr(compiler, "get_compile_options", shipped)
+    patch.setenv("XLA_FLAGS", USER_FLAGS)
+    jax.clear_caches()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -5,8 +5,21 @@ every radius at once; `required_slopes` takes any targets (class scores, soft la
 constants, the pairs that no such function can fit.
 """
 
-from lipjax.compatibility.distances import pair_distances
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from lipjax.compatibility.results import PairDistances, Separation
-from lipjax.compatibility.slopes import RequiredSlopes, required_slopes
+
+if TYPE_CHECKING:
+    from lipjax.compatibility.distances import pair_distances
+    from lipjax.compatibility.slopes import RequiredSlopes, required_slopes
 
 __all__ = ["PairDistances", "RequiredSlopes", "Separation", "pair_distances", "required_slopes"]
+_LATE = {"pair_distances": "distances", "RequiredSlopes": "slopes", "required_slopes": "slopes"}
+
+
+def __getattr__(name: str) -> Any:
+    """Numba takes a while to import: it is, when the first of its users is asked for."""
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_LATE[name]}"), name)

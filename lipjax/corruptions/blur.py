@@ -6,7 +6,6 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.ndimage
 from jaxtyping import Array, Float, Int, UInt8
 
 from lipjax.corruptions import chance, filters, motion, zoom
@@ -70,13 +69,15 @@ def disk(radius: float, alias: float) -> Float[np.ndarray, "size size"]:
                [0.2, 0.2, 0.2],
                [0. , 0.2, 0. ]])
     """
+    from scipy.ndimage import correlate1d
+
     reach, tap_radius = (8, 1) if radius <= 8 else (int(radius), 2)
     i, j = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     mask = (i**2 + j**2 <= radius**2).astype(float)
     taps = filters.gaussian_weights(alias, tap_radius)
     kernel = mask / mask.sum()
     for axis in (0, 1):
-        kernel = scipy.ndimage.correlate1d(kernel, taps, axis, mode="mirror")
+        kernel = correlate1d(kernel, taps, axis, mode="mirror")
     used = np.flatnonzero(kernel.any(axis=0))
     return kernel[used[0] : used[-1] + 1, used[0] : used[-1] + 1]
 

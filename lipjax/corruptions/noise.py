@@ -2,7 +2,6 @@
 
 import jax.numpy as jnp
 import numpy as np
-import scipy.special
 from jaxtyping import Array, Float, Int, UInt8
 
 from lipjax.corruptions import chance
@@ -96,8 +95,10 @@ def _width(photons: int) -> int:
 
 def _poisson_distribution(photons: int) -> Float[np.ndarray, "levels counts"]:
     """P(K <= k) for each of the 256 levels."""
+    from scipy.special import pdtr
+
     levels, counts = np.arange(256)[:, None], np.arange(_width(photons))
-    return scipy.special.pdtr(counts, photons * levels / 255).astype(np.float32)
+    return pdtr(counts, photons * levels / 255).astype(np.float32)
 
 
 def _shades(photons: int) -> UInt8[np.ndarray, " counts"]:

@@ -5,15 +5,17 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Shaped, UInt8
-from PIL import Image
 
 from lipjax.datasets.arrays import from_arrays
 from lipjax.datasets.progress import progress
 from lipjax.types import Dataset
+
+if TYPE_CHECKING:
+    import PIL.Image
 
 LAYOUTS = (
     ("x_train", "y_train", "x_test", "y_test"),
@@ -159,7 +161,9 @@ def _decode(paths: list[Path], size: tuple[int, int], mode: str) -> UInt8[np.nda
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(path: Path) -> Iterator["PIL.Image.Image"]:
+    from PIL import Image
+
     try:
         with Image.open(path) as image:
             yield image

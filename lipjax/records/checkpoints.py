@@ -3,13 +3,15 @@
 import functools
 import warnings
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
-import orbax.checkpoint as ocp
 
 from lipjax import parallel
 from lipjax.records.files import digest_of_file, read_json, write_json
+
+if TYPE_CHECKING:
+    import orbax.checkpoint  # takes a while, so where it is used
 
 Tree = TypeVar("Tree")
 DIGESTS = "digests.json"
@@ -32,7 +34,9 @@ class Checkpoints:
         self._keep = keep
 
     @functools.cached_property
-    def _manager(self) -> ocp.CheckpointManager:
+    def _manager(self) -> "orbax.checkpoint.CheckpointManager":
+        import orbax.checkpoint as ocp
+
         options = ocp.CheckpointManagerOptions(
             max_to_keep=self._keep, enable_async_checkpointing=False, cleanup_tmp_directories=self._keep is not None
         )
@@ -40,7 +44,9 @@ class Checkpoints:
 
     def save(self, step: int, state: Any) -> None:
         """Keeps a pytree of arrays; returns when it is on disk."""
-        self._manager.save(step, args=ocp.args.StandardSave(state))
+        from orbax.checkpoint.args import StandardSave
+
+        self._manager.save(step, args=StandardSave(state))
         if parallel.is_main_process():
             folder = self.path / str(step)
             write_json(folder / DIGESTS, _digests(folder))
@@ -75,6 +81,8 @@ class Checkpoints:
             self._manager.close()
 
     def _read(self, step: int, template: Tree) -> Tree:
+        import orbax.checkpoint as ocp
+
         # A process that was killed before it wrote the digests had written all the rest.
         folder = self.path / str(step)
         if (folder / DIGESTS).exists() and _digests(folder) != read_json(folder / DIGESTS):

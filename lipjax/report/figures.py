@@ -3,15 +3,16 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib import colormaps, rc_context
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from lipjax import records
+
+if TYPE_CHECKING:
+    import matplotlib.axes
+    import matplotlib.figure
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart; markers repeat the distinction in grey print.
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
@@ -29,7 +30,14 @@ def _style(index: int, *, every: int = 1) -> dict[str, Any]:
     }
 
 
-def plain(axes: Axes) -> None:
+def empty_figure(width: float, height: float) -> "matplotlib.figure.Figure":
+    """A figure without axes, of a size in inches."""
+    import matplotlib.figure  # takes a while, so not before a figure is asked for
+
+    return matplotlib.figure.Figure(figsize=(width, height), layout="constrained")
+
+
+def plain(axes: "matplotlib.axes.Axes") -> None:
     """The look of all axes: a light grid and no frame."""
     axes.grid(alpha=0.3, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
@@ -45,7 +53,7 @@ def alpha_curves(
     title: str = "",
     legend: str = "system",
     bands: Mapping[str, Values] | None = None,
-) -> Figure:
+) -> "matplotlib.figure.Figure":
     """alpha(r), one curve per system.
 
     Args:
@@ -62,7 +70,7 @@ def alpha_curves(
     Returns:
         The figure.
     """
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    figure = empty_figure(6.4, 4.2)
     axes = figure.subplots()
     for index, (name, values) in enumerate(curves.items()):
         scale = 100.0 / (np.max(values) or 1.0) if relative else 1.0
@@ -81,7 +89,9 @@ def alpha_curves(
     return figure
 
 
-def distributions(radii: Values, values: Float[np.ndarray, "points radii"], *, xlabel: str, title: str = "") -> Figure:
+def distributions(
+    radii: Values, values: Float[np.ndarray, "points radii"], *, xlabel: str, title: str = ""
+) -> "matplotlib.figure.Figure":
     """How a constant is distributed over points: one curve per radius, the share of points at or below each value.
 
     Args:
@@ -93,11 +103,14 @@ def distributions(radii: Values, values: Float[np.ndarray, "points radii"], *, x
     Returns:
         The figure.
     """
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    from matplotlib import colormaps
+
+    figure = empty_figure(6.4, 4.2)
     axes = figure.subplots()
+    shades = colormaps["viridis_r"](np.linspace(0.15, 0.9, len(radii)))
     shares = 100 * np.arange(1, len(values) + 1) / len(values)
-    for radius, column, shade in zip(radii, values.T, np.linspace(0.15, 0.9, len(radii)), strict=True):
-        axes.step(np.sort(column), shares, where="post", label=f"{radius:g}", color=colormaps["viridis_r"](shade))
+    for radius, column, shade in zip(radii, values.T, shades, strict=True):
+        axes.step(np.sort(column), shares, where="post", label=f"{radius:g}", color=shade)
     if np.all(values > 0):
         axes.set_xscale("log")
     axes.set(xlabel=xlabel, ylabel="points with at most this value (%)", title=title, ylim=(0, 101))
@@ -111,7 +124,7 @@ def corruption_accuracies(
     clean: Mapping[str, float],
     *,
     title: str = "",
-) -> Figure:
+) -> "matplotlib.figure.Figure":
     """Accuracy against severity, one panel per corruption and one curve per system; severity 0 is the clean image.
 
     Args:
@@ -125,7 +138,7 @@ def corruption_accuracies(
     names = list(next(iter(accuracies.values())))
     columns = min(4, len(names))
     rows = math.ceil(len(names) / columns)
-    figure = Figure(figsize=(2.6 * columns, 2.3 * rows + 0.5), layout="constrained")
+    figure = empty_figure(2.6 * columns, 2.3 * rows + 0.5)
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for axes, name in zip(panels.flat, names, strict=False):
         for index, (system, by_name) in enumerate(accuracies.items()):
@@ -147,7 +160,7 @@ def image_pairs(
     images: Float[np.ndarray, "pairs height width channel"],
     others: Float[np.ndarray, "pairs height width channel"],
     captions: Sequence[str],
-) -> Figure:
+) -> "matplotlib.figure.Figure":
     """Pairs of images side by side with their difference: rows of image, other image, difference.
 
     Args:
@@ -161,7 +174,7 @@ def image_pairs(
     differences = others - images
     scale = np.abs(differences).max((1, 2, 3), keepdims=True)
     stretched = 0.5 + 0.5 * differences / np.where(scale == 0, 1, scale)
-    figure = Figure(figsize=(1.3 * len(images) + 0.3, 4.4), layout="constrained")
+    figure = empty_figure(1.3 * len(images) + 0.3, 4.4)
     panels = figure.subplots(3, len(images), squeeze=False)
     for row, (name, shown) in zip(
         panels, {"image": images, "perturbed": others, "difference": stretched}.items(), strict=True
@@ -175,7 +188,7 @@ def image_pairs(
     return figure
 
 
-def save(figure: Figure, stem: Path | str) -> list[Path]:
+def save(figure: "matplotlib.figure.Figure", stem: Path | str) -> list[Path]:
     """Writes a figure as `stem.png` and `stem.svg`.
 
     Equal figures give equal bytes (no date, no random ids), and a file appears whole or not at all.
@@ -188,6 +201,8 @@ def save(figure: Figure, stem: Path | str) -> list[Path]:
         The paths written.
     """
     paths = []
+    from matplotlib import rc_context
+
     with rc_context({"svg.hashsalt": "lipjax", "svg.fonttype": "none"}):
         for suffix, options in ((".png", {"dpi": 160}), (".svg", {"metadata": {"Date": None}})):
             path = Path(f"{stem}{suffix}")

@@ -1,12 +1,15 @@
 """The figure of the one-dimensional example: fits of a step, with and without Lipschitz constraints."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int, Num
-from matplotlib.figure import Figure
 
-from lipjax.report.figures import COLOURS, plain
+from lipjax.report.figures import COLOURS, empty_figure, plain
+
+if TYPE_CHECKING:
+    import matplotlib.figure
 
 
 def one_dimensional_fits(
@@ -16,7 +19,7 @@ def one_dimensional_fits(
     data: tuple[Num[np.ndarray, " examples"], Int[np.ndarray, " examples"]],
     *,
     radius: float,
-) -> Figure:
+) -> "matplotlib.figure.Figure":
     """Fits of a two-class problem on the line, one panel each, with the balls around training points shaded.
 
     Args:
@@ -30,7 +33,7 @@ def one_dimensional_fits(
         The figure.
     """
     inputs, labels = data
-    figure = Figure(figsize=(3.6 * len(fits), 3.4), layout="constrained")
+    figure = empty_figure(3.6 * len(fits), 3.4)
     panels = figure.subplots(1, len(fits), sharex=True, sharey=True, squeeze=False)[0]
     for axes, (name, values) in zip(panels, fits.items(), strict=True):
         for label in (0, 1):

@@ -16,6 +16,7 @@ from lipjax import corruptions as corruptions
 from lipjax import datasets as datasets
 from lipjax import estimators as estimators
 from lipjax import evaluation as evaluation
+from lipjax import layers as layers
 from lipjax import losses as losses
 from lipjax import methods as methods
 from lipjax import networks as networks

@@ -2,9 +2,9 @@
 
 A right prediction stays right as long as the lead of its logit can't be lost:
 
-    >>> from lipjax import networks
+    >>> from lipjax import layers, networks
     >>> from lipjax.types import Model
-    >>> network = networks.mlp(3, widths=(8,), layers=networks.orthogonal)
+    >>> network = networks.mlp(3, widths=(8,), layers=layers.orthogonal)
     >>> model = Model(network, network.init(jax.random.key(0), (5,)))
     >>> batch = Batch(jax.random.uniform(jax.random.key(1), (4, 5)), jnp.array([0, 1, 2, 0]))
     >>> bound = gap_bound(model, (5,))

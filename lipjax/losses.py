@@ -7,8 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float
 
-from lipjax.types import Scalar
-
+Scalar = Float[Array, ""]
 Logits = Float[Array, " classes"]
 
 

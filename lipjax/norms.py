@@ -202,8 +202,8 @@ class Masked(Norm):
     """
 
     norm: Norm = setting(words=named)
-    free: tuple[int, ...]
-    shape: tuple[int, ...]
+    free: tuple[int, ...] = setting()
+    shape: tuple[int, ...] = setting()
 
     @property
     def exponent(self) -> float:

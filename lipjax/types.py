@@ -1,6 +1,6 @@
 """The vocabulary of lipjax: small records of arrays and of pure functions. Read this page first.
 
-A `Dataset` holds a train and a test `Batch`. A `Network` is two pure functions, and a `Model` is a network together
+A `Dataset` holds a train and a test `Batch`. A `Network` is a function family, and a `Model` is a network together
 with its variables. A `Method` is what training does differently, as hooks. An `Attack` climbs any scalar function of
 one input inside a ball, a `BoundaryAttack` walks to where a function changes its sign; an `Estimator` says how steep a
 function is near a point, and shows where.
@@ -8,13 +8,14 @@ function is near a point, and shows where.
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, Num, PyTree, Shaped
 
+from lipjax.losses import cross_entropy
 from lipjax.values import Value, setting
 
 KeyArray: TypeAlias = Key[Array, ""]
@@ -89,27 +90,24 @@ class Output(NamedTuple):
     representations: dict[str, Float[Array, "batch ..."]]
 
 
-class InitFn(Protocol):
-    """Creates variables for inputs of a shape (without the batch axis)."""
+class Network(Value):
+    """A function family. Inputs are pixels in [0, 1]; standardisation is the first layer."""
 
-    def __call__(self, key: KeyArray, input_shape: tuple[int, ...]) -> Variables:
-        """Fresh variables."""
-        ...
+    def init(self, key: KeyArray, input_shape: tuple[int, ...]) -> Variables:
+        """Fresh variables for inputs of a shape, without the batch axis."""
+        raise NotImplementedError
 
+    def apply(self, variables: Variables, inputs: Float[Array, "batch ..."], *, train: bool) -> tuple[Output, State]:
+        """Output and new state for a batch; in training mode the state may move."""
+        raise NotImplementedError
 
-class ApplyFn(Protocol):
-    """Runs the network on a batch; in training mode the state may move."""
+    def freeze(self, variables: Variables, input_shape: tuple[int, ...]) -> "Model":
+        """The trained network with plain kernels: the same function in evaluation mode, up to rounding.
 
-    def __call__(self, variables: Variables, inputs: Float[Array, "batch ..."], *, train: bool) -> tuple[Output, State]:
-        """Output and new state."""
-        ...
-
-
-class Network(NamedTuple):
-    """A function family: two pure functions. Inputs are pixels in [0, 1]; standardisation is the first layer."""
-
-    init: InitFn
-    apply: ApplyFn
+        Networks that differ only in how they store the kernels that they apply are equal when frozen, and so share the
+        programs that measure them.
+        """
+        return Model(self, variables)
 
 
 @jax.tree_util.register_dataclass
@@ -162,22 +160,37 @@ Terms: TypeAlias = Mapping[str, Scalar]
 """Named scalar terms: summed to make the training loss, and logged one by one."""
 
 
-class Method(NamedTuple):
-    """What differs from plain training, as hooks. Each default is the identity; `methods.chain` joins methods.
+class Method(Value):
+    """What differs from plain training, as hooks; `Method()` is plain training. `methods.chain` joins methods."""
 
-    Attributes:
-        perturb: `(key, model, batch) -> Batch`, before the forward pass.
-        penalize: `(key, model, batch, output) -> {name: scalar}`, terms added to the loss.
-        project: `(params) -> params`, after the optimizer's update and `retract`.
-        loss: `(model, batch, output) -> {name: scalar}`, in place of the mean cross-entropy; None keeps that.
-        retract: `(key, params) -> params`, after the optimizer's update, for what is random there.
-    """
+    def perturb(self, key: KeyArray, model: Model, batch: Batch) -> Batch:
+        """The batch that training sees, before the forward pass."""
+        return batch
 
-    perturb: Callable[[KeyArray, Model, Batch], Batch] = lambda key, model, batch: batch
-    penalize: Callable[[KeyArray, Model, Batch, Output], Terms] = lambda key, model, batch, output: {}
-    project: Callable[[Params], Params] = lambda params: params
-    loss: Callable[[Model, Batch, Output], Terms] | None = None
-    retract: Callable[[KeyArray, Params], Params] = lambda key, params: params
+    def penalize(self, key: KeyArray, model: Model, batch: Batch, output: Output) -> Terms:
+        """Named terms that are added to the loss."""
+        return {}
+
+    def loss(self, model: Model, batch: Batch, output: Output) -> Terms:
+        """Named terms of the loss: the mean cross-entropy, unless a method replaces it."""
+        return {"cross_entropy": jnp.mean(jax.vmap(cross_entropy)(output.logits, jnp.asarray(batch.labels)))}
+
+    @property
+    def replaces_loss(self) -> bool:
+        """Whether the loss is the method's own."""
+        return type(self).loss is not Method.loss
+
+    def retract(self, key: KeyArray, params: Params) -> Params:
+        """The parameters after the optimizer's update, for what is random there."""
+        return params
+
+    def project(self, params: Params) -> Params:
+        """The parameters after `retract`."""
+        return params
+
+    def extend(self, network: Network) -> Network:
+        """The network with what the method trains beside it."""
+        return network
 
 
 class System(NamedTuple):

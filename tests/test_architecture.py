@@ -8,9 +8,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = [
     {"checks"},
-    {"values"},
+    {"values", "losses"},
     {"types"},
-    {"norms", "losses", "operators", "batching", "parallel", "records"},
+    {"norms", "operators", "batching", "parallel", "records"},
+    {"layers"},
     {"networks", "attacks", "corruptions", "datasets", "augmentation"},
     {"methods", "estimators", "bounds", "compatibility"},
     {"systems", "training", "evaluation", "certification", "smoothing", "statistics", "report"},
@@ -22,7 +23,7 @@ SOURCES = sorted(
     path for path in (ROOT / "lipjax").rglob("*.py") if path.name != "__init__.py" or path.parent.name != "lipjax"
 )
 HOMES = {
-    "flax": {"networks"},
+    "flax": {"layers", "networks"},
     "tensorflow_datasets": {"datasets"},
     "orbax": {"records"},
     "matplotlib": {"report"},

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lipjax import certification, networks
+from lipjax import certification, layers, networks
 from lipjax.bounds import global_bound
 from lipjax.types import Batch, Model
 
@@ -37,8 +37,8 @@ def test_separate_logits_are_bounded_by_twice_the_steepest_and_joint_ones_by_the
 
 
 def test_separate_networks_are_certified_by_half_the_gap_and_one_network_by_more():
-    separate = networks.l2_nonexpansive(3, trunk_stages=(), trunk_widths=(), head_stages=((2,),), head_widths=())
-    joint = networks.mlp(3, widths=(4,), layers=networks.nonexpansive)
+    separate = networks.per_class(3, trunk_stages=(), trunk_widths=(), head_stages=((2,),), head_widths=())
+    joint = networks.mlp(3, widths=(4,), layers=layers.nonexpansive)
     bounds = []
     for network in (separate, joint):
         model = Model(network, network.init(jax.random.key(0), (4, 4, 1)))

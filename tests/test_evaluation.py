@@ -9,7 +9,8 @@ import pytest
 from jaxtyping import Array
 
 from lipjax import attacks, corruptions, evaluation, norms
-from lipjax.types import Batch, Model, Network, Output, Variables
+from lipjax.networks import from_functions
+from lipjax.types import Batch, Model, Output, Variables
 
 # Mean errors of ResNet-50 on ImageNet-C as RobustBench lists them, with its own AlexNet figures; its mCE is 76.38.
 RESNET50 = (68.5, 70.9, 74.0, 61.1, 73.2, 61.9, 63.7, 67.8, 62.7, 54.5, 32.2, 60.9, 55.0, 55.1, 46.2)
@@ -36,7 +37,7 @@ def model() -> Model:
         mean = inputs.mean((1, 2, 3))[:, None]
         return Output((mean - 0.5) * jnp.array([-1.0, 1.0]) * variables.params, {}), {}
 
-    network = Network(lambda key, shape: Variables(jnp.ones(()), {}), apply)
+    network = from_functions(lambda key, shape: Variables(jnp.ones(()), {}), apply)
     return Model(network, Variables(jnp.array(3.0), {}))
 
 

@@ -11,19 +11,21 @@ from lipjax import parallel
 
 EIGHT_DEVICES = """
 import jax, jax.numpy as jnp, numpy as np, optax
-from lipjax import augmentation, datasets, methods, networks, parallel, training
+from lipjax import augmentation, datasets, methods, networks, norms, parallel, training
 from lipjax.types import System
 
 assert jax.device_count() == 8
 dataset = datasets.load("fashion_mnist_mini", dtype="uint8")
-method = methods.adversarial(radius=0.05, num_steps=2)
+method = methods.adversarial(norms.linf.ball(0.05), num_steps=2)
 system = System(networks.mlp(10, widths=(16,)), method)
 
 def train(mesh):
     lines = []
     model = training.fit(
-        jax.random.key(0), system, dataset, optax.sgd(0.1, momentum=0.9), num_steps=6, batch_size=64, log_every=1,
-        checkpoint_every=1, augment=augmentation.random_crop(2), mesh=mesh, log=lambda step, terms: lines.append(terms),
+        jax.random.key(0), system, dataset, optax.sgd(0.1, momentum=0.9), num_steps=6, batch_size=64,
+        augment=augmentation.random_crop(2), execution=training.Execution(
+            log_every=1, checkpoint_every=1, mesh=mesh, log=lambda step, terms: lines.append(terms)
+        ),
     )
     return model, lines
 

@@ -5,7 +5,6 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 from lipjax import attacks, bounds, certification, datasets, estimators, evaluation, networks, norms, systems, training
@@ -13,14 +12,8 @@ from lipjax.bounds.program import trace
 from lipjax.types import Batch, Model
 
 SHAPE = (9, 8, 1)
-ROWS = {
-    "l2_nonexpansive": systems.l2_nonexpansive,
-    "spectral": systems.spectral,
-    "aol": systems.aol,
-    "sll": systems.sll,
-    "orthogonal": systems.orthogonal,
-}
-FAMILY = partial(networks.cnn, 3, channels=(3, 4), widths=(5,), mean=0.4)
+ROWS = ("l2_nonexpansive", "spectral", "aol", "sll", "orthogonal")
+NETWORK = networks.cnn(3, channels=(3, 4), widths=(5,), mean=0.4)
 # What runs for milliseconds need not be compiled for minutes.
 quickly = partial(
     jax.jit, compiler_options={"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
@@ -45,7 +38,7 @@ def models(dataset):
     batch = Batch(jnp.asarray(dataset.train.inputs), jnp.asarray(dataset.train.labels))
 
     def trained(row):
-        system, optimizer, key = ROWS[row](FAMILY), optax.adam(0.2), jax.random.key(0)
+        system, optimizer, key = systems.ROWS[row](NETWORK), training.adam(0.2), jax.random.key(0)
         state = quickly(lambda key: training.init(key, system.network, SHAPE, optimizer))(key)
         step = quickly(training.make_step(*system, optimizer))
         for _ in range(12):

@@ -1,19 +1,16 @@
 """The rows of the comparison."""
 
-import inspect
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lipjax import methods, networks, norms, systems
+from lipjax import layers, methods, networks, norms, systems
+from lipjax.systems import ROWS, Row, combine
 from lipjax.types import Batch, Method, Model, Output
 
-FAMILY = partial(networks.mlp, 3, widths=(4, 4))
-CERTIFIED = {name: getattr(systems, name) for name in ("spectral", "aol", "sll", "orthogonal")}
-ROWS = systems.TALK | CERTIFIED
+NETWORK = networks.mlp(3, widths=(4, 4))
+CERTIFIED = ("spectral", "aol", "sll", "orthogonal")
 
 
 def params_of(system):
@@ -22,21 +19,27 @@ def params_of(system):
 
 def test_the_talks_five_rows_are_there():
     assert list(systems.TALK) == ["V", "P", "L2NN", "L", "PGD"]
+    assert systems.TALK.items() <= ROWS.items()
 
 
-@pytest.mark.parametrize("row", ROWS)
+def test_every_method_is_a_row():
+    for name, method in methods.NAMES.items():
+        assert ROWS[name].method == method()
+
+
+@pytest.mark.parametrize("name", [*systems.TALK, *CERTIFIED])
 @pytest.mark.parametrize(
-    "family",
+    "network",
     [
-        FAMILY,
-        partial(networks.cnn, 3, channels=(2,), widths=(4,)),
-        partial(networks.wide_resnet, 3, 10, 1),
-        partial(networks.l2_nonexpansive, 3, trunk_stages=((2,),), trunk_widths=(4,), head_widths=(2,)),
+        NETWORK,
+        networks.cnn(3, channels=(2,), widths=(4,)),
+        networks.wide_resnet(3, 10, 1),
+        networks.per_class(3, trunk_stages=((2,),), trunk_widths=(4,), head_widths=(2,)),
     ],
-    ids=["mlp", "cnn", "wide_resnet", "l2_nonexpansive"],
+    ids=lambda network: type(network).__name__,
 )
-def test_every_row_takes_every_family(row, family):
-    network, _ = ROWS[row](family)
+def test_every_row_takes_every_family(name, network):
+    network, _ = ROWS[name](network)
 
     def logits(key, inputs):
         return network.apply(network.init(key, (8, 8, 3)), inputs, train=False)[0].logits
@@ -44,26 +47,19 @@ def test_every_row_takes_every_family(row, family):
     assert jax.eval_shape(logits, jax.random.key(0), jnp.zeros((2, 8, 8, 3))).shape == (2, 3)
 
 
-def test_the_plain_row_is_the_family_without_hooks():
-    system = systems.vanilla(FAMILY)
-    assert system.method.loss is None
-    params = params_of(system)
-    assert system.method.project(params) is params
-    expected = FAMILY(layers=networks.vanilla).init(jax.random.key(0), (5,)).params
-    jax.tree.map(np.testing.assert_array_equal, params, expected)
+def test_the_plain_row_is_the_network_without_hooks():
+    assert systems.vanilla(NETWORK) == (NETWORK, Method())
 
 
 def test_a_combination_takes_the_layers_of_the_row_that_chooses_and_chains_the_methods(key):
-    row = systems.combine(
-        systems.laplacian, partial(systems.parseval, beta=0.1), partial(systems.adversarial, radius=0.05)
-    )
-    system = row(FAMILY)
-    params = params_of(system)
-    jax.tree.map(np.testing.assert_array_equal, params, params_of(systems.parseval(FAMILY)))
-    stretched = jax.tree.map(lambda leaf: 2.0 * leaf, params)
+    parts = [methods.laplacian(), methods.parseval(0.1), methods.adversarial(norms.linf.ball(0.05))]
+    row = combine(Row(method=parts[0]), Row(layers.parseval, parts[1]), Row(method=parts[2]))
+    assert row == Row(layers.parseval, methods.chain(*parts))
+    system = row(NETWORK)
+    assert system.network == NETWORK.replace(layers=layers.parseval)
+    stretched = jax.tree.map(lambda leaf: 2.0 * leaf, params_of(system))
     np.testing.assert_allclose(
-        system.method.project(stretched)["logits"]["kernel"],
-        systems.parseval(FAMILY, beta=0.1).method.project(stretched)["logits"]["kernel"],
+        system.method.project(stretched)["logits"]["kernel"], parts[1].project(stretched)["logits"]["kernel"]
     )
     model = Model(system.network, system.network.init(key, (5,)))
     batch = Batch(jax.random.uniform(key, (2, 5)), jnp.array([0, 1]))
@@ -73,79 +69,41 @@ def test_a_combination_takes_the_layers_of_the_row_that_chooses_and_chains_the_m
     assert set(system.method.penalize(key, model, batch, output)) == {"laplacian"}
 
 
-def test_a_combination_without_layers_of_its_own_keeps_the_familys():
-    row = systems.combine(systems.laplacian, systems.adversarial)
-    jax.tree.map(np.testing.assert_array_equal, params_of(row(FAMILY)), params_of(systems.vanilla(FAMILY)))
+def test_a_combination_without_layers_of_its_own_keeps_the_networks():
+    assert combine(systems.laplacian, systems.adversarial)(NETWORK).network == NETWORK
 
 
 def test_the_nonexpansive_row_keeps_its_trained_scales_in_a_combination():
-    system = systems.combine(systems.l2_nonexpansive, systems.adversarial)(FAMILY)
+    system = combine(systems.l2_nonexpansive, systems.adversarial)(NETWORK)
     assert set(params_of(system)) == {"network", "scales"}
-    assert system.method.loss is not None
+    assert system.method.replaces_loss
 
 
 def test_two_rows_that_choose_the_layers_are_refused():
     with pytest.raises(ValueError, match="at most one of the combined systems may choose the layers, got 2"):
-        systems.combine(systems.parseval, systems.l2_nonexpansive)(FAMILY)
+        combine(systems.parseval, systems.l2_nonexpansive)
 
 
-def test_lassances_layers_are_an_option_of_the_parseval_row():
-    system = systems.parseval(partial(networks.wide_resnet, 3, 10, 1), layers=networks.parseval_lassance)
-    shapes = jax.eval_shape(lambda key: system.network.init(key, (8, 8, 3)), jax.random.key(0))
-    assert not any("merge" in name for name in shapes.params)
+def test_two_rows_that_replace_the_loss_are_refused():
+    with pytest.raises(ValueError, match="at most one method may replace the loss, got 2"):
+        combine(Row(method=methods.offset()), Row(method=methods.l2_nonexpansive()))
 
 
 @pytest.mark.parametrize("name", CERTIFIED)
 def test_a_certified_row_has_the_layers_of_its_name_and_the_loss_for_margins(name):
-    system = CERTIFIED[name](FAMILY, offset=0.5, temperature=2.0)
-    expected = FAMILY(layers=getattr(networks, name)).init(jax.random.key(0), (5,)).params
-    jax.tree.map(np.testing.assert_array_equal, params_of(system), expected)
-    batch, output = (
-        Batch(jnp.ones((2, 5)), jnp.array([0, 2])),
-        Output(jnp.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]), {}),
-    )
-    model = Model(system.network, system.network.init(jax.random.key(0), (5,)))
-    terms = system.method.loss(model, batch, output)
-    assert terms == methods.offset(0.5, 2.0).loss(model, batch, output)
-    assert list(terms) == ["offset_cross_entropy"]
-
-
-ON_PLAIN_FAMILIES = (
-    "laplacian",
-    "adversarial",
-    "fast_adversarial",
-    "trades",
-    "local_linearity",
-    "input_gradient",
-    "jacobian",
-    "gaussian",
-)
-
-
-@pytest.mark.parametrize("name", ON_PLAIN_FAMILIES)
-def test_a_rows_options_have_the_defaults_of_its_method_and_reach_it(name, monkeypatch):
-    row, constructor = getattr(systems, name), getattr(methods, name)
-    of_row, of_method = (
-        {key: value.default for key, value in inspect.signature(each).parameters.items() if key != "family"}
-        for each in (row, constructor)
-    )
-    assert of_row == {key: of_method[key] for key in of_row}
-    calls = []
-    monkeypatch.setattr(methods, name, lambda *args, **kwargs: calls.append((args, kwargs)) or Method())
-    options = {key: 1 if default is None else default for key, default in of_row.items()}
-    row(FAMILY, **options)
-    assert inspect.signature(constructor).bind(*calls[0][0], **calls[0][1]).arguments == options
+    assert ROWS[name].layers == layers.named(name)
+    assert type(ROWS[name].method) is methods.offset
 
 
 def test_the_variants_of_parseval_have_the_layers_and_the_retraction_of_their_sources():
-    family = partial(networks.wide_resnet, 3, 10, 1)
+    network = networks.wide_resnet(3, 10, 1)
     shapes = {
-        name: jax.eval_shape(lambda row=row: row(family).network.init(jax.random.key(0), (8, 8, 1))).params
+        name: jax.eval_shape(lambda row=row: row(network).network.init(jax.random.key(0), (8, 8, 1))).params
         for name, row in (("cisse", systems.parseval_cisse), ("lassance", systems.parseval_lassance))
     }
     trained = {name: "aggregation" in str(tree) for name, tree in shapes.items()}
     assert trained == {"cisse": True, "lassance": False}
-    system = systems.parseval_cisse(FAMILY)
+    system = systems.parseval_cisse(NETWORK)
     params = jax.tree.map(lambda leaf: 2.0 * leaf, params_of(system))
     jax.tree.map(np.testing.assert_array_equal, system.method.project(params), params)
     retracted = system.method.retract(jax.random.key(0), params)["dense1"]["kernel"]

@@ -9,7 +9,7 @@ import optax
 import pytest
 from scipy.special import log_softmax, softmax
 
-from lipjax import networks, records, training
+from lipjax import networks, records, training, values
 from lipjax.training import loop
 from lipjax.types import Batch, Dataset, Method, Model, Network, Output, System, Variables, pixels
 
@@ -28,7 +28,7 @@ def linear_network(start: float = 0.0) -> Network:
         logits = hidden @ variables.params["w"]
         return Output(logits, {"hidden": hidden}), {"calls": variables.state["calls"] + jnp.int32(train)}
 
-    return Network(init, apply)
+    return networks.from_functions(init, apply)
 
 
 def examples(count: int = COUNT) -> Batch:
@@ -42,7 +42,17 @@ PLAIN = System(NETWORK, Method())
 SGD = optax.sgd(0.1, momentum=0.9)
 DATASET = Dataset("levels", examples(), examples(), CLASSES)
 
-fit = partial(training.fit, jax.random.key(0), dataset=DATASET, optimizer=SGD, batch_size=8)
+
+def fit(system: System, **options) -> Model:
+    """A training on the levels; how it is executed may be given beside the rest."""
+    execution = {name: options.pop(name) for name in training.Execution._fields if name in options}
+    settings = {"dataset": DATASET, "optimizer": SGD, "batch_size": 8, "key": jax.random.key(0)} | options
+    return training.fit(system=system, execution=training.Execution(**execution), **settings)
+
+
+def hooked(**hooks) -> Method:
+    """A method with these hooks."""
+    return type("hooked", (Method,), {name: staticmethod(hook) for name, hook in hooks.items()})()
 
 
 def assert_same_bits(first: Model, second: Model) -> None:
@@ -80,7 +90,7 @@ def test_a_plain_step_is_gradient_descent_on_the_mean_cross_entropy() -> None:
 
 
 def test_every_hook_has_its_effect() -> None:
-    method = Method(
+    method = hooked(
         perturb=lambda key, model, batch: batch._replace(inputs=jnp.zeros_like(batch.inputs)),
         penalize=lambda key, model, batch, output: {"size": 3.0 * jnp.sum(model.variables.params["w"])},
         project=lambda params: {**params, "count": jnp.array(5.0)},
@@ -97,39 +107,41 @@ def test_every_hook_has_its_effect() -> None:
 
 def test_the_loss_is_the_sum_of_its_named_terms() -> None:
     terms = {"a": jnp.array(2.0), "b": jnp.array(-0.5)}
-    _, _, metrics = first_step(Method(penalize=lambda *_: terms), examples())
+    _, _, metrics = first_step(hooked(penalize=lambda *_: terms), examples())
     np.testing.assert_allclose(metrics["loss"], metrics["cross_entropy"] + 1.5, rtol=1e-6)
 
 
 def test_a_penalty_may_not_take_the_name_of_a_loss_term() -> None:
-    method = Method(penalize=lambda *_: {"cross_entropy": jnp.array(1.0)})
+    method = hooked(penalize=lambda *_: {"cross_entropy": jnp.array(1.0)})
     with pytest.raises(ValueError, match="'cross_entropy' names two metrics"):
         first_step(method, examples())
 
 
 @pytest.mark.parametrize("name", ["loss", "accuracy"])
 def test_the_names_of_the_sum_and_of_the_accuracy_are_taken(name: str) -> None:
-    method = Method(loss=lambda *_: {name: jnp.array(1.0)})
+    method = hooked(loss=lambda *_: {name: jnp.array(1.0)})
     with pytest.raises(ValueError, match=f"'{name}' names two metrics"):
         first_step(method, examples())
 
 
 def test_a_step_of_several_runs_at_once_is_the_step_of_each() -> None:
-    optimizer = optax.inject_hyperparams(optax.sgd)(learning_rate=0.1)
-    step = training.make_step(NETWORK, Method(), optimizer)
+    optimizers = [training.sgd(rate) for rate in (0.1, 0.2, 0.4)]
     keys = jax.random.split(jax.random.key(0), 3)
-    states = [training.init(key, NETWORK, SHAPE, optimizer) for key in keys]
-    for state, rate in zip(states, (0.1, 0.2, 0.4), strict=True):
-        state.optimizer_state.hyperparams["learning_rate"] = jnp.float32(rate)
+    states = [training.init(key, NETWORK, SHAPE, each) for key, each in zip(keys, optimizers, strict=True)]
+
+    @jax.jit
+    def step(optimizer: training.Optimizer, key: jax.Array, state: training.TrainState) -> training.TrainState:
+        return training.make_step(NETWORK, Method(), optimizer)(key, state, examples())[0]
+
     packed = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
-    together, _ = jax.jit(jax.vmap(step, in_axes=(0, 0, None)))(keys, packed, examples())
-    for index, (key, state) in enumerate(zip(keys, states, strict=True)):
-        alone, _ = jax.jit(step)(key, state, examples())
+    together = jax.vmap(step)(values.stack(*optimizers), keys, packed)
+    for index, (optimizer, key, state) in enumerate(zip(optimizers, keys, states, strict=True)):
+        alone = step(optimizer, key, state)
         np.testing.assert_allclose(together.variables.params["w"][index], alone.variables.params["w"], atol=1e-6)
 
 
 def test_hooks_get_new_keys_at_every_step() -> None:
-    draw = Method(penalize=lambda key, *_: {"draw": jax.random.uniform(key)})
+    draw = hooked(penalize=lambda key, *_: {"draw": jax.random.uniform(key)})
     lines: list[dict] = []
     fit(System(NETWORK, draw), num_steps=6, log_every=1, checkpoint_every=6, log=lambda _, terms: lines.append(terms))
     assert len({line["draw"] for line in lines}) == 6
@@ -141,15 +153,15 @@ def test_hooks_get_new_keys_at_every_step() -> None:
 def batches(num_steps: int, **options) -> list[frozenset[int]]:
     """The examples of each step, told by a term that sums 2**index over the batch."""
     numbers = Batch(np.arange(12, dtype=np.float32).reshape(12, 1, 1, 1), np.zeros(12, np.int32))
-    dataset = Dataset("numbers", numbers, numbers, CLASSES, bounds=None)
+    dataset = Dataset("numbers", numbers, numbers, CLASSES, box=None)
     network = linear_network()
-    term = Method(penalize=lambda key, model, batch, output: {"index": jnp.sum(2.0**batch.inputs)})
+    term = hooked(penalize=lambda key, model, batch, output: {"index": jnp.sum(2.0**batch.inputs)})
     sums: list[int] = []
-    training.fit(
-        jax.random.key(3),
+    fit(
         System(network, term),
-        dataset,
-        optax.sgd(0.0),
+        key=jax.random.key(3),
+        dataset=dataset,
+        optimizer=optax.sgd(0.0),
         num_steps=num_steps,
         log_every=1,
         checkpoint_every=1,
@@ -206,7 +218,7 @@ def test_the_number_of_steps_per_dispatch_changes_nothing() -> None:
 
 
 def test_half_precision_computes_in_bfloat16_and_keeps_float32_parameters() -> None:
-    network = networks.mlp(CLASSES, widths=(8,), dtype=jnp.bfloat16)
+    network = networks.mlp(CLASSES, widths=(8,), dtype="bfloat16")
     model = fit(System(network, Method()), num_steps=3)
     assert {leaf.dtype for leaf in jax.tree.leaves(model.variables)} == {np.dtype("float32")}
     assert model(pixels(DATASET.test.inputs))[0].representations["dense0"].dtype == jnp.bfloat16
@@ -214,7 +226,7 @@ def test_half_precision_computes_in_bfloat16_and_keeps_float32_parameters() -> N
 
 def test_augmentation_changes_the_training_images_with_a_key_per_example_and_step() -> None:
     draws: list[float] = []
-    spread = Method(penalize=lambda key, model, batch, output: {"spread": jnp.std(batch.inputs) * 1e-6})
+    spread = hooked(penalize=lambda key, model, batch, output: {"spread": jnp.std(batch.inputs) * 1e-6})
     fit(
         System(NETWORK, spread),
         num_steps=3,
@@ -230,7 +242,7 @@ def test_augmentation_changes_the_training_images_with_a_key_per_example_and_ste
 def test_two_seeds_share_one_compiled_program() -> None:
     fit(PLAIN, num_steps=2)
     compiled = loop._advance._cache_size()
-    training.fit(jax.random.key(7), PLAIN, DATASET, SGD, num_steps=2, batch_size=8)
+    fit(PLAIN, key=jax.random.key(7), num_steps=2)
     assert loop._advance._cache_size() == compiled
 
 
@@ -294,7 +306,7 @@ def test_a_finished_run_is_not_trained_again(uninterrupted: tuple[Model, Path], 
 
 def poison(after: int) -> Method:
     """Becomes NaN in the step after `after` updates, in the term `poison`."""
-    return Method(
+    return hooked(
         penalize=lambda key, model, batch, output: {
             "poison": jnp.where(model.variables.params["count"] >= after, jnp.nan, 0.0)
         },
@@ -328,7 +340,7 @@ def test_variables_that_are_not_finite_never_become_a_checkpoint(tmp_path: Path)
 
     with records.open_run(tmp_path, {}) as run:
         with pytest.raises(training.NonFiniteLoss, match=r"^variables is not finite at step 4$"):
-            fit(System(NETWORK, Method(project=burst)), num_steps=4, log_every=2, checkpoint_every=2, run=run)
+            fit(System(NETWORK, hooked(project=burst)), num_steps=4, log_every=2, checkpoint_every=2, run=run)
         kept = run.restore(training.init(jax.random.key(0), NETWORK, SHAPE, SGD))
     assert int(kept.step) == 2
 

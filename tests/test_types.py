@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lipjax.types import Model, Network, Output, Variables, pixels
+from lipjax.networks import from_functions
+from lipjax.types import Model, Output, Variables, pixels
 
 
 def test_levels_become_correctly_rounded_pixels_also_under_jit() -> None:
@@ -20,7 +21,7 @@ def test_floats_are_pixels_already() -> None:
 
 
 def test_a_model_goes_through_jit_and_its_single_example_is_a_row_of_its_batch() -> None:
-    network = Network(
+    network = from_functions(
         lambda key, shape: Variables({}, {}),
         lambda variables, inputs, *, train: (Output(inputs * variables.params["scale"], {}), {}),
     )

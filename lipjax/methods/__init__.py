@@ -1,4 +1,4 @@
-"""Methods: what training does differently, as hooks. One file = the formula as a pure function and its constructor."""
+"""Methods: what training does differently, as hooks. One file = the formula as a pure function and its value."""
 
 from lipjax.methods.adversarial import MADRY_CIFAR10 as MADRY_CIFAR10
 from lipjax.methods.adversarial import MADRY_MNIST as MADRY_MNIST
@@ -24,3 +24,10 @@ from lipjax.methods.parseval import parseval as parseval
 from lipjax.methods.parseval import parseval_penalty as parseval_penalty
 from lipjax.methods.parseval import parseval_retraction as parseval_retraction
 from lipjax.methods.trades import trades as trades
+from lipjax.types import Method
+
+NAMES: dict[str, type[Method]] = {
+    name: value for name, value in globals().items() if isinstance(value, type) and issubclass(value, Method)
+}
+del NAMES["Method"]
+"""All methods by their names."""

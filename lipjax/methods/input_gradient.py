@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Int
 from lipjax import checks
 from lipjax.losses import cross_entropy
 from lipjax.types import Batch, KeyArray, Method, Model, Output, Scalar, Terms
+from lipjax.values import Number, number
 
 Inputs = Float[Array, "batch ..."]
 
@@ -40,20 +41,14 @@ def input_gradient_penalty(
     return jnp.sum(jax.grad(total)(inputs) ** 2) / len(labels)
 
 
-def input_gradient(weight: float = 0.5) -> Method:
+class input_gradient(Method):
     """Input-gradient regularisation: the term `weight * mean_x ||grad_x H(y, f(x))||_2^2`, H the cross-entropy.
 
     To first order this is what a small perturbation can change of the loss. The gradient is taken in training mode,
-    of the function that the update moves.
+    of the function that the update moves. A soft promise, at the training points only.
 
-    Args:
-        weight: Weight of the term.
-
-    Returns:
-        A method with the penalty term `input_gradient`. A soft promise, at the training points only.
-
-    Raises:
-        ValueError: If weight is negative.
+    Attributes:
+        weight: Weight of the term `input_gradient`.
 
     References:
         Ross and Doshi-Velez 2018, "Improving the Adversarial Robustness and Interpretability of Deep Neural Networks by
@@ -65,12 +60,14 @@ def input_gradient(weight: float = 0.5) -> Method:
     Example:
         >>> method = input_gradient(weight=10.0)
     """
-    checks.not_negative(weight=weight)
 
-    def penalize(key: KeyArray, model: Model, batch: Batch, output: Output) -> Terms:
+    weight: Number = number(0.5, checks.not_negative)
+
+    def penalize(self, key: KeyArray, model: Model, batch: Batch, output: Output) -> Terms:
+        """The term."""
+
         def logits(inputs: Inputs) -> Float[Array, "batch classes"]:
             return model(inputs, train=True)[0].logits
 
-        return {"input_gradient": weight * input_gradient_penalty(logits, jnp.asarray(batch.inputs), batch.labels)}
-
-    return Method(penalize=penalize)
+        penalty = input_gradient_penalty(logits, jnp.asarray(batch.inputs), batch.labels)
+        return {"input_gradient": penalty * self.weight}

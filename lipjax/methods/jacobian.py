@@ -1,5 +1,6 @@
 """Jacobian regularisation: a small Frobenius norm of the logits' input Jacobian, estimated by random projections."""
 
+import dataclasses
 import math
 from collections.abc import Callable
 
@@ -10,6 +11,7 @@ from jaxtyping import Array, Float
 from lipjax import checks
 from lipjax.batching import example_keys
 from lipjax.types import Batch, KeyArray, Method, Model, Output, Scalar, Terms
+from lipjax.values import Number, count, number
 
 Inputs = Float[Array, "batch ..."]
 Logits = Float[Array, "batch classes"]
@@ -59,21 +61,15 @@ def jacobian_penalty(
     return jnp.sum(squares) / (2 * len(inputs))
 
 
-def jacobian(weight: float = 0.01, *, num_projections: int | None = 1) -> Method:
+class jacobian(Method):
     """Jacobian regularisation: the term `weight / 2 * mean_x ||J(x)||_F^2`, J the Jacobian of the logits.
 
-    It is taken in training mode, of the function that the update moves.
+    It is taken in training mode, of the function that the update moves. A soft promise, at the training points only:
+    the Frobenius norm bounds the slope of the logits there.
 
-    Args:
-        weight: Weight of the term.
+    Attributes:
+        weight: Weight of the term `jacobian`.
         num_projections: Random directions per example; None for the exact norm. See `jacobian_penalty`.
-
-    Returns:
-        A method with the penalty term `jacobian`. A soft promise, at the training points only: the Frobenius norm
-        bounds the slope of the logits there.
-
-    Raises:
-        ValueError: If weight is negative or num_projections is not a whole number of at least 1.
 
     References:
         Hoffman, Roberts and Yaida 2019 (arXiv 1908.02729); the defaults are theirs.
@@ -81,16 +77,16 @@ def jacobian(weight: float = 0.01, *, num_projections: int | None = 1) -> Method
     Example:
         >>> method = jacobian(weight=0.1, num_projections=3)
     """
-    checks.not_negative(weight=weight)
-    checks.at_least(1, num_projections=1 if num_projections is None else num_projections)
 
-    def penalize(key: KeyArray, model: Model, batch: Batch, output: Output) -> Terms:
+    weight: Number = number(0.01, checks.not_negative)
+    _: dataclasses.KW_ONLY
+    num_projections: int | None = count(1)
+
+    def penalize(self, key: KeyArray, model: Model, batch: Batch, output: Output) -> Terms:
+        """The term."""
+
         def logits(inputs: Inputs) -> Logits:
             return model(inputs, train=True)[0].logits
 
-        return {
-            "jacobian": weight
-            * jacobian_penalty(key, logits, jnp.asarray(batch.inputs), num_projections=num_projections)
-        }
-
-    return Method(penalize=penalize)
+        inputs = jnp.asarray(batch.inputs)
+        return {"jacobian": jacobian_penalty(key, logits, inputs, num_projections=self.num_projections) * self.weight}

@@ -1,13 +1,15 @@
 """L2-nonexpansive training: a loss for logits that can't be steep, and a regulariser of the layers' bounds."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from lipjax import checks
+from lipjax.layers.nonexpansive import grams
 from lipjax.losses import cross_entropy
 from lipjax.methods.matrices import matrices
-from lipjax.networks.nonexpansive import grams
 from lipjax.types import (
     Batch,
     KeyArray,
@@ -21,6 +23,7 @@ from lipjax.types import (
     Terms,
     Variables,
 )
+from lipjax.values import Number, number, setting
 
 
 def nonexpansive_penalty(params: Params) -> Scalar:
@@ -32,7 +35,7 @@ def nonexpansive_penalty(params: Params) -> Scalar:
 
     Returns:
         A number that is 0 exactly when `b(W) <= 1` for every matrix. Where a Gram matrix has more than 512 rows
-        the smaller one alone is taken, as in `networks.nonexpansive.norm_bound`.
+        the smaller one alone is taken, as in `layers.nonexpansive.norm_bound`.
 
     References:
         Qian and Wegman 2019, "L2-Nonexpansive Neural Networks" (arXiv 1802.07896).
@@ -60,35 +63,42 @@ def log_wrong(logits: Float[Array, " classes"], label: ArrayLike) -> Scalar:
     return jax.nn.logsumexp(others) - jax.nn.logsumexp(logits)
 
 
-def with_scales(network: Network) -> Network:
-    """The network with the trainable scales of the loss beside its parameters: `{"network": ..., "scales": {u, v}}`.
+class with_scales(Network):
+    """A network with the trainable scales of the loss beside its parameters: `{"network": ..., "scales": {u, v}}`.
 
-    What the network computes is untouched: the scales are for the loss alone, so no promise about the logits is lost.
+    u has one scale per class, v is one number, all 1 to begin with. What the network computes is untouched: the scales
+    are for the loss alone, so no promise about the logits is lost.
 
-    Args:
+    Attributes:
         network: Any network.
 
-    Returns:
-        The network with u (one scale per class) and v (one number), all 1 to begin with, among its parameters.
-
     Example:
-        >>> from lipjax import networks
-        >>> network = with_scales(networks.mlp(3, widths=(), layers=networks.nonexpansive))
+        >>> from lipjax import layers, networks
+        >>> network = with_scales(networks.mlp(3, widths=(), layers=layers.nonexpansive))
         >>> network.init(jax.random.key(0), (4,)).params["scales"]
         {'u': Array([1., 1., 1.], dtype=float32), 'v': Array(1., dtype=float32)}
     """
 
-    def init(key: KeyArray, input_shape: tuple[int, ...]) -> Variables:
-        variables = network.init(key, input_shape)
-        output, _ = jax.eval_shape(lambda: network.apply(variables, jnp.zeros((1, *input_shape)), train=False))
+    network: Network = setting()
+
+    def init(self, key: KeyArray, input_shape: tuple[int, ...]) -> Variables:
+        """Fresh variables."""
+        variables = self.network.init(key, input_shape)
+        output, _ = jax.eval_shape(lambda: self.network.apply(variables, jnp.zeros((1, *input_shape)), train=False))
         scales = {"u": jnp.ones(output.logits.shape[-1]), "v": jnp.ones(())}
         return Variables({"network": variables.params, "scales": scales}, variables.state)
 
-    def apply(variables: Variables, inputs: Float[Array, "batch ..."], *, train: bool) -> tuple[Output, State]:
-        inner = Variables(variables.params["network"], variables.state)
-        return network.apply(inner, inputs, train=train)
+    def apply(self, variables: Variables, inputs: Float[Array, "batch ..."], *, train: bool) -> tuple[Output, State]:
+        """Output and new state of the network."""
+        return self.network.apply(_inner(variables), inputs, train=train)
 
-    return Network(init, apply)
+    def freeze(self, variables: Variables, input_shape: tuple[int, ...]) -> Model:
+        """The network frozen, without the scales."""
+        return self.network.freeze(_inner(variables), input_shape)
+
+
+def _inner(variables: Variables) -> Variables:
+    return Variables(variables.params["network"], variables.state)
 
 
 def scales_of(params: Params) -> dict[str, Array]:
@@ -97,27 +107,20 @@ def scales_of(params: Params) -> dict[str, Array]:
     return params["scales"] if has_scales else {"u": jnp.ones(()), "v": jnp.ones(())}
 
 
-def l2_nonexpansive(*, gamma: float = 1.0, omega: float = 0.1, z: float = 1.0, weight: float = 0.1) -> Method:
+class l2_nonexpansive(Method):
     """L2-nonexpansive training: the three-term loss and the regulariser of the weights.
 
     `L = L_a + gamma L_b + omega L_c` of the logits y, with L_a the cross-entropy of `(u_1 y_1, ..., u_K y_K)`, L_b
     that of `v y`, and `L_c = mean log(1 - softmax(z y)_label) / z`, which pushes the gap between the two largest
-    logits.
+    logits: the terms `scaled_cross_entropy`, `common_cross_entropy` and `gap`.
 
-    To be used with a network of nonexpansive layers, inside `with_scales` for trainable u and v; without it they are 1.
+    To be used with a network of nonexpansive layers. u and v are trained beside it, see `with_scales`.
 
-    Args:
+    Attributes:
         gamma: Weight of L_b.
         omega: Weight of L_c.
         z: Scale inside L_c.
-        weight: Weight of `nonexpansive_penalty`, which takes the place of weight decay.
-
-    Returns:
-        A method with the loss terms `scaled_cross_entropy`, `common_cross_entropy` and `gap`, and the penalty term
-        `nonexpansive`.
-
-    Raises:
-        ValueError: If a weight is negative or z is not positive.
+        weight: Weight of `nonexpansive_penalty`, which takes the place of weight decay: the term `nonexpansive`.
 
     References:
         Qian and Wegman 2019 (arXiv 1802.07896). The values of gamma, omega, v and z in the paper are not known to
@@ -126,19 +129,27 @@ def l2_nonexpansive(*, gamma: float = 1.0, omega: float = 0.1, z: float = 1.0, w
     Example:
         >>> method = l2_nonexpansive(omega=0.5)
     """
-    checks.not_negative(gamma=gamma, omega=omega, weight=weight)
-    checks.positive(z=z)
 
-    def loss(model: Model, batch: Batch, output: Output) -> Terms:
+    _: dataclasses.KW_ONLY
+    gamma: Number = number(1.0, checks.not_negative)
+    omega: Number = number(0.1, checks.not_negative)
+    z: Number = number(1.0, checks.positive)
+    weight: Number = number(0.1, checks.not_negative)
+
+    def extend(self, network: Network) -> Network:
+        """The network with trainable scales."""
+        return network if isinstance(network, with_scales) else with_scales(network)
+
+    def loss(self, model: Model, batch: Batch, output: Output) -> Terms:
+        """The three terms."""
         labels, scales = jnp.asarray(batch.labels), scales_of(model.variables.params)
         entropy, wrong = jax.vmap(cross_entropy), jax.vmap(log_wrong)
         return {
             "scaled_cross_entropy": jnp.mean(entropy(scales["u"] * output.logits, labels)),
-            "common_cross_entropy": gamma * jnp.mean(entropy(scales["v"] * output.logits, labels)),
-            "gap": omega / z * jnp.mean(wrong(z * output.logits, labels)),
+            "common_cross_entropy": jnp.mean(entropy(scales["v"] * output.logits, labels)) * self.gamma,
+            "gap": jnp.mean(wrong(output.logits * self.z, labels)) * (self.omega / self.z),
         }
 
-    def penalize(key: KeyArray, model: Model, batch: Batch, output: Output) -> Terms:
-        return {"nonexpansive": weight * nonexpansive_penalty(model.variables.params)}
-
-    return Method(penalize=penalize, loss=loss)
+    def penalize(self, key: KeyArray, model: Model, batch: Batch, output: Output) -> Terms:
+        """The regulariser."""
+        return {"nonexpansive": nonexpansive_penalty(model.variables.params) * self.weight}

@@ -1,5 +1,6 @@
 """Laplacian training: how smooth the labels are on the graph of a batch may change only slowly from layer to layer."""
 
+import dataclasses
 import itertools
 from typing import Any
 
@@ -10,6 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from lipjax import checks
 from lipjax.types import Batch, KeyArray, Method, Model, Output, Scalar, Terms
+from lipjax.values import Number, count, number
 
 Graph = Float[Array, "batch batch"]
 Columns = Float[Array, "batch classes"]
@@ -89,25 +91,17 @@ def _indicator(labels: Int[Array | np.ndarray, " batch"], num_classes: int | Non
     return jax.nn.one_hot(first_of_class, len(labels), dtype=dtype)
 
 
-def laplacian(
-    weight: float | None = None, *, gamma: float = 0.01, power: int = 2, num_neighbors: int | None = None
-) -> Method:
+class laplacian(Method):
     """Laplacian training: penalises changes of `laplacian_smoothness` from each representation to the next.
 
-    The term is `weight / (l - 1) * sum_{i=2}^{l} |sigma_i - sigma_{i-1}|` over the l representations of the network.
+    The term is `weight / (l - 1) * sum_{i=2}^{l} |sigma_i - sigma_{i-1}|` over the l representations of the network; 0
+    with fewer than two. Sigma grows with the size of the batch: the default weight is for the paper's batches of 100.
 
-    Args:
-        weight: Weight of the term; None for the paper's `gamma^m`, with m the power.
+    Attributes:
+        weight: Weight of the term `laplacian`; None for the paper's `gamma^m`, with m the power.
         gamma: Base of that weight. The authors' code has gamma = 0.01 and m = 2, which is a weight of 1e-4.
         power: The power m of the Laplacian.
         num_neighbors: Neighbours kept in the graphs; None for full graphs, as in the paper's experiments.
-
-    Returns:
-        A method with the penalty term `laplacian`. Sigma grows with the size of the batch: the default weight is
-        for the paper's batches of 100. With fewer than two representations the term is 0.
-
-    Raises:
-        ValueError: If weight or gamma is negative, or power or num_neighbors is not a whole number of at least 1.
 
     References:
         Lassance, Gripon and Ortega 2021 (arXiv 1805.10133).
@@ -115,22 +109,21 @@ def laplacian(
     Example:
         >>> method = laplacian(gamma=0.02, power=3, num_neighbors=10)
     """
-    weight = gamma**power if weight is None else weight
-    checks.not_negative(gamma=gamma, weight=weight)
-    checks.at_least(1, power=power, num_neighbors=1 if num_neighbors is None else num_neighbors)
 
-    def penalize(key: KeyArray, model: Model, batch: Batch, output: Output) -> Terms:
-        sigmas = [
-            laplacian_smoothness(
-                representation,
-                batch.labels,
-                power=power,
-                num_neighbors=num_neighbors,
-                num_classes=output.logits.shape[-1],
-            )
-            for representation in output.representations.values()
-        ]
+    weight: Number | None = number(None, checks.not_negative)
+    _: dataclasses.KW_ONLY
+    gamma: Number = number(0.01, checks.not_negative)
+    power: int = count(2)
+    num_neighbors: int | None = count(None)
+
+    def penalize(self, key: KeyArray, model: Model, batch: Batch, output: Output) -> Terms:
+        """The term."""
+        settings: dict[str, Any] = {
+            "power": self.power,
+            "num_neighbors": self.num_neighbors,
+            "num_classes": output.logits.shape[-1],
+        }
+        sigmas = [laplacian_smoothness(each, batch.labels, **settings) for each in output.representations.values()]
         changes = [jnp.abs(after - before) for before, after in itertools.pairwise(sigmas)]
-        return {"laplacian": weight * sum(changes, jnp.zeros(())) / max(len(changes), 1)}
-
-    return Method(penalize=penalize)
+        weight = self.gamma**self.power if self.weight is None else self.weight
+        return {"laplacian": sum(changes, jnp.zeros(())) * weight / max(len(changes), 1)}

@@ -1,14 +1,17 @@
 """Local linearity regularisation: the loss shall be linear around training points, and not steep."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float, Int
+from jaxtyping import Array, Float, Int
 
-from lipjax import attacks, checks
+from lipjax import checks
 from lipjax.batching import over_examples
 from lipjax.losses import cross_entropy
-from lipjax.norms import Norm, linf
-from lipjax.types import Batch, Box, KeyArray, Method, Model, Objective, Output, Point, Scalar, Terms
+from lipjax.methods.in_ball import InBall
+from lipjax.types import Batch, KeyArray, Model, Objective, Output, Point, Scalar, Terms
+from lipjax.values import Number, number
 
 
 def linearity_violation(loss: Objective, x: Point) -> Objective:
@@ -32,49 +35,33 @@ def linearity_violation(loss: Objective, x: Point) -> Objective:
     return lambda point: jnp.abs(loss(point) - value - jnp.sum((point - x) * gradient))
 
 
-def local_linearity(
-    weight: float = 4.0,
-    *,
-    gradient_weight: float = 3.0,
-    norm: Norm = linf,
-    radius: ArrayLike = 8 / 255,
-    step_size: ArrayLike | None = None,
-    num_steps: int = 10,
-    bounds: Box = (0.0, 1.0),
-) -> Method:
+class local_linearity(InBall):
     """Local linearity regularisation: `weight * |l(x') - l(x) - <x' - x, g>| + gradient_weight * |<x' - x, g>|`.
 
     l is the cross-entropy, g its gradient at x, and x' the last iterate of PGD on `linearity_violation`, with the
-    network in evaluation mode; the terms are computed in training mode, and x' is held fixed.
+    network in evaluation mode; the terms are computed in training mode, and x' is held fixed. A soft promise, around
+    the training points: without their weights, the terms add up to at least `|l(x') - l(x)|`.
 
-    Args:
-        weight: Weight of the violation, the paper's lambda.
-        gradient_weight: Weight of the loss's linear change, the paper's mu.
-        norm: Norm of the ball.
-        radius: Radius of the ball, in pixels in [0, 1]; may be traced.
-        step_size: Length of a step; default `2.5 * radius / num_steps`.
-        num_steps: Number of gradient steps.
-        bounds: Lowest and highest legal input value; None for no limits.
-
-    Returns:
-        A method with the penalty terms `local_linearity` and `local_gradient`, both at least 0. A soft promise, around
-        the training points: without their weights, the two add up to at least `|l(x') - l(x)|`.
-
-    Raises:
-        ValueError: If a weight, radius or step_size is negative, or num_steps is not a whole number of at least 1.
+    Attributes:
+        weight: Weight of the violation, the term `local_linearity`: the paper's lambda.
+        gradient_weight: Weight of the loss's linear change, the term `local_gradient`: the paper's mu.
 
     References:
         Qin et al. 2019 (arXiv 1907.02610). The default weights and number of steps are those of Yang et al.'s code
         (arXiv 2003.02460); its steps are normalised too, but its term leaves l(x) out, and its change has a sign.
 
     Example:
-        >>> method = local_linearity(radius=4 / 255, num_steps=2)
+        >>> from lipjax.norms import linf
+        >>> method = local_linearity(linf.ball(4 / 255), num_steps=2)
     """
-    checks.not_negative(weight=weight, gradient_weight=gradient_weight)
-    attack = attacks.pgd(norm.ball(radius, bounds), step_size=step_size, num_steps=num_steps, best_iterate=False)
 
-    def penalize(key: KeyArray, model: Model, batch: Batch, output: Output) -> Terms:
-        fixed = jax.lax.stop_gradient(model)
+    _: dataclasses.KW_ONLY
+    weight: Number = number(4.0, checks.not_negative)
+    gradient_weight: Number = number(3.0, checks.not_negative)
+
+    def penalize(self, key: KeyArray, model: Model, batch: Batch, output: Output) -> Terms:
+        """Both terms."""
+        attack, fixed = self.attack(), jax.lax.stop_gradient(model)
 
         def worst(key: KeyArray, x: Point, label: Int[Array, ""]) -> Point:
             return attack(key, linearity_violation(lambda point: cross_entropy(fixed.single(point), label), x), x)
@@ -91,8 +78,6 @@ def local_linearity(
         changes = jnp.sum(((points - batch.inputs) * gradients).reshape(len(values), -1), axis=1)
         violations = jnp.abs(losses(points) - values - changes)
         return {
-            "local_linearity": weight * jnp.mean(violations),
-            "local_gradient": gradient_weight * jnp.mean(jnp.abs(changes)),
+            "local_linearity": jnp.mean(violations) * self.weight,
+            "local_gradient": jnp.mean(jnp.abs(changes)) * self.gradient_weight,
         }
-
-    return Method(penalize=penalize)

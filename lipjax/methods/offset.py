@@ -9,6 +9,7 @@ from jaxtyping import Array, ArrayLike, Float
 from lipjax import checks
 from lipjax.losses import cross_entropy
 from lipjax.types import Batch, Method, Model, Output, Scalar, Terms
+from lipjax.values import Number, number
 
 
 def offset_cross_entropy(
@@ -33,20 +34,14 @@ def offset_cross_entropy(
     return jnp.asarray(temperature * cross_entropy(lowered / temperature, label))
 
 
-def offset(offset: float = math.sqrt(2.0), temperature: float = 0.25) -> Method:
+class offset(Method):
     """Training for margins: the mean of `offset_cross_entropy` in place of the cross-entropy.
 
     For networks whose logits are jointly 1-Lipschitz, where a lead of `sqrt(2) r` certifies the radius r.
 
-    Args:
+    Attributes:
         offset: How far the right logit has to lead; sqrt(2) asks for the radius 1.
         temperature: Over how much of a lead the loss fades.
-
-    Returns:
-        A method with the loss term `offset_cross_entropy`.
-
-    Raises:
-        ValueError: If offset is negative or temperature not positive.
 
     References:
         Prach and Lampert 2022 (arXiv 2208.03160), section 5, whose values are the defaults. Araujo et al. 2023 (arXiv
@@ -55,13 +50,14 @@ def offset(offset: float = math.sqrt(2.0), temperature: float = 0.25) -> Method:
     Example:
         >>> method = offset(0.4)
     """
-    checks.not_negative(offset=offset)
-    checks.positive(temperature=temperature)
 
-    def loss(model: Model, batch: Batch, output: Output) -> Terms:
+    offset: Number = number(math.sqrt(2.0), checks.not_negative, unit="logits")
+    temperature: Number = number(0.25, checks.positive, unit="logits")
+
+    def loss(self, model: Model, batch: Batch, output: Output) -> Terms:
+        """The loss."""
+
         def of_example(logits: Float[Array, " classes"], label: ArrayLike) -> Scalar:
-            return offset_cross_entropy(logits, label, offset=offset, temperature=temperature)
+            return offset_cross_entropy(logits, label, offset=self.offset, temperature=self.temperature)
 
         return {"offset_cross_entropy": jnp.mean(jax.vmap(of_example)(output.logits, jnp.asarray(batch.labels)))}
-
-    return Method(loss=loss)

@@ -1,5 +1,7 @@
 """Parseval training: kernels are kept near matrices with orthonormal rows or columns."""
 
+import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -8,15 +10,16 @@ import optax
 from jaxtyping import Array, Float
 
 from lipjax import checks
+from lipjax.layers.parseval import AGGREGATION
 from lipjax.methods.matrices import map_matrices, matrices
-from lipjax.networks.parseval import AGGREGATION
 from lipjax.types import KeyArray, Method, Params, Scalar
+from lipjax.values import Number, number, setting
 
 Matrix = Float[Array, "rows columns"]
 _CLASSIFIER = "logits"  # the last layer's name in the network families
 
 
-def parseval_penalty(params: Params, beta: float = 0.01) -> Scalar:
+def parseval_penalty(params: Params, beta: Number = 0.01) -> Scalar:
     """The regulariser `beta / 2 * ||W W^T - I||_F^2`, summed over the matrices among the parameters.
 
     A kernel of a convolution counts as its unfolding `[features, channels * taps]`. `W W^T` is taken on the
@@ -43,10 +46,10 @@ def parseval_penalty(params: Params, beta: float = 0.01) -> Scalar:
         short = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
         return jnp.sum((short @ short.T - jnp.eye(len(short))) ** 2)
 
-    return beta / 2 * sum(map(deviation, matrices(params)), jnp.zeros(()))
+    return sum(map(deviation, matrices(params)), jnp.zeros(())) * (beta / 2)
 
 
-def parseval_retraction(matrix: Matrix, beta: float = 0.01) -> Matrix:
+def parseval_retraction(matrix: Matrix, beta: Number = 0.01) -> Matrix:
     """One step towards orthonormality, `W <- (1 + beta) W - beta W W^T W`.
 
     It maps each singular value s to `s - beta s (s^2 - 1)` and leaves the singular vectors: towards 1, and not past
@@ -68,10 +71,10 @@ def parseval_retraction(matrix: Matrix, beta: float = 0.01) -> Matrix:
     """
     is_tall = matrix.shape[0] > matrix.shape[1]
     cubed = matrix @ (matrix.T @ matrix) if is_tall else (matrix @ matrix.T) @ matrix
-    return (1 + beta) * matrix - beta * cubed
+    return matrix * (1 + beta) - cubed * beta
 
 
-def sampled_retraction(key: KeyArray, matrix: Matrix, beta: float = 0.01, row_fraction: float = 0.3) -> Matrix:
+def sampled_retraction(key: KeyArray, matrix: Matrix, beta: Number = 0.01, row_fraction: float = 0.3) -> Matrix:
     """`parseval_retraction` of the matrix made of some rows of W, chosen at random without repetition; others stay.
 
     Args:
@@ -91,25 +94,24 @@ def sampled_retraction(key: KeyArray, matrix: Matrix, beta: float = 0.01, row_fr
     return matrix.at[rows].set(parseval_retraction(matrix[rows], beta))
 
 
-def parseval(beta: float = 0.01, *, row_fraction: float = 1.0, hidden_only: bool = False) -> Method:
+def _is_share(**named: float) -> None:
+    checks.positive(**named)
+    checks.fraction(**named)
+
+
+class parseval(Method):
     """Parseval training: after every update, a retraction of each matrix and the aggregations back on the simplex.
 
-    To be used with a network of Parseval layers, `networks.parseval` or `networks.parseval_lassance`.
+    Retracted is every parameter with two or more axes, convolutions unfolded. Every parameter named `aggregation` goes
+    back on the simplex by the Euclidean projection. To be used with a network of Parseval layers, `layers.parseval` or
+    `layers.parseval_lassance`.
 
-    Args:
+    Attributes:
         beta: Strength of the retraction. 0.01 in Lassance et al.'s CIFAR code; 1e-4 to 1e-3 in most
             reimplementations of the paper.
         row_fraction: Share of the rows of each matrix that a step retracts, new ones every time: 1 in Lassance et
             al.'s code; a random part in the paper, 0.3 in a reimplementation.
         hidden_only: Whether the classifier (parameters of the layer `logits`) is left out, as in the paper.
-
-    Returns:
-        A method that applies the retraction to every parameter with two or more axes, convolutions unfolded, in its
-        `project` hook, or with `row_fraction` below 1 `sampled_retraction` in its `retract` hook; `project` then brings
-        every parameter named `aggregation` back on the simplex by the Euclidean projection.
-
-    Raises:
-        ValueError: If beta is negative, or row_fraction is not above 0 and at most 1.
 
     References:
         Cisse et al. 2017 (arXiv 1704.08847), algorithm 1, is `row_fraction` below 1 and `hidden_only`; the default, all
@@ -120,22 +122,27 @@ def parseval(beta: float = 0.01, *, row_fraction: float = 1.0, hidden_only: bool
         >>> float(project({"kernel": jnp.array([[2.0]])})["kernel"][0, 0])
         1.4
     """
-    checks.not_negative(beta=beta)
-    checks.positive(row_fraction=row_fraction)
-    checks.fraction(row_fraction=row_fraction)
-    skip = _CLASSIFIER if hidden_only else None
 
-    def onto_simplices(params: Params) -> Params:
+    beta: Number = number(0.01, checks.not_negative)
+    _: dataclasses.KW_ONLY
+    row_fraction: float = setting(1.0, _is_share)
+    hidden_only: bool = setting(False)
+
+    def retract(self, key: KeyArray, params: Params) -> Params:
+        """`sampled_retraction` of each matrix, where `row_fraction` is below 1."""
+        if self.row_fraction == 1.0:
+            return params
+        keys = iter(jax.random.split(key, len(jax.tree.leaves(params))))
+        return self._map(lambda matrix: sampled_retraction(next(keys), matrix, self.beta, self.row_fraction), params)
+
+    def project(self, params: Params) -> Params:
+        """`parseval_retraction` of each matrix, if of all rows, and aggregations on the simplex."""
+        if self.row_fraction == 1.0:
+            params = self._map(lambda matrix: parseval_retraction(matrix, self.beta), params)
         return jax.tree_util.tree_map_with_path(_onto_simplex, params)
 
-    def project(params: Params) -> Params:
-        return onto_simplices(map_matrices(lambda matrix: parseval_retraction(matrix, beta), params, skip=skip))
-
-    def retract(key: KeyArray, params: Params) -> Params:
-        keys = iter(jax.random.split(key, len(jax.tree.leaves(params))))
-        return map_matrices(lambda m: sampled_retraction(next(keys), m, beta, row_fraction), params, skip=skip)
-
-    return Method(project=project) if row_fraction == 1.0 else Method(project=onto_simplices, retract=retract)
+    def _map(self, fn: Callable[[Matrix], Matrix], params: Params) -> Params:
+        return map_matrices(fn, params, skip=_CLASSIFIER if self.hidden_only else None)
 
 
 def _onto_simplex(path: tuple[Any, ...], leaf: Float[Array, "..."]) -> Float[Array, "..."]:

@@ -1,16 +1,16 @@
 """Pre-activation residual networks: `preact_resnet` for its depth, `wide_resnet` for its width."""
 
+import dataclasses
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
-from lipjax import checks
-from lipjax.networks.from_linen import from_linen
-from lipjax.networks.layers import Channels, Hidden, Layers, vanilla
-from lipjax.types import Network
+from lipjax.layers import Channels, Layers
+from lipjax.layers.vanilla import Hidden
+from lipjax.networks.family import Family
+from lipjax.values import count, setting
 
 _BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 
@@ -21,9 +21,9 @@ class _ResNet(nn.Module):
     Where a block changes the shape, its skip connection is a 1x1 convolution that reads the block's first nonlinearity.
     """
 
-    num_classes: int
     stem: int
     stages: tuple[tuple[int, int], ...]
+    num_classes: int
     layers: Layers
     mean: Channels
     std: Channels
@@ -65,33 +65,15 @@ class _ResNet(nn.Module):
         return layers.dense(self.num_classes, dtype=jnp.float32, name="logits")(x), representations
 
 
-def preact_resnet(
-    num_classes: int,
-    *,
-    depth: int = 18,
-    width: int = 64,
-    layers: Layers = vanilla,
-    mean: Channels = 0.0,
-    std: Channels = 1.0,
-    dtype: Any = jnp.float32,
-) -> Network:
-    """A pre-activation residual network of two-convolution blocks, with a 3x3 stem for small images.
+class preact_resnet(Family):
+    """A pre-activation residual network of two-convolution blocks, with a 3x3 stem for images of at least 8 x 8.
 
-    Args:
-        num_classes: Number of classes.
+    Its representations are both nonlinearities of every block and the last one before the pooling: 17 for depth 18, the
+    layer set of Laplacian networks.
+
+    Attributes:
         depth: 18 or 34 layers.
         width: Channels of the first stage; the three that follow have 2, 4 and 8 times as many.
-        layers: Which layers it is built from: `vanilla`, `parseval`, `nonexpansive`, ...
-        mean: Mean of the pixels, in pixels in [0, 1]: one number, or one per channel.
-        std: Standard deviation of the pixels, likewise.
-        dtype: Type of the computation; parameters, batch statistics and logits are float32.
-
-    Returns:
-        The network, for images of at least 8 x 8. Its representations are both nonlinearities of every block and the
-        last one before the pooling: 17 for depth 18, the layer set of Laplacian networks.
-
-    Raises:
-        ValueError: If depth is neither 18 nor 34, a size is not a whole number of at least 1, or std is not positive.
 
     References:
         He et al. 2016, "Identity Mappings in Deep Residual Networks" (arXiv 1603.05027).
@@ -103,39 +85,30 @@ def preact_resnet(
         >>> shapes.params["logits"]["kernel"].shape
         (32, 10)
     """
-    if depth not in _BLOCKS:
-        raise ValueError(f"depth must be one of {', '.join(map(str, _BLOCKS))}; got {depth}")
-    stages = tuple((blocks, width * 2**stage) for stage, blocks in enumerate(_BLOCKS[depth]))
-    return _residual(num_classes, width, stages, layers, mean, std, dtype)
+
+    _: dataclasses.KW_ONLY
+    depth: int = setting(18)
+    width: int = count(64)
+
+    def check(self) -> None:
+        if self.depth not in _BLOCKS:
+            raise ValueError(f"depth must be one of {', '.join(map(str, _BLOCKS))}; got {self.depth}")
+
+    def module(self) -> nn.Module:
+        """The flax module."""
+        stages = tuple((blocks, self.width * 2**stage) for stage, blocks in enumerate(_BLOCKS[self.depth]))
+        return _ResNet(self.width, stages, **self.shared)
 
 
-def wide_resnet(
-    num_classes: int,
-    depth: int = 28,
-    width: int = 10,
-    *,
-    layers: Layers = vanilla,
-    mean: Channels = 0.0,
-    std: Channels = 1.0,
-    dtype: Any = jnp.float32,
-) -> Network:
-    """A wide residual network WRN-depth-width, without dropout.
+class wide_resnet(Family):
+    """A wide residual network WRN-depth-width, without dropout, for images of at least 8 x 8.
 
-    Args:
-        num_classes: Number of classes.
+    Its representations are both nonlinearities of every block and the last one before the pooling: 25 for depth 28, the
+    layer set of Laplacian networks.
+
+    Attributes:
         depth: Number of layers, `6 n + 4` for n blocks per stage.
         width: Channels of the three stages over 16, 32 and 64.
-        layers: Which layers it is built from: `vanilla`, `parseval`, `nonexpansive`, ...
-        mean: Mean of the pixels, in pixels in [0, 1]: one number, or one per channel.
-        std: Standard deviation of the pixels, likewise.
-        dtype: Type of the computation; parameters, batch statistics and logits are float32.
-
-    Returns:
-        The network, for images of at least 8 x 8. Its representations are both nonlinearities of every block and the
-        last one before the pooling: 25 for depth 28, the layer set of Laplacian networks.
-
-    Raises:
-        ValueError: If depth is not `6 n + 4`, a size is not a whole number of at least 1, or std is not positive.
 
     References:
         Zagoruyko and Komodakis 2016, "Wide Residual Networks" (arXiv 1605.07146).
@@ -143,22 +116,15 @@ def wide_resnet(
     Example:
         >>> network = wide_resnet(10, depth=16, width=4)
     """
-    if depth % 6 != 4 or depth < 10:
-        raise ValueError(f"depth must be 6 n + 4 (10, 16, 22, 28, ...), got {depth}")
-    blocks = (depth - 4) // 6
-    stages = tuple((blocks, channels * width) for channels in (16, 32, 64))
-    return _residual(num_classes, 16, stages, layers, mean, std, dtype)
 
+    depth: int = setting(28)
+    width: int = count(10)
 
-def _residual(
-    num_classes: int,
-    stem: int,
-    stages: tuple[tuple[int, int], ...],
-    layers: Layers,
-    mean: Channels,
-    std: Channels,
-    dtype: Any,
-) -> Network:
-    checks.at_least(1, num_classes=num_classes, width=min(features for _, features in stages))
-    checks.positive(std=np.asarray(std))
-    return from_linen(_ResNet(num_classes, stem, stages, layers, mean, std, dtype))
+    def check(self) -> None:
+        if self.depth % 6 != 4 or self.depth < 10:
+            raise ValueError(f"depth must be 6 n + 4 (10, 16, 22, 28, ...), got {self.depth}")
+
+    def module(self) -> nn.Module:
+        """The flax module."""
+        stages = tuple(((self.depth - 4) // 6, channels * self.width) for channels in (16, 32, 64))
+        return _ResNet(16, stages, **self.shared)

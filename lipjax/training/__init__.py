@@ -1,10 +1,18 @@
-"""Training: one step that any method fits into, and the loop around it."""
+"""Training: one step that any method fits into, the loop around it, and optimisers and schedules as values."""
 
 from lipjax.training.loop import fit as fit
+from lipjax.training.optimizers import Optimizer as Optimizer
+from lipjax.training.optimizers import adam as adam
+from lipjax.training.optimizers import adamw as adamw
+from lipjax.training.optimizers import sgd as sgd
+from lipjax.training.recorder import Execution as Execution
 from lipjax.training.recorder import Log as Log
 from lipjax.training.recorder import NonFiniteLoss as NonFiniteLoss
+from lipjax.training.schedules import Schedule as Schedule
+from lipjax.training.schedules import constant as constant
+from lipjax.training.schedules import cosine as cosine
+from lipjax.training.schedules import drops as drops
 from lipjax.training.step import Step as Step
 from lipjax.training.step import TrainState as TrainState
 from lipjax.training.step import init as init
 from lipjax.training.step import make_step as make_step
-from lipjax.training.step import mean_cross_entropy as mean_cross_entropy

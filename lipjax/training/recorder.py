@@ -6,10 +6,12 @@ from typing import NamedTuple, TypeAlias
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float
 from tqdm import tqdm
 
 from lipjax import checks
+from lipjax.records import Run
 
 Trace: TypeAlias = Mapping[str, Float[Array, " steps"]]
 Log: TypeAlias = Callable[[int, Mapping[str, float]], None]
@@ -40,37 +42,51 @@ def require_finite(last: int, metrics: Mapping[str, np.ndarray]) -> None:
         raise NonFiniteLoss(step, term)
 
 
-class Pace(NamedTuple):
-    """How often what happens, in steps; each number is a multiple of the one before, `num_steps` aside."""
+class Execution(NamedTuple):
+    """How a training is run, watched and recorded, which decides nothing about its result.
 
-    num_steps: int
-    dispatch: int
-    log: int
-    checkpoint: int
+    Attributes:
+        run: A run directory, from `records.open_run`: metrics go there, and the last good states, from which the same
+            call continues.
+        log: Called as `log(step, metrics)` with the means over the last `log_every` steps.
+        progress: Whether to show a progress bar on stderr; None shows it on terminals only.
+        log_every: Steps between two lines of the log.
+        checkpoint_every: Steps between two checkpoints, a multiple of `log_every`. The last state is always kept.
+        steps_per_dispatch: Steps that the device makes on its own, a divisor of `log_every`. None for `log_every`, but
+            1 on CPU, where XLA's convolution was 28 times slower inside a loop (lipjax's networks do without it and
+            gain from 10).
+        mesh: From `parallel.mesh`: spreads each batch over its devices.
+    """
+
+    run: Run | None = None
+    log: Log | None = None
+    progress: bool | None = None
+    log_every: int = 50
+    checkpoint_every: int = 500
+    steps_per_dispatch: int | None = None
+    mesh: Mesh | None = None
+
+    @property
+    def dispatch(self) -> int:
+        """Steps per dispatch."""
+        on_its_own = 1 if jax.default_backend() == "cpu" else self.log_every
+        return on_its_own if self.steps_per_dispatch is None else self.steps_per_dispatch
 
     def check(self) -> None:
-        """Raises ValueError unless the numbers are whole, positive and multiples."""
-        checks.at_least(1, num_steps=self.num_steps, log_every=self.log)
-        checks.at_least(1, steps_per_dispatch=self.dispatch, checkpoint_every=self.checkpoint)
-        if self.log % self.dispatch:
-            raise ValueError(f"log_every must be a multiple of steps_per_dispatch, got {self.log} and {self.dispatch}")
-        if self.checkpoint % self.log:
-            raise ValueError(f"checkpoint_every must be a multiple of log_every, got {self.checkpoint} and {self.log}")
-
-    def is_line(self, step: int) -> bool:
-        """Whether a line of the log ends with this step."""
-        return step % self.log == 0 or step == self.num_steps
-
-    def is_checkpoint(self, step: int) -> bool:
-        """Whether the state after this step is kept."""
-        return step % self.checkpoint == 0 or step == self.num_steps
+        """Raises ValueError unless the numbers of steps are whole, positive and multiples."""
+        checks.at_least(1, log_every=self.log_every, checkpoint_every=self.checkpoint_every)
+        checks.at_least(1, steps_per_dispatch=self.dispatch)
+        for name, divisor in (("log_every", "steps_per_dispatch"), ("checkpoint_every", "log_every")):
+            whole, part = getattr(self, name), self.dispatch if divisor == "steps_per_dispatch" else self.log_every
+            if whole % part:
+                raise ValueError(f"{name} must be a multiple of {divisor}, got {whole} and {part}")
 
 
 class Recorder:
     """Reads the metrics of each dispatch while the device works on the next one, and logs their means."""
 
-    def __init__(self, logs: list[Log], pace: Pace, bar: tqdm):
-        self._logs, self._pace, self._bar = logs, pace, bar
+    def __init__(self, logs: list[Log], log_every: int, bar: tqdm):
+        self._logs, self._log_every, self._bar = logs, log_every, bar
         self._pending: deque[tuple[int, Trace]] = deque()
         self._window: list[Mapping[str, np.ndarray]] = []
 
@@ -91,7 +107,7 @@ class Recorder:
             require_finite(last, values)
             self._window.append(values)
             self._bar.update(len(values["loss"]))
-            if self._pace.is_line(last):
+            if last % self._log_every == 0 or last == self._bar.total:
                 self._log(last)
 
     def _log(self, step: int) -> None:

@@ -9,14 +9,13 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Int, PyTree
 
-from lipjax.losses import cross_entropy
+from lipjax.training.optimizers import Optimizer, as_optimizer
 from lipjax.types import (
     Batch,
     KeyArray,
     Method,
     Model,
     Network,
-    Output,
     Params,
     Scalar,
     State,
@@ -40,20 +39,18 @@ class TrainState(NamedTuple):
     optimizer_state: PyTree
 
 
+AnyOptimizer: TypeAlias = Optimizer | optax.GradientTransformation
 Step: TypeAlias = Callable[[KeyArray, TrainState, Batch], tuple[TrainState, Terms]]
 
 
-@partial(jax.jit, static_argnames=("network", "input_shape", "optimizer"))
-def init(
-    key: KeyArray, network: Network, input_shape: tuple[int, ...], optimizer: optax.GradientTransformation
-) -> TrainState:
+def init(key: KeyArray, network: Network, input_shape: tuple[int, ...], optimizer: AnyOptimizer) -> TrainState:
     """The state before the first update.
 
     Args:
         key: A typed key.
         network: What is trained.
         input_shape: Shape of one input, without the batch axis.
-        optimizer: An optax transformation.
+        optimizer: A value such as `adam(1e-3)`, or any optax transformation.
 
     Example:
         >>> from lipjax import networks
@@ -61,13 +58,13 @@ def init(
         >>> int(state.step)
         0
     """
+    return _init(key, network, as_optimizer(optimizer), input_shape)
+
+
+@partial(jax.jit, static_argnames="input_shape")
+def _init(key: KeyArray, network: Network, optimizer: Optimizer, input_shape: tuple[int, ...]) -> TrainState:
     variables = network.init(key, input_shape)
     return TrainState(jnp.zeros((), jnp.int32), variables, optimizer.init(variables.params))
-
-
-def mean_cross_entropy(model: Model, batch: Batch, output: Output) -> Terms:
-    """The loss of plain training, as a method's `loss` hook: the batch mean of the cross-entropy."""
-    return {"cross_entropy": jnp.mean(jax.vmap(cross_entropy)(output.logits, batch.labels))}
 
 
 def _joined(terms: Terms, penalties: Terms) -> Terms:
@@ -77,13 +74,13 @@ def _joined(terms: Terms, penalties: Terms) -> Terms:
     return {**terms, **penalties}
 
 
-def make_step(network: Network, method: Method, optimizer: optax.GradientTransformation) -> Step:
+def make_step(network: Network, method: Method, optimizer: AnyOptimizer) -> Step:
     """One update as a pure function: perturb, forward, loss and penalties, gradient, optimizer, retract, project.
 
     Args:
         network: What is trained.
         method: How it differs from plain training.
-        optimizer: Any optax transformation: schedules, weight decay and clipping live there.
+        optimizer: A value such as `adam(1e-3)`, or any optax transformation.
 
     Returns:
         `step(key, state, batch) -> (state, metrics)`, for `jit`, `vmap` and `scan`. The key is the same at every
@@ -95,19 +92,20 @@ def make_step(network: Network, method: Method, optimizer: optax.GradientTransfo
 
     Example:
         >>> from lipjax import networks
-        >>> network, optimizer = networks.mlp(2), optax.sgd(0.1)
+        >>> from lipjax.training import sgd
+        >>> network, optimizer = networks.mlp(2), sgd(0.1)
         >>> state = init(jax.random.key(0), network, (4,), optimizer)
         >>> step = jax.jit(make_step(network, Method(), optimizer))
         >>> state, metrics = step(jax.random.key(1), state, Batch(jnp.ones((8, 4)), jnp.zeros(8, jnp.int32)))
         >>> sorted(metrics), int(state.step)
         (['accuracy', 'cross_entropy', 'loss'], 1)
     """
-    loss_hook = method.loss or mean_cross_entropy
+    optimizer = as_optimizer(optimizer)
 
     def objective(params: Params, state: State, key: KeyArray, batch: Batch) -> tuple[Scalar, tuple[State, Terms]]:
         model = Model(network, Variables(params, state))
         output, new_state = model(pixels(batch.inputs), train=True)
-        terms = _joined(loss_hook(model, batch, output), method.penalize(key, model, batch, output))
+        terms = _joined(method.loss(model, batch, output), method.penalize(key, model, batch, output))
         loss = jnp.sum(jnp.stack(list(terms.values())))
         accuracy = jnp.mean(jnp.argmax(output.logits, -1) == batch.labels)
         return loss, (new_state, {**terms, "loss": loss, "accuracy": accuracy})

@@ -12,8 +12,9 @@ import pytest
 from lipjax import attacks
 from lipjax.attacks.suites import untargeted
 from lipjax.losses import cross_entropy
+from lipjax.networks import from_functions
 from lipjax.norms import l2, linf
-from lipjax.types import Model, Network, Output, Variables
+from lipjax.types import Model, Output, Variables
 
 SHORT = {"num_steps": 15}
 LENGTHS = {"apgd_ce": SHORT, "apgd_t": SHORT, "fab_t": SHORT, "square": {"num_queries": 60}}
@@ -185,7 +186,7 @@ def network_of(f):
     def apply(variables, inputs, *, train):
         return Output(jax.vmap(lambda x: f.func(variables.params, x))(inputs), {}), variables.state
 
-    return Network(lambda key, shape: Variables(f.args[0], {}), apply)
+    return from_functions(lambda key, shape: Variables(f.args[0], {}), apply)
 
 
 def test_a_model_its_single_and_uint8_levels_give_what_a_function_and_pixels_give(four_classes):

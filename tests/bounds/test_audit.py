@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lipjax import networks, norms
+from lipjax import layers, networks, norms
 from lipjax.bounds import audit, global_bound
 from lipjax.types import Model
 
@@ -179,7 +179,7 @@ def test_a_model_is_audited_by_its_modules_names():
 
 
 def test_the_projects_nonexpansive_layers_pass_their_audit():
-    net = networks.cnn(3, channels=(4,), widths=(8,), layers=networks.nonexpansive)
+    net = networks.cnn(3, channels=(4,), widths=(8,), layers=layers.nonexpansive)
     model = Model(net, net.init(jax.random.key(0), (8, 8, 1)))
     report = audit(model, (8, 8, 1))
     assert report.exceeding == report.unknown == ()

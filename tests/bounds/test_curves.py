@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from lipjax.bounds import BracketError, check_bracket, global_bound, local_bound, softmax_bound, upper_curve
+from lipjax.networks import from_functions
 from lipjax.norms import linf
-from lipjax.types import Model, Network, Output, Variables
+from lipjax.types import Model, Output, Variables
 
 ORDER = {"l1": 1, "l2": 2, "linf": np.inf}
 
@@ -54,7 +55,7 @@ def model() -> Model:
         return Output(jax.nn.relu(inputs @ first) @ second, {}), {}
 
     variables = Variables(weights, {})
-    return Model(Network(lambda key, shape: variables, apply), variables)
+    return Model(from_functions(lambda key, shape: variables, apply), variables)
 
 
 def test_a_bound_is_the_smaller_of_the_global_and_the_local_one(model: Model) -> None:

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from lipjax import layers as kinds
 from lipjax import networks
 from lipjax.bounds import global_bound, local_bound
 from lipjax.bounds.idioms import recognize
@@ -35,7 +36,7 @@ def test_a_program_computes_its_function_before_and_after_recognition(index):
     np.testing.assert_allclose(recognize(program).run(x), f(x), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("layers", [networks.vanilla, networks.nonexpansive])
+@pytest.mark.parametrize("layers", [kinds.vanilla, kinds.nonexpansive])
 def test_the_projects_networks_become_programs_of_known_steps(layers):
     net = networks.cnn(3, channels=(4,), widths=(5,), layers=layers)
     model = Model(net, net.init(jax.random.key(0), (8, 8, 2)))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lipjax.bounds import audit, global_bound
-from lipjax.networks.convolution import convolve
+from lipjax.layers.convolution import convolve
 
 KERNEL = np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
 NORM = np.linalg.norm(KERNEL, 2)

@@ -19,12 +19,12 @@ def corrupted():
     network = networks.mlp(10, widths=(64,))
     model = training.fit(
         jax.random.key(0),
-        systems.vanilla(lambda **layers: network),
+        systems.vanilla(network),
         dataset,
         optax.adam(2e-3),
         num_steps=200,
         batch_size=100,
-        progress=False,
+        execution=training.Execution(progress=False),
     )
     classify = jax.jit(jax.vmap(model.single))
     images = np.round(255 * dataset.test.inputs[:NUM_IMAGES]).astype(np.uint8)

@@ -3,7 +3,8 @@
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from lipjax.types import Model, Network, Output, Variables
+from lipjax.networks import from_functions
+from lipjax.types import Model, Output, Variables
 
 
 def linear(matrix: Array) -> Model:
@@ -12,7 +13,7 @@ def linear(matrix: Array) -> Model:
     def apply(variables: Variables, inputs: Array, *, train: bool) -> tuple[Output, dict]:
         return Output(inputs @ variables.params, {}), {}
 
-    return Model(Network(lambda key, shape: Variables(matrix, {}), apply), Variables(matrix, {}))
+    return Model(from_functions(lambda key, shape: Variables(matrix, {}), apply), Variables(matrix, {}))
 
 
 def two_classes(weights: Array) -> Array:

@@ -7,21 +7,26 @@ import pytest
 from lipjax.methods import chain
 from lipjax.types import Batch, Method, Model, Network, Output, Variables
 
-model = Model(Network(None, None), Variables({}, {}))  # type: ignore[arg-type]
+model = Model(Network(), Variables({}, {}))
 batch = Batch(jnp.zeros((2, 3)), jnp.zeros(2, int))
 output = Output(jnp.zeros((2, 4)), {})
 
 
+def hooked(**hooks):
+    """A method with these hooks."""
+    return type("hooked", (Method,), {name: staticmethod(hook) for name, hook in hooks.items()})()
+
+
 def adding(amount):
-    return Method(perturb=lambda key, model, batch: batch._replace(inputs=batch.inputs + amount))
+    return hooked(perturb=lambda key, model, batch: batch._replace(inputs=batch.inputs + amount))
 
 
 def doubling():
-    return Method(perturb=lambda key, model, batch: batch._replace(inputs=2 * batch.inputs))
+    return hooked(perturb=lambda key, model, batch: batch._replace(inputs=2 * batch.inputs))
 
 
 def term(name, value):
-    return Method(penalize=lambda key, model, batch, output: {name: jnp.array(value)})
+    return hooked(penalize=lambda key, model, batch, output: {name: jnp.array(value)})
 
 
 def test_perturbations_are_applied_in_the_order_of_the_methods(key):
@@ -32,15 +37,15 @@ def test_perturbations_are_applied_in_the_order_of_the_methods(key):
 
 
 def test_projections_are_applied_in_the_order_of_the_methods():
-    first, second = Method(project=lambda w: w + 1.0), Method(project=lambda w: w * 3.0)
+    first, second = hooked(project=lambda w: w + 1.0), hooked(project=lambda w: w * 3.0)
     assert chain(first, second).project(jnp.array(1.0)) == 6.0
     assert chain(second, first).project(jnp.array(1.0)) == 4.0
 
 
 def test_retractions_are_applied_in_the_order_of_the_methods_with_a_key_each(key):
-    first, second = Method(retract=lambda key, w: w + 1.0), Method(retract=lambda key, w: w * 3.0)
+    first, second = hooked(retract=lambda key, w: w + 1.0), hooked(retract=lambda key, w: w * 3.0)
     assert chain(first, second).retract(key, jnp.array(1.0)) == 6.0
-    noisy = Method(retract=lambda key, w: w + jax.random.normal(key))
+    noisy = hooked(retract=lambda key, w: w + jax.random.normal(key))
     start = jnp.array(0.0)
     assert chain(noisy, noisy).retract(key, start) != 2 * noisy.retract(key, start)
 
@@ -59,14 +64,15 @@ def test_the_one_loss_is_kept_and_two_are_refused():
     def loss(model, batch, output):
         return {"loss": jnp.array(0.0)}
 
-    assert chain(Method(), Method(loss=loss)).loss is loss
-    assert chain(Method(), Method()).loss is None
+    assert chain(Method(), hooked(loss=loss)).loss(model, batch, output) == {"loss": 0.0}
+    assert chain(Method(), Method()).loss(model, batch, output) == Method().loss(model, batch, output)
+    assert chain(chain(), chain(hooked(loss=loss))).loss(model, batch, output) == {"loss": 0.0}
     with pytest.raises(ValueError, match="at most one method may replace the loss, got 2"):
-        chain(Method(loss=loss), Method(loss=loss))
+        chain(hooked(loss=loss), hooked(loss=loss))
 
 
 def test_every_method_of_a_chain_gets_a_key_of_its_own(key):
-    noise = Method(
+    noise = hooked(
         perturb=lambda key, model, batch: batch._replace(
             inputs=batch.inputs + jax.random.normal(key, batch.inputs.shape)
         )

@@ -97,7 +97,7 @@ def test_a_quadratic_violates_linearity_by_its_second_order_term():
 @pytest.mark.parametrize("norm", [norms.linf, norms.l2], ids=lambda norm: norm.name)
 def test_the_terms_of_local_linearity_are_those_at_an_extreme_point_of_the_ball(norm):
     weights, radius = np.array([2.0, -3.0, 1.0]), 0.1
-    method = local_linearity(2.0, gradient_weight=0.5, norm=norm, radius=radius, step_size=0.1, num_steps=50)
+    method = local_linearity(norm.ball(radius), weight=2.0, gradient_weight=0.5, step_size=0.1, num_steps=50)
 
     def of(x, key):
         model, batch = linear(two_classes(jnp.array(weights))), Batch(x[None], jnp.array([0]))

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lipjax import networks
+from lipjax import layers, networks
+from lipjax.layers.nonexpansive import norm_bound
 from lipjax.methods import l2_nonexpansive, nonexpansive_penalty, with_scales
 from lipjax.methods.l2_nonexpansive import log_wrong
-from lipjax.networks.nonexpansive import norm_bound
 from lipjax.types import Batch, Model, Output, Variables
 
 LOGITS = jnp.array([[0.5, -0.2, 0.1], [1.5, 2.0, -1.0]])
@@ -63,7 +63,7 @@ def test_the_penalty_is_zero_where_the_bound_is_at_most_one():
 
 
 def test_scales_are_trained_beside_the_network_and_leave_its_logits():
-    network = networks.mlp(3, widths=(4,), layers=networks.nonexpansive)
+    network = networks.mlp(3, widths=(4,), layers=layers.nonexpansive)
     scaled = with_scales(network)
     variables = scaled.init(jax.random.key(0), (5,))
     assert set(variables.params) == {"network", "scales"}

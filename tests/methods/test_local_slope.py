@@ -5,25 +5,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jaxtyping import Array
+from linear_models import linear
 
-from lipjax.methods.local_slope import local_slope
-from lipjax.types import Batch, Model, Network, Output, Scalar, Variables
+from lipjax import norms
+from lipjax.methods import local_slope
+from lipjax.types import Batch, Scalar
 
 BATCH = Batch(jnp.array([[0.5, 0.5, 0.5], [0.1, 0.9, 0.4]]), jnp.array([0, 1]))
 MATRIX = jnp.array([[2.0, -1.0], [0.5, 1.0], [1.0, 3.0]])
 
 
-def linear(matrix: Array) -> Model:
-    def apply(variables: Variables, inputs: Array, *, train: bool) -> tuple[Output, dict]:
-        return Output(inputs @ variables.params, {}), {}
-
-    return Model(Network(lambda key, shape: Variables(matrix, {}), apply), Variables(matrix, {}))
-
-
 @pytest.fixture(scope="module")
 def term():
     """The penalty term for a linear map with this matrix."""
-    method = local_slope(2.0, alpha=1.0, radius=0.1, num_steps=60, bounds=None)
+    method = local_slope(norms.l2.ball(0.1, None), weight=2.0, alpha=1.0, num_steps=60)
 
     def of(matrix: Array) -> Scalar:
         model = linear(matrix)
@@ -50,6 +45,6 @@ def test_a_flat_map_pays_nothing_and_gets_no_gradient(term) -> None:
 
 def test_wrong_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="alpha must be 0 or greater"):
-        local_slope(1.0, alpha=-1.0)
+        local_slope(alpha=-1.0)
     with pytest.raises(ValueError, match="radius must be positive"):
-        local_slope(1.0, radius=0.0)
+        local_slope(norms.l2.ball(0.0))

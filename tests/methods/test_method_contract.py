@@ -8,8 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lipjax import networks, norms
-from lipjax.losses import cross_entropy
+from lipjax import layers, networks, norms
 from lipjax.methods import (
     adversarial,
     chain,
@@ -30,8 +29,8 @@ from lipjax.types import Batch, Method, Model, Variables
 
 METHODS = {
     "vanilla": Method(),
-    "adversarial": adversarial(radius=0.1, num_steps=2),
-    "adversarial_l2": adversarial(norms.l2, 0.3, num_steps=1),
+    "adversarial": adversarial(norms.linf.ball(0.1), num_steps=2),
+    "adversarial_l2": adversarial(norms.l2.ball(0.3), num_steps=1),
     "parseval": parseval(),
     "parseval_rows": parseval(row_fraction=0.3, hidden_only=True),
     "laplacian": laplacian(),
@@ -43,7 +42,7 @@ METHODS = {
     "input_gradient": input_gradient(),
     "jacobian": jacobian(),
     "gaussian": gaussian(),
-    "local_slope": local_slope(0.1, alpha=0.1, radius=0.2, num_steps=1),
+    "local_slope": local_slope(norms.l2.ball(0.2), weight=0.1, alpha=0.1, num_steps=1),
     "offset": offset(),
 }
 COMBINED = {
@@ -59,17 +58,13 @@ each_method = pytest.mark.parametrize("name", EVERY)
 
 @pytest.fixture(scope="module")
 def model():
-    network = with_scales(networks.mlp(3, widths=(6, 5), layers=networks.parseval))
+    network = with_scales(networks.mlp(3, widths=(6, 5), layers=layers.parseval))
     return Model(network, network.init(jax.random.key(0), (4, 4, 1)))
 
 
 @pytest.fixture(scope="module")
 def batch():
     return Batch(jax.random.uniform(jax.random.key(1), (5, 4, 4, 1)), np.arange(5) % 3)
-
-
-def plain_loss(model, batch, output):
-    return {"cross_entropy": jnp.mean(jax.vmap(cross_entropy)(output.logits, jnp.asarray(batch.labels)))}
 
 
 def terms_of(method, key, model, batch):
@@ -79,7 +74,7 @@ def terms_of(method, key, model, batch):
     def terms(params):
         moved = Model(model.network, Variables(params, model.variables.state))
         output, _ = moved(perturbed.inputs, train=True)
-        loss = (method.loss or plain_loss)(moved, perturbed, output)
+        loss = method.loss(moved, perturbed, output)
         return {"loss": loss, "penalty": method.penalize(key, moved, perturbed, output)}
 
     return terms, perturbed
@@ -155,7 +150,7 @@ def test_a_combination_does_what_each_of_its_methods_does(steps, model, name):
 def test_every_pair_of_different_methods_chains(model, batch, pair):
     if pair[0].split("_")[0] == pair[1].split("_")[0]:
         pytest.skip("two settings of one method")
-    if all(METHODS[name].loss for name in pair):
+    if all(METHODS[name].replaces_loss for name in pair):
         with pytest.raises(ValueError, match="at most one method may replace the loss, got 2"):
             chain(*(METHODS[name] for name in pair))
         return

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from lipjax import networks, training
+from lipjax import layers, networks, training
 from lipjax.methods import parseval, parseval_penalty, parseval_retraction
 from lipjax.methods.parseval import sampled_retraction
 from lipjax.types import Batch
@@ -63,7 +63,7 @@ def test_the_penalty_unfolds_kernels_adds_them_up_and_leaves_vectors_out():
 
 
 def test_the_projection_brings_a_network_to_orthonormal_kernels_and_leaves_the_rest():
-    network = networks.cnn(3, channels=(2, 3), widths=(4,), layers=networks.vanilla)
+    network = networks.cnn(3, channels=(2, 3), widths=(4,), layers=layers.vanilla)
     params = network.init(jax.random.key(0), (8, 8, 1)).params
     project = jax.jit(parseval(beta=0.1).project)
     projected = params
@@ -130,7 +130,7 @@ def test_hidden_only_leaves_the_classifier_of_every_family_alone():
     for family in (networks.mlp(3), networks.cnn(3), networks.wide_resnet(3, 10, 1)):
         params = jax.eval_shape(lambda f=family: f.init(jax.random.key(0), (8, 8, 1))).params
         assert "logits" in params
-    network = networks.mlp(3, widths=(6,), layers=networks.parseval)
+    network = networks.mlp(3, widths=(6,), layers=layers.parseval)
     params = jax.tree.map(lambda leaf: 2.0 * leaf, network.init(jax.random.key(0), (4,)).params)
     for row_fraction, hook in ((1.0, "project"), (0.5, "retract")):
         method = parseval(0.1, row_fraction=row_fraction, hidden_only=True)
@@ -140,7 +140,7 @@ def test_hidden_only_leaves_the_classifier_of_every_family_alone():
 
 
 def test_the_training_step_retracts_new_rows_every_time_and_repeats_with_its_key():
-    network, optimizer = networks.mlp(2, widths=(10,), layers=networks.parseval), optax.sgd(0.0)
+    network, optimizer = networks.mlp(2, widths=(10,), layers=layers.parseval), optax.sgd(0.0)
     method = parseval(0.1, row_fraction=0.3, hidden_only=True)
     step = jax.jit(training.make_step(network, method, optimizer))
     state = training.init(jax.random.key(0), network, (12,), optimizer)

@@ -30,7 +30,7 @@ def at_corners(weights, signs):
 @pytest.fixture(scope="module")
 def terms():
     """The terms of single examples with their derivatives by the weights."""
-    method = trades(BETA, radius=RADIUS, step_size=0.05, num_steps=8)
+    method = trades(norms.linf.ball(RADIUS), beta=BETA, step_size=0.05, num_steps=8)
 
     def of(weights, x, key):
         model, batch = linear(two_classes(weights)), Batch(x[None], jnp.array([0]))
@@ -59,7 +59,7 @@ def test_the_gradient_flows_through_both_arguments_and_not_through_the_point(ter
 
 @pytest.mark.parametrize("norm", [norms.l1, norms.l2], ids=lambda norm: norm.name)
 def test_in_other_norms_the_term_grows_with_the_dual_norm(norm):
-    method = trades(1.0, norm=norm, radius=RADIUS, step_size=None)
+    method = trades(norm.ball(RADIUS), beta=1.0, step_size=None)
     model, batch = linear(two_classes(jnp.array(WEIGHTS))), Batch(jnp.array(INPUTS[:1]), jnp.array([0]))
     found = jax.jit(method.penalize)(jax.random.key(0), model, batch, model(batch.inputs)[0])["trades"]
     margin, reach = INPUTS[0] @ WEIGHTS, RADIUS * float(norm.dual(jnp.array(WEIGHTS)))
@@ -69,11 +69,11 @@ def test_in_other_norms_the_term_grows_with_the_dual_norm(norm):
 def test_at_radius_zero_nothing_is_paid():
     model, batch = linear(two_classes(jnp.array(WEIGHTS))), Batch(jnp.array(INPUTS), jnp.array([0, 1, 0, 1]))
     output = model(batch.inputs)[0]
-    assert jax.jit(trades(radius=0.0).penalize)(jax.random.key(0), model, batch, output)["trades"] == 0.0
+    assert jax.jit(trades(norms.linf.ball(0.0)).penalize)(jax.random.key(0), model, batch, output)["trades"] == 0.0
 
 
 def test_wrong_settings_are_refused():
     with pytest.raises(ValueError, match="beta must be 0 or greater"):
-        trades(-1.0)
+        trades(beta=-1.0)
     with pytest.raises(ValueError, match="radius must be 0 or greater"):
-        trades(radius=-0.1)
+        trades(norms.linf.ball(-0.1))

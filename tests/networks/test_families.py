@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from lipjax import layers as kinds
 from lipjax import networks
-from lipjax.networks.layers import Weights
+from lipjax.layers.vanilla import Weights
 from lipjax.types import Model, Variables
 
 FAMILIES = {
@@ -17,20 +18,11 @@ FAMILIES = {
     "cnn": functools.partial(networks.cnn, 3, channels=(3, 4), widths=(5,)),
     "preact_resnet": functools.partial(networks.preact_resnet, 3, width=2),
     "wide_resnet": functools.partial(networks.wide_resnet, 3, depth=10, width=1),
-    "l2_nonexpansive": functools.partial(
-        networks.l2_nonexpansive, 3, trunk_stages=((3,), (4,)), trunk_widths=(5,), head_widths=(4,)
+    "per_class": functools.partial(
+        networks.per_class, 3, trunk_stages=((3,), (4,)), trunk_widths=(5,), head_widths=(4,)
     ),
 }
-LAYERS = {
-    "vanilla": networks.vanilla,
-    "parseval": networks.parseval,
-    "parseval_lassance": networks.parseval_lassance,
-    "nonexpansive": networks.nonexpansive,
-    "spectral": networks.spectral,
-    "aol": networks.aol,
-    "sll": networks.sll,
-    "orthogonal": networks.orthogonal,
-}
+LAYERS = kinds.NAMES
 HARD = ("nonexpansive", "spectral", "aol", "sll", "orthogonal")
 REPRESENTATIONS = {
     "mlp": ["dense0", "dense1"],
@@ -40,7 +32,7 @@ REPRESENTATIONS = {
         "final",
     ],
     "wide_resnet": [*(f"stage{s}_block0_{which}" for s in range(3) for which in ("first", "second")), "final"],
-    "l2_nonexpansive": [
+    "per_class": [
         "trunk_conv0_0",
         "trunk_conv1_0",
         "trunk_dense0",
@@ -142,7 +134,7 @@ def test_any_image_size_and_number_of_channels_is_taken(family, layers, shape):
 @each_family
 @each_kind
 def test_bfloat16_computes_with_float32_parameters_and_gives_float32_logits(family, layers):
-    network = FAMILIES[family](layers=LAYERS[layers], dtype=jnp.bfloat16)
+    network = FAMILIES[family](layers=LAYERS[layers], dtype="bfloat16")
 
     def run(key, inputs):
         variables = network.init(key, (8, 8, 1))
@@ -156,18 +148,18 @@ def test_bfloat16_computes_with_float32_parameters_and_gives_float32_logits(fami
 
 def test_bfloat16_is_near_float32():
     model, run = built("cnn", "vanilla")
-    low = FAMILIES["cnn"](layers=networks.vanilla, mean=0.3, std=0.4, dtype=jnp.bfloat16)
+    low = FAMILIES["cnn"](layers=kinds.vanilla, mean=0.3, std=0.4, dtype="bfloat16")
     exact = run(model, images(4, 8, 8, 1))[0].logits
     logits = run(Model(low, model.variables), images(4, 8, 8, 1))[0].logits
     np.testing.assert_allclose(logits, exact, atol=0.05 * float(jnp.max(jnp.abs(exact))))
     assert jnp.any(logits != exact)
 
 
-@pytest.mark.parametrize("family", ["cnn", "wide_resnet", "l2_nonexpansive"])
+@pytest.mark.parametrize("family", ["cnn", "wide_resnet", "per_class"])
 def test_standardisation_is_the_first_layer(family):
     model, run = built(family, "vanilla")
     inputs = images(4, 8, 8, 1)
-    plain = FAMILIES[family](layers=networks.vanilla)
+    plain = FAMILIES[family](layers=kinds.vanilla)
     folded = run(Model(plain, model.variables), (inputs - 0.3) / 0.4)[0].logits
     np.testing.assert_allclose(run(model, inputs)[0].logits, folded, rtol=1e-4, atol=1e-5)
 
@@ -181,7 +173,7 @@ def test_no_distance_between_inputs_expands_on_hard_layers(family, layers):
     variables = jax.tree.map(lambda leaf: 3.0 * leaf, some_variables(network, (8, 8, 1), seed=1))
     model = Model(network, variables)
     # One class at a time for scalar sub-networks, all together otherwise.
-    axis = -1 if family == "l2_nonexpansive" else (-2, -1)
+    axis = -1 if family == "per_class" else (-2, -1)
     xs = images(5, 8, 8, 1) * jnp.logspace(-3, 0, 5).reshape(5, 1, 1, 1)
     logits, jacobians = jax.jit(lambda xs: jax.lax.map(lambda x: (model.single(x), jax.jacrev(model.single)(x)), xs))(
         xs
@@ -224,12 +216,23 @@ class _Scales(nn.Module):
         return Weights(split_body=0.2, split_skip=0.3, merge_body=5.0, merge_skip=7.0)
 
 
+class _Own(kinds.Layers):
+    name = "own"
+    residual = _Scales
+
+    def conv(self, features, kernel_size, strides=1, **options):
+        return _Thinned(features, kernel_size, strides, **options)
+
+    def dense(self, features, **options):
+        return _Repeated(features, **options)
+
+    def normalize(self, train, **options):
+        return kinds.nonexpansive.normalize(train, **options)
+
+
 @pytest.mark.parametrize("family", ["preact_resnet", "wide_resnet"])
 def test_a_block_scales_both_branches_on_splitting_and_on_merging_in_layers_of_the_users_own(family):
-    layers = networks.nonexpansive._replace(
-        conv=_Thinned, dense=_Repeated, merge=_Scales, activation=nn.relu, pool=networks.vanilla.pool
-    )
-    network = FAMILIES[family](layers=layers)
+    network = FAMILIES[family](layers=_Own())
     variables = network.init(jax.random.key(0), (8, 8, 1))
     logits = network.apply(variables, jnp.ones((1, 8, 8, 1)), train=False)[0].logits
     num_blocks = (len(REPRESENTATIONS[family]) - 1) / 2
@@ -273,7 +276,7 @@ def test_the_sizes_of_the_residual_networks_are_the_published_ones():
         ("preact_resnet", {"depth": 20}, "depth must be one of 18, 34; got 20"),
         ("wide_resnet", {"depth": 27}, r"depth must be 6 n \+ 4 \(10, 16, 22, 28, ...\), got 27"),
         ("wide_resnet", {"width": 0}, "width must be a whole number of at least 1, got 0"),
-        ("l2_nonexpansive", {"crop": -2}, "crop must be a whole number of at least 1, got -2"),
+        ("per_class", {"crop": -2}, "crop must be a whole number of at least 1, got -2"),
     ],
 )
 def test_wrong_sizes_are_refused_by_the_constructor(family, sizes, message):
@@ -282,7 +285,7 @@ def test_wrong_sizes_are_refused_by_the_constructor(family, sizes, message):
 
 
 def test_separate_sub_networks_share_no_parameter_and_the_crop_is_central():
-    network = networks.l2_nonexpansive(
+    network = networks.per_class(
         2, trunk_stages=(), trunk_widths=(), head_stages=((2, 2), (3,)), head_widths=(4,), crop=8
     )
     model = Model(network, some_variables(network, (12, 12, 1)))
@@ -297,6 +300,6 @@ def test_separate_sub_networks_share_no_parameter_and_the_crop_is_central():
 
 
 def test_a_crop_beyond_the_image_is_refused():
-    network = networks.l2_nonexpansive(2, crop=9)
+    network = networks.per_class(2, crop=9)
     with pytest.raises(ValueError, match="crop must be at most the side of the images, 8, got 9"):
         network.init(jax.random.key(0), (8, 12, 1))

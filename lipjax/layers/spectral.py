@@ -1,14 +1,12 @@
 """Spectral normalisation by the norm of the convolution itself, and not of its flattened kernel."""
 
 import math
-from functools import partial
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from lipjax.networks.layers import Conv, Dense, Kernel
-from lipjax.networks.nonexpansive import nonexpansive
+from lipjax.layers.nonexpansive import Nonexpansive
+from lipjax.layers.vanilla import Kernel
 from lipjax.operators import conv_norm
 from lipjax.types import Scalar
 
@@ -57,13 +55,17 @@ def spectral_kernel(kernel: Kernel, strides: int) -> Kernel:
     return kernel / jnp.where(bound == 0.0, 1.0, bound)
 
 
-spectral = nonexpansive._replace(
-    dense=partial(Dense, kernel_init=nn.initializers.orthogonal(), reparametrize=spectral_kernel),
-    conv=partial(Conv, kernel_init=nn.initializers.orthogonal(), reparametrize=spectral_kernel),
-)
-"""Layers normalised by their spectral norm, after Miyato et al. 2018, "Spectral Normalization" (arXiv 1802.05957).
+class Spectral(Nonexpansive):
+    """Layers normalised by their spectral norm, after Miyato et al. 2018, "Spectral Normalization" (arXiv 1802.05957).
 
-There the kernel is flattened and its norm found from below by power iteration, which bounds no convolution; here it is
-divided by a bound of the convolution's own norm. Two-sided ReLU, norm pooling and branches that are scaled twice are
-those of `nonexpansive`.
-"""
+    There the kernel is flattened and its norm found from below by power iteration, which bounds no convolution; here it
+    is divided by a bound of the convolution's own norm. Two-sided ReLU, norm pooling and branches that are scaled twice
+    are those of `nonexpansive`.
+    """
+
+    name = "spectral"
+    reparametrize = staticmethod(spectral_kernel)
+    frozen_as = Nonexpansive
+
+
+spectral = Spectral()

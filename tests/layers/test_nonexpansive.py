@@ -5,16 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lipjax import networks
-from lipjax.networks.layers import Conv
-from lipjax.networks.nonexpansive import (
-    center,
+from lipjax import layers
+from lipjax.layers.nonexpansive import (
     grams,
     nonexpansive_kernel,
     norm_bound,
     norm_pool,
     two_sided_relu,
 )
+from lipjax.layers.vanilla import Conv
 
 MATRICES = [(5, 5), (3, 7), (7, 3), (1, 6), (40, 600)]
 
@@ -73,14 +72,14 @@ def test_a_stride_that_does_not_divide_the_kernel_needs_the_rounded_up_cover():
 
 @pytest.mark.parametrize("scale", [0.1, 10.0])
 def test_a_dense_layer_never_expands(scale):
-    layer = networks.nonexpansive.dense(7)
+    layer = layers.nonexpansive.dense(7)
     params = {"kernel": scale * random_matrix((5, 7)), "bias": jnp.zeros(7)}
     matrix = matrix_of(lambda x: layer.apply({"params": params}, x), (5,))
     assert np.linalg.norm(matrix, 2) <= 1.0 + 1e-6
 
 
 def test_a_layer_within_the_bound_is_left_as_it_is(key):
-    layer = networks.nonexpansive.dense(7)
+    layer = layers.nonexpansive.dense(7)
     variables = layer.init(key, jnp.zeros((1, 5)))
     kernel = 0.5 * variables["params"]["kernel"]
     np.testing.assert_array_equal(nonexpansive_kernel(kernel, 1), kernel)
@@ -113,7 +112,7 @@ def test_norm_pooling_never_expands_and_has_gradient_zero_at_zero():
 
 @pytest.mark.parametrize("angle", [0.0, 0.4, 2.0, -7.0])
 def test_branching_and_merging_never_expands_whatever_the_angle(angle):
-    scales = networks.nonexpansive.merge().apply({"params": {"angle": jnp.array(angle)}})
+    scales = layers.nonexpansive.merge().apply({"params": {"angle": jnp.array(angle)}})
     # Orthogonal branches: the matrix of `x -> merge_body B (split_body x) + merge_skip S (split_skip x)`.
     body, skip = (np.asarray(jax.nn.initializers.orthogonal()(jax.random.key(i), (6, 6))) for i in (0, 1))
     merged = scales.merge_body * body * scales.split_body + scales.merge_skip * skip * scales.split_skip
@@ -124,5 +123,7 @@ def test_branching_and_merging_never_expands_whatever_the_angle(angle):
 
 def test_centring_never_expands_but_may_shrink():
     inputs = random_matrix((2, 3, 3, 2))
-    np.testing.assert_allclose(center(inputs, (0.1, 0.2), 0.3), inputs - np.array([0.1, 0.2]), rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(center(inputs, 0.0, 4.0), inputs / 4.0, rtol=1e-6)
+    np.testing.assert_allclose(
+        layers.nonexpansive.standardize(inputs, (0.1, 0.2), 0.3), inputs - np.array([0.1, 0.2]), rtol=1e-5, atol=1e-6
+    )
+    np.testing.assert_allclose(layers.nonexpansive.standardize(inputs, 0.0, 4.0), inputs / 4.0, rtol=1e-6)

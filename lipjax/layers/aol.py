@@ -1,16 +1,13 @@
 """Almost-orthogonal layers: every feature is rescaled by how much it overlaps with the others."""
 
-from functools import partial
-
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from lipjax.networks.convolution import convolve
-from lipjax.networks.layers import Conv, Dense, Kernel
-from lipjax.networks.nonexpansive import nonexpansive
-from lipjax.networks.phases import join_phases, split_phases
+from lipjax.layers.convolution import convolve
+from lipjax.layers.nonexpansive import Nonexpansive
+from lipjax.layers.phases import join_phases, split_phases
+from lipjax.layers.vanilla import Kernel
 
 Overlaps = Float[Array, "features features"]
 
@@ -55,12 +52,16 @@ def aol_kernel(kernel: Kernel, strides: int) -> Kernel:
     return whole[tuple(slice(size) for size in kernel.shape[:-2])]
 
 
-aol = nonexpansive._replace(
-    dense=partial(Dense, kernel_init=nn.initializers.orthogonal(), reparametrize=aol_kernel),
-    conv=partial(Conv, kernel_init=nn.initializers.orthogonal(), reparametrize=aol_kernel),
-)
-"""Almost-orthogonal layers of Prach and Lampert 2022 (arXiv 2208.03160): none expands an L2 distance.
+class Aol(Nonexpansive):
+    """Almost-orthogonal layers of Prach and Lampert 2022 (arXiv 2208.03160): none expands an L2 distance.
 
-The two-sided ReLU takes the place of the paper's MaxMin, and strided convolutions that of its concatenations of
-pixels. Norm pooling and branches that are scaled twice are those of `nonexpansive`.
-"""
+    The two-sided ReLU takes the place of the paper's MaxMin, and strided convolutions that of its concatenations of
+    pixels. Norm pooling and branches that are scaled twice are those of `nonexpansive`.
+    """
+
+    name = "aol"
+    reparametrize = staticmethod(aol_kernel)
+    frozen_as = Nonexpansive
+
+
+aol = Aol()

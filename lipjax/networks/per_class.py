@@ -1,17 +1,16 @@
 """Qian and Wegman's classifiers: one scalar network per class, each of which never expands an L2 distance."""
 
+import dataclasses
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
-from lipjax import checks
-from lipjax.networks.from_linen import from_linen
-from lipjax.networks.layers import Channels, Hidden, Layers
-from lipjax.networks.nonexpansive import nonexpansive
-from lipjax.types import Network
+from lipjax.layers import Channels, Layers, named, nonexpansive
+from lipjax.layers.vanilla import Hidden
+from lipjax.networks.family import Family, are_sizes
+from lipjax.values import count, setting
 
 Stages = tuple[tuple[int, ...], ...]
 
@@ -19,12 +18,12 @@ Stages = tuple[tuple[int, ...], ...]
 class _PerClass(nn.Module):
     """A shared trunk, then for every class convolutions, dense layers and one linear output."""
 
-    num_classes: int
     trunk_stages: Stages
     trunk_widths: tuple[int, ...]
     head_stages: Stages
     head_widths: tuple[int, ...]
     crop: int | None
+    num_classes: int
     layers: Layers
     mean: Channels
     std: Channels
@@ -70,27 +69,16 @@ def _center_crop(
     return images[:, top : top + size, left : left + size]
 
 
-def l2_nonexpansive(
-    num_classes: int,
-    *,
-    trunk_stages: Stages = ((16,), (32,)),
-    trunk_widths: tuple[int, ...] = (64,),
-    head_stages: Stages = (),
-    head_widths: tuple[int, ...] = (16,),
-    crop: int | None = None,
-    layers: Layers = nonexpansive,
-    mean: Channels = 0.0,
-    std: Channels = 1.0,
-    dtype: Any = jnp.float32,
-) -> Network:
-    """An L2-nonexpansive classifier: a trunk that the classes share and a head for each, with one output.
+class per_class(Family):
+    """Qian and Wegman's classifier: a trunk that the classes share and a head for each, with one output.
 
-    Every logit is 1-Lipschitz for the L2 norm of the pixels, so a prediction can't change within half the gap
-    between the two largest logits. The logit vector as a whole is not: a network whose last layer is one matrix,
-    such as `cnn(layers=nonexpansive)`, is, and its radius is the gap over sqrt(2).
+    On nonexpansive layers every logit is 1-Lipschitz for the L2 norm of the pixels, so a prediction can't change within
+    half the gap between the two largest logits. The logit vector as a whole is not: a network whose last layer is one
+    matrix, such as `cnn(layers=nonexpansive)`, is, and its radius is the gap over sqrt(2). Representations are
+    `trunk_conv0_0`, ..., `trunk_dense0`, ..., `head0_dense0`, ...
 
-    Args:
-        num_classes: Number of classes.
+    Attributes:
+        layers: Which layers it is built from; another kind than `nonexpansive` gives up the promise.
         trunk_stages: Stages of the trunk. A stage is a tuple of channel counts, one 3x3 convolution each, and ends
             with a pooling of 2 x 2 windows. The released MNIST model has the shape `((c1,), (c2,))`.
         trunk_widths: Features of the trunk's dense layers, which come after its stages.
@@ -98,30 +86,26 @@ def l2_nonexpansive(
             model has the shape `((c1, c2), (c3,))`.
         head_widths: Features of the dense layers of every head.
         crop: Side of the square that is cut from the center of the images (28 in the CIFAR-10 model); None for no crop.
-        layers: Which layers it is built from; another kind than `nonexpansive` gives up the promise.
-        mean: Mean of the pixels, in pixels in [0, 1]: one number, or one per channel.
-        std: Not used by nonexpansive layers unless above 1.
-        dtype: Type of the computation; parameters and logits are float32.
-
-    Returns:
-        The network; representations are `trunk_conv0_0`, ..., `trunk_dense0`, ..., `head0_dense0`, ...
-
-    Raises:
-        ValueError: If a size is not a whole number of at least 1, or std is not positive.
 
     References:
         Qian and Wegman 2019, "L2-Nonexpansive Neural Networks" (arXiv 1802.07896), and the inference scripts of
         the released models. Their widths are in the models' files only: the ones here are ours.
 
     Example:
-        >>> separate = l2_nonexpansive(
+        >>> separate = per_class(
         ...     10, trunk_stages=(), trunk_widths=(), head_stages=((8, 8), (8,)), head_widths=(16,), crop=28
         ... )
     """
-    sizes = (*sum((*trunk_stages, *head_stages), ()), *trunk_widths, *head_widths)
-    checks.at_least(1, num_classes=num_classes, crop=crop or 1, **{f"size {n}": n for n in sizes})
-    checks.positive(std=np.asarray(std))
-    module = _PerClass(
-        num_classes, trunk_stages, trunk_widths, head_stages, head_widths, crop, layers, mean, std, dtype
-    )
-    return from_linen(module)
+
+    _: dataclasses.KW_ONLY
+    layers: Layers = setting(nonexpansive, words=named)
+    trunk_stages: Stages = setting(((16,), (32,)), are_sizes)
+    trunk_widths: tuple[int, ...] = setting((64,), are_sizes)
+    head_stages: Stages = setting((), are_sizes)
+    head_widths: tuple[int, ...] = setting((16,), are_sizes)
+    crop: int | None = count(None)
+
+    def module(self) -> nn.Module:
+        """The flax module."""
+        trunk, head = (self.trunk_stages, self.trunk_widths), (self.head_stages, self.head_widths)
+        return _PerClass(*trunk, *head, self.crop, **self.shared)

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from lipjax.networks.convolution import _by_slices, _by_xla, convolve
+from lipjax.layers.convolution import _by_slices, _by_xla, convolve
 
 
 def reference(images, kernel, strides, padding):

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from lipjax import networks
-from lipjax.networks.aol import aol_kernel, overlaps
-from lipjax.networks.convolution import convolve
-from lipjax.networks.orthogonal import orthogonal_taps, orthonormal
-from lipjax.networks.phases import join_phases, split_phases
-from lipjax.networks.sll import way_back
-from lipjax.networks.spectral import spectral_bound, spectral_kernel
+from lipjax import layers
+from lipjax.layers.aol import aol_kernel, overlaps
+from lipjax.layers.convolution import convolve
+from lipjax.layers.orthogonal import orthogonal_taps, orthonormal
+from lipjax.layers.phases import join_phases, split_phases
+from lipjax.layers.sll import way_back
+from lipjax.layers.spectral import spectral_bound, spectral_kernel
 from lipjax.operators import conv_norm
 
-KINDS = {name: getattr(networks, name) for name in ("spectral", "aol", "sll", "orthogonal")}
+KINDS = {name: getattr(layers, name) for name in ("spectral", "aol", "sll", "orthogonal")}
 GEOMETRIES = [((6, 5), 3, 1), ((6, 5), 3, 2), ((5, 6), 1, 2)]
 KERNELS = [
     ((3, 3, 4, 6), 1),

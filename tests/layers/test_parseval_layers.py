@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lipjax import networks
-from lipjax.networks.parseval import AGGREGATION
+from lipjax import layers
+from lipjax.layers.parseval import AGGREGATION
 
 
 def matrix_of(linear, input_shape):
@@ -17,10 +17,10 @@ def matrix_of(linear, input_shape):
     return np.asarray(linear(basis), np.float64).reshape(len(basis), -1)
 
 
-@pytest.mark.parametrize(("layers", "divisor"), [("parseval", 3.0), ("parseval_lassance", 19.0**0.5)])
-def test_a_convolution_with_orthonormal_kernel_does_not_expand(key, layers, divisor):
+@pytest.mark.parametrize(("kind", "divisor"), [("parseval", 3.0), ("parseval_lassance", 19.0**0.5)])
+def test_a_convolution_with_orthonormal_kernel_does_not_expand(key, kind, divisor):
     for strides in (1, 2):
-        layer = getattr(networks, layers).conv(4, 3, strides)
+        layer = getattr(layers, kind).conv(4, 3, strides)
         variables = layer.init(key, jnp.zeros((1, 6, 5, 2)))
         unfolded = np.asarray(variables["params"]["kernel"]).reshape(-1, 4)
         np.testing.assert_allclose(unfolded.T @ unfolded, np.eye(4), atol=1e-5)
@@ -30,15 +30,15 @@ def test_a_convolution_with_orthonormal_kernel_does_not_expand(key, layers, divi
 
 def test_the_convolutions_differ_from_vanilla_ones_by_their_divisors(key):
     x = jax.random.normal(key, (1, 6, 6, 2))
-    variables = networks.vanilla.conv(4, 3).init(key, x)
-    plain = networks.vanilla.conv(4, 3).apply(variables, x)
-    np.testing.assert_allclose(networks.parseval.conv(4, 3).apply(variables, x), plain / 3, rtol=1e-4, atol=1e-6)
-    lassance = networks.parseval_lassance.conv(4, 3).apply(variables, x)
+    variables = layers.vanilla.conv(4, 3).init(key, x)
+    plain = layers.vanilla.conv(4, 3).apply(variables, x)
+    np.testing.assert_allclose(layers.parseval.conv(4, 3).apply(variables, x), plain / 3, rtol=1e-4, atol=1e-6)
+    lassance = layers.parseval_lassance.conv(4, 3).apply(variables, x)
     np.testing.assert_allclose(lassance, plain / np.sqrt(2 * 9 + 1), rtol=1e-4, atol=1e-6)
 
 
 def test_the_aggregation_starts_with_halves_and_is_trained(key):
-    merge = networks.parseval.merge()
+    merge = layers.parseval.merge()
     params = merge.init(key)["params"]
     np.testing.assert_array_equal(params[AGGREGATION], [0.5, 0.5])
     scales = merge.apply({"params": {AGGREGATION: jnp.array([0.3, 0.7])}})
@@ -46,6 +46,6 @@ def test_the_aggregation_starts_with_halves_and_is_trained(key):
 
 
 def test_lassances_residual_sum_is_the_fixed_mean(key):
-    merge = networks.parseval_lassance.merge()
+    merge = layers.parseval_lassance.merge()
     assert merge.init(key) == {}
     assert merge.apply({}) == (1.0, 1.0, 0.5, 0.5)

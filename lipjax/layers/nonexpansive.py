@@ -12,16 +12,15 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from lipjax.networks.layers import (
+from lipjax.layers.vanilla import (
     Channels,
-    Conv,
-    Dense,
     Hidden,
     Kernel,
     Layers,
     Weights,
     per_channel,
     split_windows,
+    weights,
 )
 from lipjax.types import Scalar
 
@@ -76,15 +75,9 @@ def nonexpansive_kernel(kernel: Kernel, strides: int) -> Kernel:
     return kernel / (jnp.maximum(bound, 1.0) * math.sqrt(cover))
 
 
-def center(inputs: Hidden, mean: Channels, std: Channels) -> Hidden:
-    """Pixels to `(pixels - mean) / max(std, 1)`: a standard deviation below 1 would expand, so it does nothing."""
-    return (inputs - per_channel(mean, inputs)) / jnp.maximum(per_channel(std, inputs), 1.0)
-
-
 class Shift(nn.Module):
-    """Adds a trained number to each channel, in the place of a normalisation: that alone keeps distances."""
+    """Adds a trained number to each channel, in the place of a normalisation."""
 
-    train: bool
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -126,20 +119,36 @@ class BranchAndMerge(nn.Module):
         """The scales."""
         angle = self.param("angle", nn.initializers.constant(math.pi / 4), ())
         t, s = jnp.cos(angle), jnp.sin(angle)
-        return Weights(t, s, t, s)
+        return weights(self, t, s, t, s)
 
 
-nonexpansive = Layers(
-    standardize=center,
-    dense=partial(Dense, kernel_init=nn.initializers.orthogonal(), reparametrize=nonexpansive_kernel),
-    conv=partial(Conv, kernel_init=nn.initializers.orthogonal(), reparametrize=nonexpansive_kernel),
-    normalize=Shift,
-    activation=two_sided_relu,
-    pool=norm_pool,
-    merge=BranchAndMerge,
-)
-"""Layers of Qian and Wegman 2019, "L2-Nonexpansive Neural Networks" (arXiv 1802.07896): none expands an L2 distance.
+class Nonexpansive(Layers):
+    """Layers of Qian and Wegman 2019, "L2-Nonexpansive Neural Networks" (arXiv 1802.07896).
 
-Kernels start orthonormal, where the bound is 1 and exact. Pixels are centred and not divided by their standard
-deviation.
-"""
+    None expands an L2 distance. Kernels start orthonormal, where the bound is 1 and exact. Pixels are centred and not
+    divided by their standard deviation.
+    """
+
+    name = "nonexpansive"
+    reparametrize = staticmethod(nonexpansive_kernel)
+    kernel_init = staticmethod(nn.initializers.orthogonal())
+    residual = BranchAndMerge
+
+    def standardize(self, inputs: Hidden, mean: Channels, std: Channels) -> Hidden:
+        """Pixels to `(pixels - mean) / max(std, 1)`: a standard deviation below 1 would expand, so it does nothing."""
+        return (inputs - per_channel(mean, inputs)) / jnp.maximum(per_channel(std, inputs), 1.0)
+
+    def normalize(self, train: bool, **options: Any) -> nn.Module:
+        """A trained number is added to each channel: that alone keeps distances."""
+        return Shift(**options)
+
+    def activation(self, x: Hidden) -> Hidden:
+        """The two-sided ReLU."""
+        return two_sided_relu(x)
+
+    def pool(self, x: Hidden, window: tuple[int, int]) -> Hidden:
+        """L2 norms of windows."""
+        return norm_pool(x, window)
+
+
+nonexpansive = Nonexpansive()

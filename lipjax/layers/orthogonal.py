@@ -9,10 +9,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from lipjax.networks.convolution import convolve
-from lipjax.networks.layers import Dense, Hidden, Kernel
-from lipjax.networks.nonexpansive import nonexpansive, norm_bound
-from lipjax.networks.phases import join_phases
+from lipjax.layers.nonexpansive import Nonexpansive, norm_bound
+from lipjax.layers.phases import join_phases
+from lipjax.layers.vanilla import Hidden, Kernel, convolve_biased
 
 Matrix = Float[Array, "rows columns"]
 Projections = Float[Array, "number side half"]
@@ -119,23 +118,27 @@ class OrthogonalConv(nn.Module):
         side = max(inputs, self.features)
         kernel = self.param("kernel", nn.initializers.orthogonal(), (inputs, self.features))
         halves = self.param("projections", nn.initializers.normal(1.0), (2 * (count - 1), side, (side + 1) // 2))
-        taps = join_phases(orthogonal_taps(kernel, halves), self.strides).astype(self.dtype)
-        y = convolve(x.astype(self.dtype), taps, strides=self.strides, padding=self.padding)
-        if not self.use_bias:
-            return y
-        return y + self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
+        return convolve_biased(self, x, join_phases(orthogonal_taps(kernel, halves), self.strides))
 
 
-orthogonal = nonexpansive._replace(
-    dense=partial(
-        Dense, kernel_init=nn.initializers.orthogonal(), reparametrize=lambda kernel, strides: orthonormal(kernel)
-    ),
-    conv=OrthogonalConv,
-)
-"""Orthogonal layers: BCOP convolutions of Li et al. 2019 (arXiv 1911.00937), dense layers of Anil et al. 2019 (arXiv
-1811.05381).
+class Orthogonal(Nonexpansive):
+    """Orthogonal layers: they keep distances.
 
-The two-sided ReLU takes the place of GroupSort: it keeps the length of every step forward, as GroupSort does, but the
-layer after it has twice as many inputs, so lengths are lost there. Norm pooling and branches that
-are scaled twice are those of `nonexpansive`.
-"""
+    BCOP convolutions of Li et al. 2019 (arXiv 1911.00937), dense layers of Anil et al. 2019 (arXiv 1811.05381). The
+    two-sided ReLU takes the place of GroupSort: it keeps the length of every step forward, as GroupSort does, but the
+    layer after it has twice as many inputs, so lengths are lost there. Norm pooling and branches that are scaled twice
+    are those of `nonexpansive`.
+    """
+
+    name = "orthogonal"
+    reparametrize = staticmethod(lambda kernel, strides: orthonormal(kernel))
+    frozen_as = Nonexpansive
+
+    def conv(self, features: int, kernel_size: int, strides: int = 1, **options: Any) -> nn.Module:
+        """A convolution that keeps distances but at the image's edge."""
+        if self.is_frozen:
+            return super().conv(features, kernel_size, strides, **options)
+        return OrthogonalConv(features, kernel_size, strides, **options)
+
+
+orthogonal = Orthogonal()

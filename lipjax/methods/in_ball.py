@@ -28,6 +28,4 @@ class InBall(Method):
 
     def attack(self, **options: Any) -> Attack:
         """The search, which ends at its last iterate."""
-        return attacks.pgd(
-            self.ball, step_size=self.step_size, num_steps=self.num_steps, best_iterate=False, **options
-        )
+        return attacks.pgd(self.ball, step_size=self.step_size, num_steps=self.num_steps, best_iterate=False, **options)

@@ -3,9 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from experiments.choices import Choice, SystemFlags, TrainingFlags
 
 from experiments import choices, cli
-from experiments.choices import Choice, SystemFlags, TrainingFlags
 from lipjax import networks, norms, records, systems
 from lipjax.types import Batch, Dataset, Model
 

@@ -1,8 +1,6 @@
 """Attacks: climb any scalar function of one input inside a ball, or walk to where a function changes its sign."""
 
 from lipjax.attacks.apgd import apgd as apgd
-from lipjax.attacks.cascade import CascadeResult as CascadeResult
-from lipjax.attacks.cascade import cascade as cascade
 from lipjax.attacks.climb import restarted as restarted
 from lipjax.attacks.deepfool import deepfool as deepfool
 from lipjax.attacks.fab import fab as fab
@@ -13,5 +11,3 @@ from lipjax.attacks.objectives import evasion as evasion
 from lipjax.attacks.objectives import margins as margins
 from lipjax.attacks.pgd import pgd as pgd
 from lipjax.attacks.square import square as square
-from lipjax.attacks.suites import Stage as Stage
-from lipjax.attacks.suites import standard as standard

@@ -3,69 +3,73 @@
 import functools
 import json
 import os
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lipjax import attacks
-from lipjax.attacks.suites import untargeted
-from lipjax.losses import cross_entropy
+from lipjax import attacks, evaluation
+from lipjax.evaluation import Stage, Suite
 from lipjax.networks import from_functions
 from lipjax.norms import l2, linf
-from lipjax.types import Model, Output, Variables
+from lipjax.types import Attack, Batch, Model, Output, Variables
 
 SHORT = {"num_steps": 15}
 LENGTHS = {"apgd_ce": SHORT, "apgd_t": SHORT, "fab_t": SHORT, "square": {"num_queries": 60}}
+RIGHT = linf.ball(8 / 255)
 
 
-@functools.cache
-def short(norm, num_classes, bounds):
-    """The standard suite with fewer steps."""
-    stages = attacks.standard(norm, num_classes, bounds)
-    return tuple(
-        stage._replace(attack=functools.partial(stage.attack, **LENGTHS[stage.name]), repeats=min(stage.repeats, 3))
-        for stage in stages
-    )
+class short(Suite):
+    """The standard suite with fewer steps, or some of its stages."""
+
+    ball: Any = RIGHT
+    which: tuple[int, ...] = (0, 1, 2, 3)
+    num_steps: int = 15
+
+    def stages(self, num_classes):
+        lengths = LENGTHS | {"fab_t": {"num_steps": self.num_steps}}
+        shortened = [
+            stage.replace(attack=stage.attack.replace(**lengths[stage.name]), repeats=min(stage.repeats, 3))
+            for stage in evaluation.standard(self.ball).stages(num_classes)
+        ]
+        return [shortened[index] for index in self.which]
 
 
-@functools.cache
-def random_start(norm, num_classes, bounds):
+class corner(Attack):
+    """A random corner of the ball."""
+
+    ball: Any = RIGHT
+
+    def __call__(self, key, objective, center):
+        return center + self.ball.radius * jax.random.rademacher(key, center.shape)
+
+
+class random_start(Suite):
     """A suite that compiles fast and uses its keys: two random corners of the ball."""
 
-    def corner(radius):
-        return lambda key, objective, center: center + radius * jax.random.rademacher(key, center.shape)
+    ball: Any = RIGHT
 
-    return (attacks.Stage("corner", corner, untargeted(cross_entropy), repeats=2),)
-
-
-def fgsm(norm, bounds, radius):
-    return attacks.fgsm(norm.ball(radius, bounds))
+    def stages(self, num_classes):
+        return [Stage("corner", corner(self.ball), repeats=2)]
 
 
-@functools.cache
-def one_step(norm, num_classes, bounds):
+class one_step(Suite):
     """A suite that compiles fast: two runs of FGSM."""
-    return (attacks.Stage("fgsm", functools.partial(fgsm, norm, bounds), untargeted(cross_entropy), repeats=2),)
 
+    ball: Any = RIGHT
+    names: tuple[str, ...] = ("fgsm",)
+    repeats: int = 2
 
-@functools.cache
-def targeted_only(norm, num_classes, bounds):
-    """The stages that depend on the number of classes."""
-    return short(norm, num_classes, bounds)[1:3]
-
-
-@functools.cache
-def white_and_black(norm, num_classes, bounds):
-    """One attack with gradients and one without."""
-    return short(norm, num_classes, bounds)[::3]
+    def stages(self, num_classes):
+        return [Stage(name, attacks.fgsm(self.ball), repeats=self.repeats) for name in self.names]
 
 
 @pytest.fixture(scope="module")
 def result(four_classes):
     f, inputs, labels = four_classes
-    return attacks.cascade(jax.random.key(0), f, inputs, labels, radius=0.06, suite=short)
+    return evaluation.cascade(jax.random.key(0), f, Batch(inputs, labels), short(linf.ball(0.06)))
 
 
 def predictions(f, points):
@@ -103,7 +107,7 @@ def test_a_healthy_evaluation_raises_no_flag(result):
 def test_the_chunk_size_does_not_change_the_result(four_classes):
     f, inputs, labels = four_classes
     one, other = (
-        attacks.cascade(jax.random.key(0), f, inputs, labels, radius=0.2, suite=random_start, chunk_size=size)
+        evaluation.cascade(jax.random.key(0), f, Batch(inputs, labels), random_start(linf.ball(0.2)), chunk_size=size)
         for size in (9, 40)
     )
     assert 0 < one.robust.sum() < len(labels)
@@ -115,8 +119,12 @@ def test_examples_that_are_wrong_from_the_start_are_not_attacked(four_classes):
     f, inputs, labels = four_classes
     wrong = jnp.where(jnp.arange(len(labels)) < 10, (labels + 1) % 4, labels)
     seen = []
-    found = attacks.cascade(
-        jax.random.key(0), f, inputs, wrong, radius=0.0, suite=one_step, progress=lambda *event: seen.append(event)
+    found = evaluation.cascade(
+        jax.random.key(0),
+        f,
+        Batch(inputs, wrong),
+        one_step(linf.ball(0.0)),
+        progress=lambda *event: seen.append(event),
     )
     assert found.accuracies == {"clean": 0.75, "fgsm": 0.75}
     assert (found.fooled_by == "clean").sum() == 10
@@ -126,8 +134,13 @@ def test_examples_that_are_wrong_from_the_start_are_not_attacked(four_classes):
 
 def test_the_share_of_work_that_is_done_never_decreases_and_ends_at_one(four_classes):
     shares = []
-    attacks.cascade(
-        jax.random.key(0), *four_classes, radius=0.06, suite=short, progress=lambda name, share: shares.append(share)
+    f, *examples = four_classes
+    evaluation.cascade(
+        jax.random.key(0),
+        f,
+        Batch(*examples),
+        short(linf.ball(0.06)),
+        progress=lambda name, share: shares.append(share),
     )
     assert np.all(np.diff(shares) >= 0)
     assert 0 < shares[0] < 0.5
@@ -136,7 +149,7 @@ def test_the_share_of_work_that_is_done_never_decreases_and_ends_at_one(four_cla
 
 def test_radius_zero_gives_the_clean_accuracy_bit_for_bit(four_classes):
     f, inputs, labels = four_classes
-    found = attacks.cascade(jax.random.key(0), f, inputs, labels, radius=0.0, suite=short)
+    found = evaluation.cascade(jax.random.key(0), f, Batch(inputs, labels), short(linf.ball(0.0)))
     assert set(found.accuracies.values()) == {1.0}
     np.testing.assert_array_equal(found.points, inputs)
 
@@ -155,7 +168,7 @@ def test_any_number_of_classes_from_two_is_attacked(num_classes):
     slopes = np.array([[np.abs(matrix[y] - matrix[k]).sum() for k in range(num_classes)] for y in labels])
     distances = np.min(margins / np.where(slopes == 0, 1.0, slopes), axis=1)
     radius = float(np.median(distances))
-    found = attacks.cascade(jax.random.key(0), f, inputs, labels, radius=radius, suite=targeted_only)
+    found = evaluation.cascade(jax.random.key(0), f, Batch(inputs, labels), short(linf.ball(radius), (1, 2)))
     near, far = distances < 0.97 * radius, distances > 1.001 * radius
     assert near.sum() >= 4
     assert far.sum() >= 4
@@ -174,7 +187,7 @@ def test_a_second_radius_runs_the_same_programs(four_classes):
     def run(radius):
         traces.clear()
         victim = jax.tree_util.Partial(counted, f)
-        attacks.cascade(jax.random.key(0), victim, inputs, labels, radius=radius, suite=one_step)
+        evaluation.cascade(jax.random.key(0), victim, Batch(inputs, labels), one_step(linf.ball(radius)))
         return len(traces)
 
     first, second = run(0.01), run(0.02)
@@ -193,10 +206,10 @@ def test_a_model_its_single_and_uint8_levels_give_what_a_function_and_pixels_giv
     f, inputs, labels = four_classes
     levels = np.round(np.asarray(inputs) * 255).astype(np.uint8)
     model = Model(network_of(f), Variables(f.args[0], {}))
-    cascade = functools.partial(attacks.cascade, jax.random.key(0), labels=labels, radius=0.05, suite=one_step)
-    expected = cascade(f, levels.astype(np.float32) / 255).points
+    cascade = functools.partial(evaluation.cascade, jax.random.key(0), suite=one_step(linf.ball(0.05)))
+    expected = cascade(f, Batch(levels.astype(np.float32) / 255, labels)).points
     for classifier in (f, model, model.single):
-        np.testing.assert_allclose(cascade(classifier, levels).points, expected, atol=1e-6)
+        np.testing.assert_allclose(cascade(classifier, Batch(levels, labels)).points, expected, atol=1e-6)
 
 
 class KilledError(Exception):
@@ -205,7 +218,7 @@ class KilledError(Exception):
 
 def test_a_killed_evaluation_goes_on_with_equal_results_and_repeats_nothing(four_classes, tmp_path):
     f, inputs, labels = four_classes
-    cascade = functools.partial(attacks.cascade, jax.random.key(3), f, inputs, labels, radius=0.06, suite=short)
+    cascade = functools.partial(evaluation.cascade, jax.random.key(3), f, Batch(inputs, labels), short(linf.ball(0.06)))
     whole = cascade(journal=tmp_path / "whole")
     events = []
 
@@ -232,15 +245,15 @@ def test_a_killed_evaluation_goes_on_with_equal_results_and_repeats_nothing(four
 @pytest.fixture
 def journaled(four_classes, tmp_path):
     f, inputs, labels = four_classes
-    settings = {"f": f, "inputs": inputs, "labels": labels, "radius": 0.05, "suite": one_step, "journal": tmp_path}
-    attacks.cascade(jax.random.key(0), **settings)
+    settings = {"f": f, "batch": Batch(inputs, labels), "suite": one_step(linf.ball(0.05)), "journal": tmp_path}
+    evaluation.cascade(jax.random.key(0), **settings)
     return settings
 
 
 def test_the_result_is_saved_with_its_adversarial_inputs(journaled):
     result = json.loads((journaled["journal"] / "result.json").read_text())
     points = np.load(journaled["journal"] / "adversarial.npy", allow_pickle=False)
-    robust = predictions(journaled["f"], points) == np.asarray(journaled["labels"])
+    robust = predictions(journaled["f"], points) == np.asarray(journaled["batch"].labels)
     assert [name == "" for name in result["fooled_by"]] == robust.tolist()
     assert result["accuracies"]["fgsm"] == np.mean(robust)
     assert result["flags"] == {}
@@ -248,24 +261,37 @@ def test_the_result_is_saved_with_its_adversarial_inputs(journaled):
 
 def test_the_journal_of_another_evaluation_is_refused_by_what_differs(journaled):
     other = jax.tree.map(lambda leaf: leaf + 1e-3, journaled["f"])
-    changes = [({"radius": 0.04}, "other radius"), ({"norm": l2}, "other norm"), ({"f": other}, "other classifier")]
+    changes = [
+        ({"suite": one_step(linf.ball(0.04))}, "other ball, stages"),
+        ({"suite": one_step(l2.ball(0.05))}, "other ball, stages"),
+        ({"suite": one_step(linf.ball(0.05), repeats=1)}, "other stages"),
+        ({"f": other}, "other classifier"),
+    ]
     for change, message in changes:
         with pytest.raises(ValueError, match=message):
-            attacks.cascade(jax.random.key(0), **(journaled | change))
+            evaluation.cascade(jax.random.key(0), **(journaled | change))
     with pytest.raises(ValueError, match="other key"):
-        attacks.cascade(jax.random.key(1), **journaled)
+        evaluation.cascade(jax.random.key(1), **journaled)
+
+
+def test_stages_of_the_same_names_with_fewer_steps_do_not_go_on_from_other_results(four_classes, tmp_path):
+    f, inputs, labels = four_classes
+    cascade = functools.partial(evaluation.cascade, jax.random.key(0), f, Batch(inputs, labels), journal=tmp_path)
+    cascade(suite=short(linf.ball(0.0), (2,)))
+    with pytest.raises(ValueError, match="other stages"):
+        cascade(suite=short(linf.ball(0.0), (2,), num_steps=14))
 
 
 def test_a_damaged_or_foreign_chunk_is_refused(journaled):
     first, second = sorted(journaled["journal"].glob("*.npz"))[:2]
     first.write_bytes(second.read_bytes())
     with pytest.raises(ValueError, match="about other examples"):
-        attacks.cascade(jax.random.key(0), **journaled)
+        evaluation.cascade(jax.random.key(0), **journaled)
     first.write_bytes(b"torn")
     with pytest.raises(ValueError, match="damaged"):
-        attacks.cascade(jax.random.key(0), **journaled)
+        evaluation.cascade(jax.random.key(0), **journaled)
     os.remove(first)
-    attacks.cascade(jax.random.key(0), **journaled)
+    evaluation.cascade(jax.random.key(0), **journaled)
     assert first.exists()
 
 
@@ -275,32 +301,35 @@ def backwards(x):
 
 
 SICK = {
-    "zero_gradients": (lambda f, x: f(jnp.round(x * 4) / 4), 0.0, one_step),
-    "probabilities": (lambda f, x: jax.nn.softmax(f(x)), 0.0, one_step),
-    "random": (lambda f, x: f(x) + 0.05 * np.random.default_rng().normal(size=4), 0.0, one_step),
-    "black_box": (lambda f, x: f(backwards(x)), 0.15, white_and_black),
+    "zero_gradients": (lambda f, x: f(jnp.round(x * 4) / 4), one_step(linf.ball(0.0))),
+    "probabilities": (lambda f, x: jax.nn.softmax(f(x)), one_step(linf.ball(0.0))),
+    "random": (lambda f, x: f(x) + 0.05 * np.random.default_rng().normal(size=4), one_step(linf.ball(0.0))),
+    "black_box": (lambda f, x: f(backwards(x)), short(linf.ball(0.15), (0, 3))),
 }
 
 
 @pytest.mark.parametrize("sign", SICK)
 def test_every_sign_of_sickness_is_raised_by_its_disease_alone(sign, four_classes):
-    wrap, radius, suite = SICK[sign]
+    wrap, suite = SICK[sign]
     f = jax.tree_util.Partial(wrap, four_classes.f)
     labels = predictions(f, four_classes.inputs)
-    found = attacks.cascade(jax.random.key(0), f, four_classes.inputs, labels, radius=radius, suite=suite)
+    found = evaluation.cascade(jax.random.key(0), f, Batch(four_classes.inputs, labels), suite)
     assert list(found.health.flags) == [sign]
 
 
 def test_an_example_whose_logits_are_nan_is_not_robust(four_classes):
     _, inputs, labels = four_classes
-    found = attacks.cascade(jax.random.key(0), lambda x: x.ravel()[:4] * jnp.nan, inputs, labels, suite=one_step)
+    found = evaluation.cascade(jax.random.key(0), lambda x: x.ravel()[:4] * jnp.nan, Batch(inputs, labels), one_step())
     assert not found.robust.any()
     assert found.accuracies["clean"] == 0.0
 
 
 def test_what_can_not_be_attacked_is_refused(four_classes):
     f, inputs, labels = four_classes
-    cascade = functools.partial(attacks.cascade, jax.random.key(0))
+
+    def cascade(f, inputs, labels, suite=one_step(), **settings):  # noqa: B008 - a frozen record
+        evaluation.cascade(jax.random.key(0), f, Batch(inputs, labels), suite, **settings)
+
     with pytest.raises(ValueError, match="num_classes must be a whole number of at least 2"):
         cascade(lambda x: f(x)[:1], inputs, labels)
     with pytest.raises(ValueError, match="at least one input"):
@@ -309,11 +338,8 @@ def test_what_can_not_be_attacked_is_refused(four_classes):
         cascade(f, inputs, jnp.asarray(labels) + 1)
     with pytest.raises(ValueError, match="inputs must be within box"):
         cascade(f, 255.0 * jnp.asarray(inputs), labels)
-    with pytest.raises(ValueError, match="radius must be 0 or greater"):
-        cascade(f, inputs, labels, radius=-1.0)
     with pytest.raises(ValueError, match="chunk_size must be a whole number"):
         cascade(f, inputs, labels, chunk_size=0)
-    for names in (("a", "a"), ("../a", "b")):
-        stages = [one_step(linf, 4, None)[0]._replace(name=name) for name in names]
-        with pytest.raises(ValueError, match="stages need different names"):
-            cascade(f, inputs, labels, suite=lambda *_, stages=stages: stages)
+    for names, message in ((("a", "a"), "stages need different names"), (("../a",), "needs a name of letters")):
+        with pytest.raises(ValueError, match=message):
+            cascade(f, inputs, labels, one_step(names=names))

@@ -1,16 +1,13 @@
 """What a cascade has done so far, on disk: one file per chunk of examples, each whole or absent."""
 
-import hashlib
-import io
 import os
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
-from jaxtyping import Bool, Float, Int, PyTree
+from jaxtyping import Bool, Float, Int
 
 from lipjax import records
 
@@ -29,7 +26,7 @@ class Chunk(NamedTuple):
     points: Float[np.ndarray, "fooled ..."]
 
 
-class Journal:
+class Chunks:
     """Chunks by name, in a folder that belongs to one evaluation; without a folder, every chunk is computed.
 
     Args:
@@ -53,7 +50,7 @@ class Journal:
         records.write_json(path, settings)
 
     def recalled(self, name: str, rows: Int[np.ndarray, " chunk"], compute: Callable[[], Chunk]) -> Chunk:
-        """The chunk of that name as the journal has it, or as it is computed and written down now.
+        """The chunk of that name as it is on disk, or as it is computed and written down now.
 
         Args:
             name: Name of the chunk.
@@ -61,27 +58,20 @@ class Journal:
             compute: Makes the chunk.
 
         Raises:
-            ValueError: If the journal's file is damaged or about other examples.
+            ValueError: If the file is damaged or about other examples.
         """
         if self._folder is None:
             return compute()
         path = self._folder / f"{name}.npz"
         if not path.exists():
             chunk = compute()
-            _write(path, chunk)
+            with records.replacing(path) as partial:
+                np.savez(partial, **chunk._asdict())
             return chunk
         chunk = _read(path)
         if not np.array_equal(chunk.rows, rows):
             raise ValueError(f"{path} is about other examples than this evaluation: delete it to go on without it")
         return chunk
-
-
-def _write(path: Path, chunk: Chunk) -> None:
-    content = io.BytesIO()
-    np.savez(content, **chunk._asdict())
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(content.getvalue())
-    os.replace(partial, path)
 
 
 def _read(path: Path) -> Chunk:
@@ -90,17 +80,3 @@ def _read(path: Path) -> Chunk:
             return Chunk(arrays["rows"], arrays["fooled"], arrays["points"])
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is damaged: delete it to go on without it") from error
-
-
-def digest(tree: PyTree) -> str:
-    """SHA-256 of a tree's arrays: shapes, types and bytes.
-
-    Example:
-        >>> digest({"a": np.zeros(2)}) == digest({"a": np.zeros(2)}), digest(np.zeros(2)) == digest(np.zeros(3))
-        (True, False)
-    """
-    total = hashlib.sha256()
-    for leaf in map(np.asarray, jax.tree.leaves(tree)):
-        total.update(f"{leaf.dtype}{leaf.shape}".encode())
-        total.update(np.ascontiguousarray(leaf).tobytes())
-    return total.hexdigest()

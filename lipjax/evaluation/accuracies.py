@@ -1,0 +1,151 @@
+"""Answers per example reduced to accuracies, and how well two measures order the same things."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from jaxtyping import Bool
+
+from lipjax import checks, corruptions
+from lipjax.evaluation.examples import Classifier, correct, corrupted, withstood
+from lipjax.losses import cross_entropy
+from lipjax.types import AttackFn, Batch, KeyArray, Scalar
+
+Accuracies: TypeAlias = Mapping[str, float | Sequence[float]]
+"""Accuracies by corruption name: one number, or one for each severity."""
+
+
+def accuracy(f: Classifier, batch: Batch, *, chunk_size: int = 500) -> float:
+    """Share of examples that are classified correctly; see `correct`."""
+    return float(np.mean(correct(f, batch, chunk_size=chunk_size)))
+
+
+def robust_accuracy(
+    key: KeyArray,
+    f: Classifier,
+    batch: Batch,
+    attack: AttackFn | Sequence[AttackFn],
+    *,
+    loss: Callable[..., Scalar] = cross_entropy,
+    chunk_size: int = 250,
+    progress: Callable[[int], object] = lambda done: None,
+) -> float:
+    """Share of examples that are classified correctly before and after the attack, or after each of several.
+
+    Args:
+        key: A typed key; every attack gets the same, so that none changes what another finds.
+        f: A model, or a callable from one input to its logits.
+        batch: Examples with labels.
+        attack: An attack as for `attacked`, or several, of which an example has to withstand all.
+        loss: Loss `(logits, label) -> scalar` of one example, for attacks that climb.
+        chunk_size: Examples that are attacked at once.
+        progress: Called with the number of examples that are done, after each chunk of each attack.
+
+    Raises:
+        ValueError: If there are no attacks, no examples, or not as many labels as inputs.
+    """
+    several = [attack] if callable(attack) else attack
+    checks.at_least(1, **{"the number of attacks": len(several)})
+
+    def answers(number: int, one: AttackFn) -> Bool[np.ndarray, " batch"]:
+        def advance(done: int) -> None:
+            progress(number * len(batch.labels) + done)
+
+        return withstood(key, f, batch, one, loss=loss, chunk_size=chunk_size, progress=advance)
+
+    return float(np.mean(np.all([answers(number, one) for number, one in enumerate(several)], axis=0)))
+
+
+def corruption_accuracy(
+    key: KeyArray,
+    f: Classifier,
+    batch: Batch,
+    *,
+    names: Iterable[str] = corruptions.BENCHMARK,
+    severities: Sequence[int] = (1, 2, 3, 4, 5),
+    table: str | None = None,
+) -> dict[str, list[float]]:
+    """Accuracy by corruption and severity: `{name: [one number per severity]}`; arguments as for `corrupted`."""
+    return {
+        name: [accuracy(f, corrupted(key, batch, name, severity, table=table)) for severity in severities]
+        for name in names
+    }
+
+
+def mean_corruption_accuracy(accuracies: Accuracies) -> float:
+    """Mean over corruptions of the mean over severities: the summary that CIFAR-10-C papers report.
+
+    Example:
+        >>> mean_corruption_accuracy({"fog": [0.9, 0.7], "snow": [0.5, 0.3]})
+        0.6
+    """
+    return float(np.mean([np.mean(values) for values in accuracies.values()]))
+
+
+def by_family(accuracies: Accuracies) -> dict[str, float]:
+    """Mean over each family of corruptions, `noise`, `blur`, `weather`, `digital`, `extra`, where there are any.
+
+    Example:
+        >>> by_family({"fog": [0.9, 0.7], "snow": [0.5, 0.3], "contrast": 0.4})
+        {'weather': 0.6, 'digital': 0.4}
+    """
+    members = {
+        family: [np.mean(accuracies[name]) for name in names if name in accuracies]
+        for family, names in corruptions.FAMILIES.items()
+    }
+    return {family: float(np.mean(values)) for family, values in members.items() if values}
+
+
+def relative_performance(clean_accuracy: float, accuracies: Accuracies) -> float:
+    """What corruption costs: clean accuracy minus mean corruption accuracy; smaller is more robust.
+
+    References:
+        Lassance et al. 2019, "Structural robustness for deep learning architectures", slide 16.
+
+    Example:
+        >>> relative_performance(0.9, {"fog": [0.9, 0.7], "snow": [0.5, 0.3]})
+        0.3
+    """
+    return clean_accuracy - mean_corruption_accuracy(accuracies)
+
+
+class RankAgreement(NamedTuple):
+    """How well two quantities order the same things.
+
+    Attributes:
+        kendall_tau: Kendall's tau-b, 1 for the same order, -1 for the reverse; NaN if one quantity is constant.
+        kendall_p_value: Probability of a tau at least this far from 0 if the orders were unrelated.
+        spearman_rho: Spearman's rank correlation.
+    """
+
+    kendall_tau: float
+    kendall_p_value: float
+    spearman_rho: float
+
+
+def rank_agreement(first: Sequence[float], second: Sequence[float]) -> RankAgreement:
+    """Agreement of the orders that two quantities give to the same things, ties handled.
+
+    Args:
+        first: One number per thing.
+        second: One number per thing, in the same order of things.
+
+    Returns:
+        Kendall's tau-b with its p-value, and Spearman's rho.
+
+    Raises:
+        ValueError: If there are fewer than two things or the lengths differ.
+
+    Example:
+        >>> rank_agreement([1.0, 2.0, 3.0], [10.0, 20.0, 15.0]).kendall_tau
+        0.3333333333333333
+    """
+    if len(first) != len(second) or len(first) < 2:
+        raise ValueError(f"need two equally long sequences of at least 2, got {len(first)} and {len(second)}")
+    if len(set(first)) == 1 or len(set(second)) == 1:
+        return RankAgreement(np.nan, np.nan, np.nan)
+    # Imported here, because its import takes longer than the rest of most programs' start.
+    import scipy.stats
+
+    tau, rho = scipy.stats.kendalltau(first, second), scipy.stats.spearmanr(first, second)
+    return RankAgreement(float(tau.statistic), float(tau.pvalue), float(rho.statistic))

@@ -1,0 +1,102 @@
+"""Suites: which attacks a cascade runs, one after another, and what each of them is given."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY
+from typing import Any
+
+from jaxtyping import Array, ArrayLike, Float, Int
+
+from lipjax import checks, losses
+from lipjax.attacks import aim, apgd, fab, square
+from lipjax.attacks.objectives import runner_up
+from lipjax.norms import Ball, linf
+from lipjax.types import AttackFn, Point, Scalar, VectorFn
+from lipjax.values import Value, count, number, setting
+
+
+class Stage(Value):
+    """One attack of a suite.
+
+    Attributes:
+        name: What tables and files call it.
+        attack: Any attack.
+        loss: What an attack that climbs is given until the classifier is wrong: a loss `(logits, label) -> scalar`, or
+            `(logits, label, target) -> scalar` where it is targeted. Boundary attacks get margins.
+        targeted: Whether run k aims at the k-th likeliest wrong class.
+        repeats: Number of runs: one per target class, or one per restart.
+        cost: What a run takes for one example, in gradients: for the estimate of the time left.
+        black_box: Whether it does without gradients.
+
+    Raises:
+        ValueError: If the name is not made of letters, digits and underscores.
+    """
+
+    name: str
+    attack: AttackFn
+    _: KW_ONLY
+    loss: Callable[..., Scalar] = setting(losses.cross_entropy)
+    targeted: bool = setting(False)
+    repeats: int = count(1)
+    cost: float = number(100.0, checks.positive)
+    black_box: bool = setting(False)
+
+    def check(self) -> None:
+        if not (self.name.isidentifier() and self.name.isascii()):
+            raise ValueError(f"a stage needs a name of letters, digits and underscores, got {self.name!r}")
+
+    def run(self, key: Array, f: VectorFn, x: Point, label: Int[Array, ""], repeat: Int[Array, ""]) -> Point:
+        """Where the attack ends around x in its run number `repeat`."""
+        target = runner_up(f(x), label, repeat) if self.targeted else None
+        return self.attack(key, aim(self.attack, f, label, self.loss, target), x)
+
+
+class Suite(Value):
+    """Attacks in the same ball, which a cascade runs one after another; a new suite is a subclass.
+
+    Attributes:
+        ball: Where points may go: a `lipjax.norms.Ball`.
+    """
+
+    ball: Any = setting()
+
+    def stages(self, num_classes: int) -> Sequence[Stage]:
+        """The stages in their order, with different names, for a classifier with so many classes."""
+        raise NotImplementedError
+
+
+def negative_margin(logits: Float[Array, " classes"], label: ArrayLike) -> Scalar:
+    """The largest other logit minus the label's."""
+    return -losses.margin(logits, label)
+
+
+class standard(Suite):
+    """AutoAttack's standard suite: APGD-CE, targeted APGD-DLR, targeted FAB, Square.
+
+    100 steps for APGD and FAB and 5000 queries for Square. In l1: five runs of APGD-CE and five targets for APGD-DLR;
+    in other norms: one run of APGD-CE and nine targets for both targeted attacks. With fewer classes there are
+    `num_classes - 1` targets; `losses.targeted_dlr` says what it is for two and three classes.
+
+    Attributes:
+        ball: Where points may go.
+
+    References:
+        Croce and Hein 2020 (arXiv 2003.01690), section 5, and the authors' code; Croce and Hein 2021 (arXiv 2103.01208)
+        for l1.
+
+    Example:
+        >>> [(stage.name, stage.repeats) for stage in standard(linf.ball(8 / 255)).stages(num_classes=3)]
+        [('apgd_ce', 1), ('apgd_t', 2), ('fab_t', 2), ('square', 1)]
+    """
+
+    ball: Ball = linf.ball(8 / 255)
+
+    def stages(self, num_classes: int) -> tuple[Stage, ...]:
+        runs, targets = (5, 5) if self.ball.norm.exponent == 1.0 else (1, 9)
+        ascent, others = apgd(self.ball), num_classes - 1
+        queries = 5000 / 3  # each a third of a gradient
+        return (
+            Stage("apgd_ce", ascent, repeats=runs),
+            Stage("apgd_t", ascent, loss=losses.targeted_dlr, targeted=True, repeats=min(targets, others)),
+            Stage("fab_t", fab(self.ball), targeted=True, repeats=min(9, others)),
+            Stage("square", square(self.ball), loss=negative_margin, cost=queries, black_box=True),
+        )

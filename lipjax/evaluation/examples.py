@@ -1,0 +1,148 @@
+"""Answers per example: what a classifier says of clean, attacked and corrupted inputs, and whether it is right."""
+
+import zlib
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple, TypeAlias
+
+import jax
+import numpy as np
+from jaxtyping import Array, Bool, Float, Num
+
+from lipjax import checks, corruptions
+from lipjax.attacks import aim
+from lipjax.batching import example_keys
+from lipjax.losses import cross_entropy, is_correct
+from lipjax.types import AttackFn, Batch, KeyArray, Model, Scalar, pixels, single
+from lipjax.values import traceable
+
+Classifier: TypeAlias = Model | Callable[[Array], Float[Array, " classes"]]
+
+
+class _Chunks(NamedTuple):
+    """A batch in equal parts, the last filled up with repetitions, so that one program serves all of them."""
+
+    inputs: Num[Array | np.ndarray, "chunks size ..."]
+    labels: Num[Array | np.ndarray, "chunks size"]
+    keys: Array
+    total: int
+
+
+def _chunks(key: KeyArray, batch: Batch, chunk_size: int) -> _Chunks:
+    checks.examples(batch.inputs, batch.labels)
+    count = len(batch.labels)
+    size = min(chunk_size, count)
+    rows = np.minimum(np.arange(-(-count // size) * size), count - 1).reshape(-1, size)
+    keys = example_keys(key, count)
+    return _Chunks(np.asarray(batch.inputs)[rows], np.asarray(batch.labels)[rows], keys[rows], count)
+
+
+@jax.jit
+def _logits(f: Callable, inputs: Num[Array, "batch ..."]) -> Float[Array, "batch classes"]:
+    return jax.vmap(f)(pixels(inputs))
+
+
+def logits(f: Classifier, batch: Batch, *, chunk_size: int = 500) -> Float[np.ndarray, "batch classes"]:
+    """Logits of every example; arguments as for `correct`."""
+    parts = _chunks(jax.random.key(0), batch, chunk_size)
+    return np.concatenate([_logits(single(f), inputs) for inputs in parts.inputs])[: parts.total]
+
+
+@jax.jit
+def _correct(f: Callable, inputs: Num[Array, "batch ..."], labels: Num[Array, " batch"]) -> Bool[Array, " batch"]:
+    return jax.vmap(is_correct)(jax.vmap(f)(pixels(inputs)), labels)
+
+
+def correct(f: Classifier, batch: Batch, *, chunk_size: int = 500) -> Bool[np.ndarray, " batch"]:
+    """Which examples are classified correctly.
+
+    Args:
+        f: A model, or a callable from one input to its logits.
+        batch: Examples with labels.
+        chunk_size: Examples that are computed at once.
+
+    Returns:
+        One boolean per example; False where a logit is NaN.
+
+    Raises:
+        ValueError: If there are no examples, or not as many labels as inputs.
+    """
+    parts = _chunks(jax.random.key(0), batch, chunk_size)
+    answers = [_correct(single(f), *part) for part in zip(parts.inputs, parts.labels, strict=True)]
+    return np.concatenate(answers)[: parts.total]
+
+
+@partial(jax.jit, static_argnames="loss")
+def _attack(
+    f: Callable,
+    attack: AttackFn,
+    inputs: Num[Array, "batch ..."],
+    labels: Num[Array, " batch"],
+    keys: Array,
+    *,
+    loss: Callable[..., Scalar],
+) -> Float[Array, "batch ..."]:
+    return jax.vmap(lambda key, x, label: attack(key, aim(attack, f, label, loss), x))(keys, pixels(inputs), labels)
+
+
+def attacked(
+    key: KeyArray,
+    f: Classifier,
+    batch: Batch,
+    attack: AttackFn,
+    *,
+    loss: Callable[..., Scalar] = cross_entropy,
+    chunk_size: int = 250,
+    progress: Callable[[int], object] = lambda done: None,
+) -> Batch:
+    """The batch with every input moved to where the attack found it misclassified, or else the loss largest.
+
+    Args:
+        key: A typed key; every example gets its own, whatever the chunk size.
+        f: A model, or a callable from one input to its logits.
+        batch: Examples with labels.
+        attack: Any attack, for example `attacks.pgd(norms.linf.ball(8 / 255))`, or a function of your own
+            `(key, objective, center) -> point`.
+        loss: Loss `(logits, label) -> scalar` of one example, which the attack climbs.
+        chunk_size: Examples that are attacked at once.
+        progress: Called with the number of examples that are done, after each chunk.
+
+    Returns:
+        A batch of float pixels with the labels of the given one.
+    """
+    parts = _chunks(key, batch, chunk_size)
+    points = []
+    for part in zip(parts.inputs, parts.labels, parts.keys, strict=True):
+        points.append(np.asarray(_attack(single(f), traceable(attack), *part, loss=loss)))
+        progress(min(len(points) * len(part[1]), parts.total))
+    return Batch(np.concatenate(points)[: parts.total], batch.labels)
+
+
+def withstood(
+    key: KeyArray,
+    f: Classifier,
+    batch: Batch,
+    attack: AttackFn,
+    *,
+    loss: Callable[..., Scalar] = cross_entropy,
+    chunk_size: int = 250,
+    progress: Callable[[int], object] = lambda done: None,
+) -> Bool[np.ndarray, " batch"]:
+    """Which examples are classified correctly before and after the attack; arguments as for `attacked`."""
+    after = attacked(key, f, batch, attack, loss=loss, chunk_size=chunk_size, progress=progress)
+    return correct(f, batch) & correct(f, after)
+
+
+def corrupted(key: KeyArray, batch: Batch, name: str, severity: int, *, table: str | None = None) -> Batch:
+    """The batch with one corruption applied to every image, as uint8 levels.
+
+    Args:
+        key: A typed key, the same for all corruptions of a set: the name and the severity are folded in here.
+        batch: Images as uint8 levels, or as float pixels in [0, 1] (rounded to levels).
+        name: One of `corruptions.NAMES`.
+        severity: 1 to 5.
+        table: Severity table; None chooses by the image size.
+    """
+    name_key = jax.random.fold_in(key, zlib.crc32(name.encode()))
+    images = corruptions.corrupt(jax.random.fold_in(name_key, severity), batch.inputs, name, severity, table)
+    return Batch(np.asarray(images), batch.labels)

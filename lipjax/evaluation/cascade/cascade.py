@@ -115,9 +115,7 @@ def cascade(
     task = task_of(key, f, batch, suite, chunk_size)
     logits, is_flat = task.examine()
     correct = np.asarray(jax.vmap(losses.is_correct)(jnp.asarray(logits), jnp.asarray(task.labels)))
-    chunks = Chunks(
-        journal, {} if journal is None else task.settings() | {"correct": records.digest_of_arrays(correct)}
-    )
+    chunks = Chunks(journal, lambda: task.settings() | {"correct": records.digest_of_arrays(correct)})
     withstood, points = _attacked(task, correct, chunks, progress)
     health = Health(
         zero_gradients=zero_gradient_share(is_flat, correct),

@@ -31,23 +31,23 @@ class Chunks:
 
     Args:
         folder: Where to keep the chunks; created if need be. None for nowhere.
-        settings: What decides the result. They are written to the folder, and must be the same to go on there.
+        settings: Returns what decides the result. It is written to the folder, and must be the same to go on there.
 
     Raises:
         ValueError: If the folder has the journal of an evaluation with other settings.
     """
 
-    def __init__(self, folder: str | os.PathLike | None, settings: Mapping[str, Any]) -> None:
+    def __init__(self, folder: str | os.PathLike | None, settings: Callable[[], Mapping[str, Any]]) -> None:
         self._folder = None if folder is None else Path(folder)
         if self._folder is None:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
-        path, settings = self._folder / "cascade.json", records.to_json(settings)
-        before = records.read_json(path) if path.exists() else settings
-        differing = sorted(name for name in {*before, *settings} if before.get(name) != settings.get(name))
+        path, now = self._folder / "cascade.json", records.to_json(settings())
+        before = records.read_json(path) if path.exists() else now
+        differing = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
         if differing:
             raise ValueError(f"{path} is the journal of another evaluation, with other {', '.join(differing)}")
-        records.write_json(path, settings)
+        records.write_json(path, now)
 
     def recalled(self, name: str, rows: Int[np.ndarray, " chunk"], compute: Callable[[], Chunk]) -> Chunk:
         """The chunk of that name as it is on disk, or as it is computed and written down now.

@@ -70,6 +70,7 @@ class Task:
 
 
 def task_of(key: KeyArray, f: Classifier, batch: Batch, suite: Suite, chunk_size: int) -> Task:
+    """The task of a cascade, if it can be done; arguments and errors as for `cascade`."""
     checks.at_least(1, chunk_size=chunk_size)
     checks.examples(batch.inputs, batch.labels)
     classifier, images = single(f), np.array(pixels(batch.inputs))

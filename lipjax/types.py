@@ -261,8 +261,15 @@ class Estimate(NamedTuple):
     witness: Point
 
 
-Estimator: TypeAlias = Callable[[KeyArray, VectorFn, Point], Estimate]
-"""`(key, f, x) -> Estimate`: how steep f is near x, at least."""
+class Estimator(Value):
+    """How steep a function is near a point, at least; a new one is one more subclass.
+
+    Those that search a ball are `estimators.LocalEstimator`.
+    """
+
+    def __call__(self, key: KeyArray, f: VectorFn, x: Point) -> Estimate:
+        """The steepest that was found; the same key finds the same."""
+        raise NotImplementedError
 
 
 def pixels(inputs: Num[Array | np.ndarray, "..."]) -> Float[Array, "..."]:

@@ -1,20 +1,21 @@
 """CLEVER: the largest gradient of a margin on a ball, extrapolated from samples by extreme-value theory."""
 
-from collections.abc import Callable
+import dataclasses
 from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from lipjax import checks
-from lipjax.attacks.climb import random_point
 from lipjax.batching import in_chunks
+from lipjax.estimators.estimator import LocalEstimator
 from lipjax.estimators.quotient import safe_ratio
 from lipjax.estimators.weibull import fit_weibull
 from lipjax.norms import Norm, l2
-from lipjax.types import Box, KeyArray, Point, Scalar, VectorFn
+from lipjax.types import KeyArray, Point, Scalar, VectorFn
+from lipjax.values import Number, count, number
 
 _AT_ONCE = 64
 """Random points whose gradients are computed at once: what caches hold. Memory does not grow with their number."""
@@ -42,37 +43,22 @@ class Clever(NamedTuple):
     is_fitted: Bool[Array, ""]
 
 
-def clever(
-    radius: ArrayLike,
-    *,
-    norm_in: Norm = l2,
-    target: ArrayLike | None = None,
-    num_samples: int = 1024,
-    num_batches: int = 500,
-    bounds: Box = (0.0, 1.0),
-) -> Callable[[KeyArray, VectorFn, Point], Clever]:
+class clever(LocalEstimator):
     """Local Lipschitz constant of the margin `z_c - z_j` and the CLEVER score `min(margin / constant, radius)`.
 
     The constant is the largest dual norm of the margin's gradient on the ball. Each batch of `num_samples` uniform
     points of the ball gives a maximum; a reverse Weibull distribution is fitted to the maxima of all batches, and its
-    upper end is the estimate. c is the class that f predicts at x.
+    upper end is the estimate. c is the class that f predicts at x. For a linear f the constant is exact and the score
+    is the exact distance to the decision boundary.
 
-    Args:
-        radius: Radius of the ball in input units (pixels in [0, 1]); may be traced.
-        norm_in: Norm of the ball; gradients are measured in its dual.
-        target: The class j; may be traced. None is untargeted: the smallest score over all classes but c.
+    Gradients of 64 points are computed at once; on a CPU that is enough, so `over_examples(..., 1)` is fastest there.
+    Without a target, an f of one class only is refused.
+
+    Attributes:
+        ball: The ball; gradients are measured in the dual of its norm.
+        target: The class j. None is untargeted: the smallest score over all classes but c.
         num_samples: Points per batch.
         num_batches: Batches, that is maxima for the fit.
-        bounds: Lowest and highest legal input value; None for no limits.
-
-    Returns:
-        `(key, f, x) -> Clever`, f with outputs `[classes]`; the same key gives the same result. For a linear f the
-        constant is exact and the score is the exact distance to the decision boundary. Gradients of 64 points are
-        computed at once; on a CPU that is enough, so `over_examples(..., 1)` is fastest there.
-
-    Raises:
-        ValueError: If radius is not positive, target is negative or a count is not a whole number of at least 1; when
-            called without a target, if f has one class only.
 
     References:
         Weng et al. 2018, "Evaluating the robustness of neural networks: an extreme value theory approach" (arXiv
@@ -82,26 +68,29 @@ def clever(
 
     Example:
         >>> matrix = jnp.array([[3.0, 0.0], [0.0, 4.0]])
-        >>> found = clever(5.0, num_samples=4, num_batches=10, bounds=None)(
+        >>> found = clever(l2.ball(5.0, box=None), num_samples=4, num_batches=10)(
         ...     jax.random.key(0), lambda x: matrix @ x, jnp.array([2.0, 0.5])
         ... )
         >>> found.value, found.score  # |(3, -4)| and (6 - 2) / 5
         (Array(5., dtype=float32), Array(0.8, dtype=float32))
     """
-    checks.positive(radius=radius)
-    checks.at_least(1, num_samples=num_samples, num_batches=num_batches)
-    if target is not None:
-        checks.not_negative(target=target)
 
-    def estimate(key: KeyArray, f: VectorFn, x: Point) -> Clever:
+    constant = "clever"
+    norm_out = l2  # a margin is one number: every norm is its absolute value
+
+    _: dataclasses.KW_ONLY
+    target: Number | None = number(None, checks.not_negative)
+    num_samples: int = count(1024)
+    num_batches: int = count(500)
+
+    def __call__(self, key: KeyArray, f: VectorFn, x: Point) -> Clever:  # type: ignore[override]
         logits = f(x)
         predicted = jnp.argmax(logits)
-        targets = _others(predicted, logits.size) if target is None else jnp.reshape(jnp.asarray(target), (1,))
+        targets = _others(predicted, logits.size) if self.target is None else jnp.asarray(self.target, int).reshape(1)
         margins = logits[predicted] - logits[targets]
-        draw = partial(random_point, center=x, norm=norm_in, radius=radius, bounds=bounds)
-        keys = jax.random.split(key, (num_batches, num_samples))
-        steepness = partial(_margin_gradients, f, predicted, targets, norm_in)
-        sampled = in_chunks(lambda sample_key: steepness(draw(sample_key)), _AT_ONCE)
+        keys = jax.random.split(key, (self.num_batches, self.num_samples))
+        steepness = partial(_margin_gradients, f, predicted, targets, self.ball.norm)
+        sampled = in_chunks(lambda sample_key: steepness(self.ball.sample(sample_key, x)), _AT_ONCE)
 
         def batch_maximum(keys: Key[Array, " samples"]) -> tuple[Float[Array, " targets"], Int[Array, " targets"]]:
             norms = sampled(keys)
@@ -109,20 +98,18 @@ def clever(
 
         maxima, where = jax.lax.map(batch_maximum, keys)
         fits = jax.vmap(fit_weibull)(maxima.T)
-        scores = jnp.where(fits.end > 0.0, jax.vmap(safe_ratio)(margins, fits.end), radius)
+        scores = jnp.where(fits.end > 0.0, jax.vmap(safe_ratio)(margins, fits.end), self.ball.radius)
         chosen = jnp.argmin(scores)
         batch = jnp.argmax(maxima[:, chosen])
         return Clever(
             value=fits.end[chosen],
-            witness=draw(keys[batch, where[batch, chosen]]),
+            witness=self.ball.sample(keys[batch, where[batch, chosen]], x),
             largest=maxima[batch, chosen],
-            score=jnp.minimum(scores[chosen], radius),
+            score=jnp.minimum(scores[chosen], self.ball.radius),
             target=targets[chosen],
             p_value=fits.p_value[chosen],
             is_fitted=fits.is_fitted[chosen],
         )
-
-    return estimate
 
 
 def _others(predicted: Int[Array, ""], num_classes: int) -> Int[Array, " targets"]:

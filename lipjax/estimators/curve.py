@@ -11,35 +11,127 @@ from jaxtyping import Array, ArrayLike, Float, Int, Num
 
 from lipjax import checks
 from lipjax.batching import in_chunks
-from lipjax.estimators.growing import best_of, better
+from lipjax.estimators.estimator import LocalEstimator, larger, largest
 from lipjax.estimators.record import Curve
 from lipjax.estimators.slope import growing_slope
 from lipjax.norms import Norm, l2
 from lipjax.parallel import Mesh, on_parts
-from lipjax.types import Box, Estimate, Estimator, KeyArray, Point, Scalar, VectorFn, pixels, single
+from lipjax.types import Batch, Box, Estimate, KeyArray, Point, Scalar, VectorFn, pixels, single
+
+Points = Num[Array | np.ndarray, "points ..."]
+Radii = Float[ArrayLike, "*points radii"] | Sequence[float]
 
 
-def _running_maximum(radii: Float[Array, " radii"], estimates: Estimate) -> Estimate:
-    """Carries the best of smaller radii forward: entry j becomes the best of all entries with radius <= radii[j]."""
-    reachable = radii[None, :] <= radii[:, None]
-    best = jnp.argmax(jnp.where(reachable, estimates.value, -jnp.inf), axis=1)
-    return jax.tree.map(lambda leaf: leaf[best], estimates)
+def curve(
+    key: KeyArray,
+    estimator: LocalEstimator,
+    f: VectorFn,
+    xs: Points | Batch,
+    radii: Radii,
+    *,
+    chunk_size: int = 64,
+    keep_witnesses: bool = False,
+    mesh: Mesh | None = None,
+) -> Curve:
+    """Any estimator over points and radii, in one compiled program whatever the radii and the estimator's numbers are.
+
+    Args:
+        key: A typed key. What is found at a point and radius depends on the key, the point's index, the point and the
+            radius only: not on the other points or radii, nor on the chunk size.
+        estimator: The estimator; each of the radii takes the place of its ball's.
+        f: The function, one input to one array. A bound method of a pytree (`model.single`) is compiled once for all
+            values of its leaves.
+        xs: The points; uint8 levels count as level / 255. A `Batch` for an f of an input and its label, such as
+            `logit_gaps(logits)`.
+        radii: Radii `[radii]` in input units (pixels in [0, 1]) in any order, or `[points, radii]`.
+        chunk_size: Points that a device computes at once: memory grows with it, and not with the number of points.
+        keep_witnesses: Return the witness of every value; otherwise of the steepest point at each radius.
+        mesh: Devices that share the points, from `parallel.mesh`; None for the default device.
+
+    Returns:
+        The curve. Values never decrease with the radius: each is the best of the point's searches at this and at the
+        smaller radii that were asked for, as in the talk's code. So a radius that is added changes no value at smaller
+        radii, and can only raise values at larger ones, where their own search found less; `growing_slope` has one
+        search for all radii and changes neither. NaN where f is not finite.
+
+    Raises:
+        ValueError: If there is no point or no radius, a point is not finite or outside the box, or a radius is not
+            positive.
+        TypeError: If the estimator has no ball, as `jacobian_norm`.
+
+    Example:
+        >>> from lipjax.estimators import sampled_slope
+        >>> xs = jnp.array([[0.1, 0.2], [0.3, 0.4]])
+        >>> curve(jax.random.key(0), sampled_slope(), lambda x: 3.0 * x, xs, [0.5, 1.0]).values
+        Array([[3., 3.],
+               [3., 3.]], dtype=float32)
+    """
+    if not isinstance(estimator, LocalEstimator):
+        raise TypeError(f"a curve needs an estimator of a ball, a LocalEstimator, got {estimator!r}")
+    inputs, labels = xs if isinstance(xs, Batch) else (xs, None)
+    points, levels = pixels(jnp.asarray(inputs)), jnp.asarray(radii, jnp.result_type(float))
+    if not points.size or not levels.size:
+        raise ValueError(f"need at least one point and one radius, got {len(points)} points and {levels.size} radii")
+    checks.positive(radii=levels)
+    checks.at_least(1, chunk_size=chunk_size)
+    checks.inside(estimator.ball.box, xs=points)
+    options: dict[str, Any] = {"chunk_size": chunk_size, "keep_witnesses": keep_witnesses, "mesh": mesh}
+    labels = None if labels is None else jnp.asarray(labels)
+    found = _curve(key, estimator, single(f), points, jnp.atleast_2d(levels), labels, **options)
+    return Curve(levels, *found, estimator.ball.norm, estimator.norm_out, estimator.constant)
 
 
-Search = Callable[..., Estimate]
-"""`(key, f, x, radii, **settings) -> Estimate` with a leading axis of radii."""
+def slope_curve(
+    key: KeyArray,
+    f: VectorFn,
+    xs: Points | Batch,
+    radii: Radii,
+    *,
+    norm_in: Norm = l2,
+    norm_out: Norm = l2,
+    box: Box = (0.0, 1.0),
+    **options: Any,
+) -> Curve:
+    """The talk's alpha(r) per point: the `curve` of `growing_slope`, one search for all radii.
+
+    Args:
+        key: A typed key, from which every point gets its own.
+        f: The function, one input to one array.
+        xs: The points; a `Batch` for an f of an input and its label.
+        radii: Radii `[radii]` in input units (pixels in [0, 1]) in any order, or `[points, radii]`.
+        norm_in: Norm of radii and of input differences.
+        norm_out: Norm of output differences.
+        box: Lowest and highest legal input value; None for no limits.
+        **options: `chunk_size`, `keep_witnesses` and `mesh` of `curve`.
+
+    Returns:
+        The curve. A value is the quotient at its witness less what rounding may have added (`quotient.sure_quotient`):
+        a lower bound of the slope. Values never decrease with the radius, and adding a radius changes no other value,
+        unless both are between the same two grid radii: then the larger one is given at least the smaller one's value.
+        NaN at points where f is not finite.
+
+    Raises:
+        ValueError: As `curve`.
+
+    Example:
+        >>> xs = jnp.array([[0.0, 0.0], [3.0, 4.0]])
+        >>> slopes = slope_curve(jax.random.key(0), lambda x: x @ x, xs, [0.5, 1.0], box=None)
+        >>> slopes.values.round(2)  # 2 ||x|| + r
+        Array([[ 0.5,  1. ],
+               [10.5, 11. ]], dtype=float32)
+    """
+    return curve(key, growing_slope(norm_in.ball(1.0, box), norm_out=norm_out), f, xs, radii, **options)
 
 
-@partial(jax.jit, static_argnames=("search", "settings", "chunk_size", "keep_witnesses", "mesh"))
+@partial(jax.jit, static_argnames=("chunk_size", "keep_witnesses", "mesh"))
 def _curve(
     key: KeyArray,
+    estimator: LocalEstimator,
     f: VectorFn,
     xs: Float[Array, "points *dims"],
     radii: Float[Array, "#points radii"],
     labels: Int[Array, " points"] | None,
     *,
-    search: Search,
-    settings: tuple[tuple[str, Any], ...],
     chunk_size: int,
     keep_witnesses: bool,
     mesh: Mesh | None,
@@ -49,9 +141,9 @@ def _curve(
     def of_point(index: Int[Array, ""]) -> Estimate:
         of_x = f if labels is None else jax.tree_util.Partial(_with_label, f, labels[index])
         own = radii[0] if radii.shape[0] == 1 else radii[index]
-        found = search(jax.random.fold_in(key, index), of_x, xs[index], own, **dict(settings))
+        found = estimator.along(jax.random.fold_in(key, index), of_x, xs[index], own)
         is_defined = jnp.all(jnp.isfinite(of_x(xs[index])))  # searches pass over what is not a number
-        return found._replace(value=jnp.where(is_defined, found.value, jnp.nan))
+        return Estimate(jnp.where(is_defined, found.value, jnp.nan), found.witness)
 
     num_parts = 1 if mesh is None else mesh.size
     chunk_size = min(chunk_size, -(-num_points // num_parts))
@@ -66,7 +158,7 @@ def _curve(
         estimates = jax.vmap(of_point)(rows)
         top = jnp.argmax(estimates.value, axis=0)
         of_chunk = jax.tree.map(lambda leaf: leaf[top, jnp.arange(top.size)], estimates)
-        return jax.vmap(better)(_Steepest(of_chunk.value, of_chunk.witness, rows[top]), best), estimates.value
+        return jax.vmap(larger)(_Steepest(of_chunk.value, of_chunk.witness, rows[top]), best), estimates.value
 
     def of_part(rows: Int[Array, " part"]) -> tuple[_Steepest, Float[Array, "part radii"]]:
         first = jax.eval_shape(of_point, rows[0])
@@ -79,7 +171,7 @@ def _curve(
         return jax.tree.map(lambda leaf: leaf[None], steepest), values.reshape(-1, values.shape[-1])
 
     of_parts, values = on_parts(of_part, mesh)(rows)
-    steepest = jax.vmap(best_of, in_axes=1)(of_parts)
+    steepest = jax.vmap(largest, in_axes=1)(of_parts)
     return values[:num_points], steepest.point, steepest.witness
 
 
@@ -93,171 +185,3 @@ class _Steepest(NamedTuple):
     value: Scalar
     witness: Point
     point: Int[Array, ""]
-
-
-def _each_radius(
-    key: KeyArray,
-    f: VectorFn,
-    x: Point,
-    radii: Float[Array, " radii"],
-    *,
-    estimator: Callable[..., Estimator],
-    **settings: Any,
-) -> Estimate:
-    def at(radius: Scalar) -> Estimate:
-        # The radius' bits make its own key, so that searches are independent of one another, whatever else is asked.
-        bits = jax.lax.bitcast_convert_type(radius.astype(jnp.float32), jnp.uint32)
-        return estimator(radius, **settings)(jax.random.fold_in(key, bits), f, x)
-
-    estimates = jax.lax.map(at, radii)
-    return _running_maximum(radii, estimates)
-
-
-def curve(
-    key: KeyArray,
-    estimator: Callable[..., Estimator],
-    f: VectorFn,
-    xs: Num[Array | np.ndarray, "points ..."],
-    radii: Float[ArrayLike, "*points radii"] | Sequence[float],
-    *,
-    norm_in: Norm = l2,
-    norm_out: Norm = l2,
-    labels: Int[Array | np.ndarray, " points"] | None = None,
-    chunk_size: int = 64,
-    keep_witnesses: bool = False,
-    mesh: Mesh | None = None,
-    **settings: Any,
-) -> Curve:
-    """Any estimator over points and radii, one search per radius, in one compiled program whatever the radii are.
-
-    Args:
-        key: A typed key. What is found at a point and radius depends on the key, the point's index, the point and the
-            radius only: not on the other points or radii, nor on the chunk size.
-        estimator: Constructor of the estimator, called as `estimator(radius, norm_in=..., norm_out=..., **settings)`.
-        f: The function, one input to one array. A bound method of a pytree (`model.single`) is compiled once for all
-            values of its leaves.
-        xs: The points; uint8 levels count as level / 255.
-        radii: Radii `[radii]` in input units (pixels in [0, 1]) in any order, or `[points, radii]`.
-        norm_in: Norm of radii and of input differences.
-        norm_out: Norm of output differences.
-        labels: One label per point, for an f of an input and its label, such as `margins(logits)`.
-        chunk_size: Points that a device computes at once: memory grows with it, and not with the number of points.
-        keep_witnesses: Return the witness of every value; otherwise of the steepest point at each radius.
-        mesh: Devices that share the points, from `parallel.mesh`; None for the default device.
-        **settings: Further settings of the estimator.
-
-    Returns:
-        The curve. Values never decrease with the radius: each is the best of the point's searches at this and at the
-        smaller radii that were asked for, as in the talk's code. So a radius that is added changes no value at smaller
-        radii, and can only raise values at larger ones, where their own search found less. NaN where f is not finite.
-
-    Raises:
-        ValueError: If there is no point or no radius, a point is not finite or outside `bounds`, a radius is not
-            positive, or a setting is wrong.
-    """
-    settings = {"estimator": estimator, "norm_in": norm_in, "norm_out": norm_out, **settings}
-    name = getattr(estimator, "__name__", repr(estimator))  # a functools.partial has none
-    return _searched(key, _each_radius, f, xs, radii, name, settings, labels, chunk_size, keep_witnesses, mesh)
-
-
-def slope_curve(
-    key: KeyArray,
-    f: VectorFn,
-    xs: Num[Array | np.ndarray, "points ..."],
-    radii: Float[ArrayLike, "*points radii"] | Sequence[float],
-    *,
-    norm_in: Norm = l2,
-    norm_out: Norm = l2,
-    num_samples: int = 16,
-    num_steps: int = 5,
-    num_restarts: int = 2,
-    bounds: Box = (0.0, 1.0),
-    labels: Int[Array | np.ndarray, " points"] | None = None,
-    chunk_size: int = 64,
-    keep_witnesses: bool = False,
-    mesh: Mesh | None = None,
-) -> Curve:
-    """The talk's alpha(r) per point, by one search in balls that grow along a fixed grid of radii.
-
-    The grid (3 radii below 0.01, then 20 per decade) does not depend on `radii`, so the cost does not grow with their
-    number: about `(1 + num_restarts) * num_steps` gradients and `2 * num_samples` values of f per grid radius up to the
-    largest radius, and 43 grid radii up to 1.
-
-    Args:
-        key: A typed key, from which every point gets its own.
-        f: The function, one input to one array. A bound method of a pytree (`model.single`) is compiled once for all
-            values of its leaves.
-        xs: The points; uint8 levels count as level / 255.
-        radii: Radii `[radii]` in input units (pixels in [0, 1]) in any order, or `[points, radii]`.
-        norm_in: Norm of radii and of input differences.
-        norm_out: Norm of output differences.
-        num_samples: Random perturbations per grid radius, on the sphere and as many around the best so far.
-        num_steps: Gradient steps per ascent, of which there are `1 + num_restarts` per grid radius.
-        num_restarts: Ascents per grid radius that start from random perturbations.
-        bounds: Lowest and highest legal input value; None for no limits.
-        labels: One label per point, for an f of an input and its label, such as `margins(logits)`.
-        chunk_size: Points that a device computes at once: memory grows with it, and not with the number of points.
-        keep_witnesses: Return the witness of every value; otherwise of the steepest point at each radius.
-        mesh: Devices that share the points, from `parallel.mesh`; None for the default device.
-
-    Returns:
-        The curve. A value is the quotient at its witness less what rounding may have added (`quotient.sure_quotient`):
-        a lower bound of the slope. Values never decrease with the radius, and adding a radius changes no other value,
-        unless both are between the same two grid radii: then the larger one is given at least the smaller one's value.
-        NaN at points where f is not finite.
-
-    Raises:
-        ValueError: If there is no point or no radius, a point is not finite or outside `bounds`, a radius is not
-            positive, or a count is wrong.
-
-    Example:
-        >>> xs = jnp.array([[0.0, 0.0], [3.0, 4.0]])
-        >>> slopes = slope_curve(jax.random.key(0), lambda x: x @ x, xs, [0.5, 1.0], bounds=None)
-        >>> slopes.values.round(2)  # 2 ||x|| + r
-        Array([[ 0.5,  1. ],
-               [10.5, 11. ]], dtype=float32)
-    """
-    settings = {
-        "norm_in": norm_in,
-        "norm_out": norm_out,
-        "num_samples": num_samples,
-        "num_steps": num_steps,
-        "num_restarts": num_restarts,
-        "bounds": bounds,
-    }
-    return _searched(key, growing_slope, f, xs, radii, "slope", settings, labels, chunk_size, keep_witnesses, mesh)
-
-
-def _searched(
-    key: KeyArray,
-    search: Search,
-    f: VectorFn,
-    xs: Num[Array | np.ndarray, "points ..."],
-    radii: Float[ArrayLike, "*points radii"] | Sequence[float],
-    definition: str,
-    settings: dict[str, Any],
-    labels: Int[Array | np.ndarray, " points"] | None,
-    chunk_size: int,
-    keep_witnesses: bool,
-    mesh: Mesh | None,
-) -> Curve:
-    points, levels = pixels(jnp.asarray(xs)), jnp.asarray(radii, jnp.result_type(float))
-    if not points.size or not levels.size:
-        raise ValueError(f"need at least one point and one radius, got {len(points)} points and {levels.size} radii")
-    checks.positive(radii=levels)
-    checks.at_least(1, chunk_size=chunk_size)
-    checks.inside(settings.get("bounds"), xs=points)
-    values, steepest, witnesses = _curve(
-        key,
-        single(f),
-        points,
-        jnp.atleast_2d(levels),
-        None if labels is None else jnp.asarray(labels),
-        search=search,
-        settings=tuple(sorted(settings.items())),
-        chunk_size=chunk_size,
-        keep_witnesses=keep_witnesses,
-        mesh=mesh,
-    )
-    norms = settings["norm_in"].name, settings["norm_out"].name
-    return Curve(levels, values, steepest, witnesses, definition, *norms)

@@ -1,34 +1,32 @@
 """How perturbations are drawn: functions `(key, shape) -> point` of the unit ball.
 
-`norm.sample` is uniform in the ball. The constructors here turn any noise into a law on the sphere or in the ball:
+`norm.sample` is uniform in the ball. The values here turn noise into a law on the sphere or in the ball:
 
-    on_sphere(l2)                                   uniform directions (a Gaussian's), length exactly 1
-    on_sphere(l2, linf.sample)                      the talk's: entries uniform in [-1, 1], rescaled to length 1
-    on_sphere(linf, linf.sample)                    uniform on the faces of the cube
-    in_ball(l1)                                     a Gaussian's directions, lengths as in the uniform law
+    on_sphere(l2)           uniform directions (a Gaussian's), length exactly 1
+    on_sphere(l2, linf)     the talk's: entries uniform in [-1, 1], rescaled to length 1
+    on_sphere(linf, linf)   uniform on the faces of the cube
+    in_ball(l1)             a Gaussian's directions, lengths as in the uniform law
 """
 
 import math
 from collections.abc import Callable
 
 import jax
-from jaxtyping import Array
+import jax.numpy as jnp
 
-from lipjax.norms import Norm
+from lipjax.norms import Norm, named
 from lipjax.types import KeyArray, Point
+from lipjax.values import Value, setting
 
 Draw = Callable[[KeyArray, tuple[int, ...]], Point]
 
 
-def on_sphere(norm: Norm, noise: Callable[[KeyArray, tuple[int, ...]], Array] = jax.random.normal) -> Draw:
+class on_sphere(Value):
     """Noise rescaled to length 1 in a norm.
 
-    Args:
-        norm: The norm of the sphere.
-        noise: `(key, shape) -> array`; Gaussian by default.
-
-    Returns:
-        `(key, shape) -> point` with `norm.value(point) = 1`.
+    Attributes:
+        norm: The norm of the sphere; a masked one leaves the other entries at 0.
+        noise: The norm in whose unit ball noise is uniform; None for a Gaussian.
 
     Example:
         >>> from lipjax.norms import linf
@@ -36,27 +34,26 @@ def on_sphere(norm: Norm, noise: Callable[[KeyArray, tuple[int, ...]], Array] = 
         Array(1., dtype=float32)
     """
 
-    def draw(key: KeyArray, shape: tuple[int, ...]) -> Point:
-        direction = noise(key, shape)
-        return direction / norm.value(direction)
+    norm: Norm = setting(words=named)
+    noise: Norm | None = setting(None, words=named)
 
-    return draw
+    def __call__(self, key: KeyArray, shape: tuple[int, ...]) -> Point:
+        """A point with `norm.value(point) = 1`."""
+        noise = jax.random.normal(key, shape) if self.noise is None else self.noise.sample(key, shape)
+        direction = self.norm.project(noise, jnp.inf)  # keeps the entries that may move
+        return direction / self.norm.value(direction)
 
 
-def in_ball(norm: Norm, noise: Callable[[KeyArray, tuple[int, ...]], Array] = jax.random.normal) -> Draw:
+class in_ball(on_sphere):
     """Noise rescaled to length `U^(1/n)`, the law of the length of a uniform point of the n-dimensional unit ball.
 
-    Args:
+    Attributes:
         norm: The norm of the ball.
-        noise: `(key, shape) -> array`; Gaussian by default.
-
-    Returns:
-        `(key, shape) -> point` with `norm.value(point) <= 1`.
+        noise: The norm in whose unit ball noise is uniform; None for a Gaussian.
     """
-    direction = on_sphere(norm, noise)
 
-    def draw(key: KeyArray, shape: tuple[int, ...]) -> Point:
+    def __call__(self, key: KeyArray, shape: tuple[int, ...]) -> Point:
+        """A point with `norm.value(point) <= 1`."""
         direction_key, length_key = jax.random.split(key)
-        return direction(direction_key, shape) * jax.random.uniform(length_key) ** (1.0 / math.prod(shape))
-
-    return draw
+        direction = super().__call__(direction_key, shape)
+        return direction * jax.random.uniform(length_key) ** (1.0 / math.prod(shape))

@@ -6,17 +6,17 @@ never lost, and each ball starts from the best of the smaller one.
 """
 
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
 
-from lipjax.attacks.climb import into_ball
 from lipjax.batching import in_chunks
-from lipjax.norms import Norm
-from lipjax.types import Box, Estimate, KeyArray, Objective, Point, Scalar
+from lipjax.estimators.estimator import larger, largest
+from lipjax.norms import Ball
+from lipjax.types import Estimate, KeyArray, Objective, Point, Scalar
 
 _MANTISSAS = (1, 1.1, 1.2, 1.3, 1.5, 1.7, 2, 2.2, 2.5, 2.8, 3, 3.5, 4, 4.5, 5, 5.5, 6, 7, 8, 9)
 # Round numbers, since those are the radii that people ask for; spelled in decimals, so that they are equal to those.
@@ -32,31 +32,9 @@ _NEAREST = 1e-3
 _AT_ONCE = 25
 """Random points evaluated at once, so that memory does not grow with their number."""
 
-Found = TypeVar("Found", bound=tuple)
-
-
-def better(candidate: Found, best: Found) -> Found:
-    """The candidate where its field `value` is larger, otherwise the best so far."""
-    wins = candidate.value > best.value  # type: ignore[attr-defined]
-    return jax.tree.map(lambda new, old: jnp.where(wins, new, old), candidate, best)
-
-
-def best_of(found: Found) -> Found:
-    """What has the largest `value`, of what was found, stacked along a leading axis."""
-    best = jnp.argmax(found.value)  # type: ignore[attr-defined]
-    return jax.tree.map(lambda leaf: leaf[best], found)
-
 
 def climb(
-    objective: Objective,
-    start: Point,
-    center: Point,
-    lift: ArrayLike,
-    *,
-    norm: Norm,
-    radius: ArrayLike,
-    num_steps: int,
-    bounds: Box,
+    objective: Objective, start: Point, center: Point, lift: ArrayLike, *, ball: Ball, num_steps: int
 ) -> Estimate:
     """Projected ascent with steps that shrink geometrically from 8 to 0.05 radii; its best iterate.
 
@@ -66,13 +44,13 @@ def climb(
 
     def height(point: Point) -> tuple[Scalar, Scalar]:
         value = objective(point)
-        return value * (1.0 - lift + lift * norm.value(point - center)), value
+        return value * (1.0 - lift + lift * ball.norm.value(point - center)), value
 
     def step(carry: tuple[Point, Estimate], size: Scalar) -> tuple[tuple[Point, Estimate], None]:
         point, best = carry
         (_, value), gradient = jax.value_and_grad(height, has_aux=True)(point)
-        moved = norm.ball(radius, bounds).step(point, gradient, center, radius * size)
-        return (moved, better(Estimate(value, point), best)), None
+        moved = ball.step(point, gradient, center, ball.radius * size)
+        return (moved, larger(Estimate(value, point), best)), None
 
     nothing = Estimate(jnp.array(-jnp.inf, start.dtype), start)
     sizes = jnp.geomspace(*_STEP_SIZES, num_steps, dtype=start.dtype)
@@ -84,13 +62,11 @@ def search_ball(
     objective: Objective,
     center: Point,
     best: Estimate,
+    ball: Ball,
     *,
-    norm: Norm,
-    radius: ArrayLike,
     num_samples: int,
     num_steps: int,
     num_restarts: int,
-    bounds: Box,
 ) -> Estimate:
     """The best of what is known from smaller balls and of what a search of this ball finds.
 
@@ -98,20 +74,20 @@ def search_ball(
     moved out to the boundary and climbing the numerator, and from the `num_restarts` best of the new points, climbing
     the quotient.
     """
-    within = partial(into_ball, center=center, norm=norm, radius=radius, bounds=bounds)
-    ascend = partial(climb, objective, norm=norm, radius=radius, num_steps=num_steps, bounds=bounds)
-    around_center, around_best = _draws(key, best.witness, center, radius, norm, num_samples)
+    ascend = partial(climb, objective, ball=ball, num_steps=num_steps)
+    around_center, around_best = _draws(key, best.witness, center, ball, num_samples)
     step = best.witness - center
-    length = norm.value(step)
-    outwards = step * (radius / jnp.where(length == 0.0, 1.0, length))
+    length = ball.norm.value(step)
+    outwards = step * (ball.radius / jnp.where(length == 0.0, 1.0, length))
     # The mirror image: to first order as steep, so what makes one of the two steeper decides.
-    points = jax.vmap(within)(jnp.concatenate([around_center, around_best, (center - outwards)[None]]))
+    tried_points = jnp.concatenate([around_center, around_best, (center - outwards)[None]])
+    points = jax.vmap(lambda point: ball.project(point, center))(tried_points)
     tried = Estimate(in_chunks(objective, _AT_ONCE)(points), points)
     steepest = points[jax.lax.top_k(tried.value[:num_samples], num_restarts)[1]]
-    first = jnp.where(length == 0.0, steepest[0], within(center + outwards))
+    first = jnp.where(length == 0.0, steepest[0], ball.project(center + outwards, center))
     starts = jnp.concatenate([first[None], steepest])
     climbed = jax.vmap(lambda start, lift: ascend(start, center, lift))(starts, jnp.arange(len(starts)) == 0)
-    return better(best_of(climbed), better(best_of(tried), best))
+    return larger(largest(climbed), larger(largest(tried), best))
 
 
 class _Reach(NamedTuple):
@@ -123,16 +99,7 @@ class _Reach(NamedTuple):
 
 
 def growing_search(
-    key: KeyArray,
-    objective: Objective,
-    center: Point,
-    radii: Float[Array, " radii"],
-    *,
-    norm: Norm,
-    num_samples: int,
-    num_steps: int,
-    num_restarts: int,
-    bounds: Box,
+    key: KeyArray, objective: Objective, center: Point, radii: Float[Array, " radii"], ball: Ball, **counts: int
 ) -> Estimate:
     """Climbs an objective in balls of growing radius.
 
@@ -145,11 +112,8 @@ def growing_search(
         objective: The quotient to climb; not negative, 0 at the center.
         center: Center of the balls.
         radii: The radii, in any order.
-        norm: Norm of the balls.
-        num_samples: Random points of each kind per grid radius, see `search_ball`.
-        num_steps: Gradient steps per ascent.
-        num_restarts: Ascents from random points per grid radius.
-        bounds: Lowest and highest legal input value; None for no limits.
+        ball: Norm and box of the balls; its own radius does not matter.
+        **counts: Those of `search_ball`, per grid radius.
 
     Returns:
         The best value and its point, at every radius: non-decreasing in the radius. Each depends on the key and its own
@@ -157,16 +121,10 @@ def growing_search(
         the value of the smaller ones.
     """
     grid = jnp.asarray(GRID, radii.dtype)
-    settings: dict[str, Any] = {
-        "num_samples": num_samples,
-        "num_steps": num_steps,
-        "num_restarts": num_restarts,
-        "bounds": bounds,
-    }
 
     def grow(reach: _Reach) -> _Reach:
-        level_key, radius = jax.random.fold_in(key, reach.searched), grid[reach.searched]
-        found = search_ball(level_key, objective, center, reach.best, norm=norm, radius=radius, **settings)
+        level_key, level = jax.random.fold_in(key, reach.searched), ball.replace(radius=grid[reach.searched])
+        found = search_ball(level_key, objective, center, reach.best, level, **counts)
         return _Reach(reach.searched + 1, reach.best, found)
 
     def at(carry: tuple[_Reach, Estimate], radius: Float[Array, ""]) -> tuple[tuple[_Reach, Estimate], Estimate]:
@@ -174,12 +132,12 @@ def growing_search(
             return (reach.searched < grid.size) & ((reach.searched == 0) | (grid[reach.searched - 1] < radius))
 
         reach = jax.lax.while_loop(is_short, grow, carry[0])
-        inside = into_ball(reach.best.witness, center, norm=norm, radius=radius, bounds=bounds)
+        inside = ball.replace(radius=radius).project(reach.best.witness, center)
         value = objective(inside)
-        fits = (grid[reach.searched - 1] <= radius) | (norm.value(reach.best.witness - center) <= radius)
-        moved = better(Estimate(jnp.where(value <= reach.best.value, value, 0.0), inside), reach.below)
+        fits = (grid[reach.searched - 1] <= radius) | (ball.norm.value(reach.best.witness - center) <= radius)
+        moved = larger(Estimate(jnp.where(value <= reach.best.value, value, 0.0), inside), reach.below)
         found = jax.tree.map(lambda best, other: jnp.where(fits, best, other), reach.best, moved)
-        found = better(found, carry[1])
+        found = larger(found, carry[1])
         return (reach, found), found
 
     nothing = Estimate(jnp.zeros((), center.dtype), center)
@@ -189,15 +147,15 @@ def growing_search(
 
 
 def _draws(
-    key: KeyArray, best: Point, center: Point, radius: ArrayLike, norm: Norm, num_samples: int
+    key: KeyArray, best: Point, center: Point, ball: Ball, num_samples: int
 ) -> tuple[Float[Array, "samples *dims"], Float[Array, "samples *dims"]]:
     """Points at the radius around the center, and points near the best one at distances of all orders of magnitude."""
     noise_key, scale_key = jax.random.split(key)
     keys = jax.random.split(noise_key, 2 * num_samples)
-    noise = jax.vmap(lambda sample_key: norm.sample(sample_key, center.shape))(keys).astype(center.dtype)
+    noise = jax.vmap(lambda sample_key: ball.norm.sample(sample_key, center.shape))(keys).astype(center.dtype)
     # On the sphere, since smaller balls had their samples: it reaches further into what begins only now.
-    outer = noise[:num_samples] / jax.vmap(norm.value)(noise[:num_samples]).reshape(-1, *(1,) * center.ndim)
+    outer = noise[:num_samples] / jax.vmap(ball.norm.value)(noise[:num_samples]).reshape(-1, *(1,) * center.ndim)
     scales = _NEAREST ** jax.random.uniform(scale_key, (num_samples, *(1,) * center.ndim), center.dtype)
     # Nothing is known yet where the best is the center itself, and differences very close to it are all rounding.
     scales = jnp.where(jnp.all(best == center), 1.0, scales)
-    return center + radius * outer, best + radius * scales * noise[num_samples:]
+    return center + ball.radius * outer, best + ball.radius * scales * noise[num_samples:]

@@ -23,27 +23,27 @@ def probabilities(logits: VectorFn) -> VectorFn:
     return jax.tree_util.Partial(_probabilities, single(logits))
 
 
-def margins(logits: VectorFn) -> VectorFn:
-    """The margins `z_y - z_j` of a label y over every class j (0 for j = y).
+def logit_gaps(logits: VectorFn) -> VectorFn:
+    """The gaps `z_y - z_j` between the logits of a label y and of every class j (0 for j = y).
 
     Args:
         logits: The classifier, one input to its logits.
 
     Returns:
-        One input and its label to the margins: curves take the labels as `labels`.
+        One input and its label to the gaps: curves take such functions with points that have labels.
 
     Example:
         >>> import jax.numpy as jnp
-        >>> margins(lambda x: x)(jnp.array([3.0, 1.0, 2.0]), 0)
+        >>> logit_gaps(lambda x: x)(jnp.array([3.0, 1.0, 2.0]), 0)
         Array([0., 2., 1.], dtype=float32)
     """
-    return jax.tree_util.Partial(_margins, single(logits))
+    return jax.tree_util.Partial(_logit_gaps, single(logits))
 
 
 def _probabilities(logits: VectorFn, x: Point) -> Float[Array, " classes"]:
     return jax.nn.softmax(logits(x))
 
 
-def _margins(logits: VectorFn, x: Point, label: ArrayLike) -> Float[Array, " classes"]:
+def _logit_gaps(logits: VectorFn, x: Point, label: ArrayLike) -> Float[Array, " classes"]:
     values = logits(x)
     return values[label] - values

@@ -1,6 +1,6 @@
 """The pairwise slope: the Lipschitz constant of a function on a ball, between any two of its points."""
 
-from collections.abc import Callable
+import dataclasses
 from functools import partial
 from typing import NamedTuple
 
@@ -9,13 +9,12 @@ import jax.numpy as jnp
 from jax.scipy.sparse.linalg import cg
 from jaxtyping import Array, ArrayLike
 
-from lipjax import checks
-from lipjax.attacks.climb import into_ball
 from lipjax.batching import in_chunks
-from lipjax.estimators.growing import best_of, better
+from lipjax.estimators.estimator import LocalEstimator, larger, largest
 from lipjax.estimators.quotient import rounding_error, safe_ratio
-from lipjax.norms import Norm, l2
-from lipjax.types import Box, Estimate, Estimator, KeyArray, Point, Scalar, VectorFn
+from lipjax.norms import Ball, Norm, l2, named
+from lipjax.types import Estimate, KeyArray, Point, Scalar, VectorFn
+from lipjax.values import count, setting
 
 _TURNS = 2
 """Power steps that turn a random direction towards the steepest one at a point; a known one is turned once."""
@@ -50,16 +49,7 @@ _LENGTHS = (0.5, 0.02)
 of few pixels, which leave the box sooner."""
 
 
-def pairwise_slope(
-    radius: ArrayLike,
-    *,
-    norm_in: Norm = l2,
-    norm_out: Norm = l2,
-    num_samples: int = 128,
-    num_steps: int = 40,
-    num_restarts: int = 4,
-    bounds: Box = (0.0, 1.0),
-) -> Estimator:
+class pairwise_slope(LocalEstimator):
     """Lipschitz constant on the ball, `sup ||f(u) - f(v)|| / ||u - v||` over two points u and v of the ball.
 
     It equals the largest operator norm of the Jacobian on the ball, so the search is for a point z and a direction d.
@@ -68,91 +58,54 @@ def pairwise_slope(
     are bred: every round tries points near them, and points beside where the linear pieces of two of them meet, since
     the pieces of a ReLU network that are too small to be hit by chance have their corners there.
 
-    Args:
-        radius: Radius of the ball in input units (pixels in [0, 1]); may be traced.
-        norm_in: Norm of the ball and of input differences.
+    The witness is the pair `[2, *dims]` of points of the ball and the box; the value is their quotient as far as
+    rounding leaves it sure, a lower bound of the constant. The defaults make about 11,000 products with Jacobians and
+    reach 99 % of the constant in 99 of 100 cases on ReLU networks of two inputs; tiny pieces are what they miss. For
+    images a budget of `num_samples=16, num_steps=20, num_restarts=2` costs a fifteenth.
+
+    Attributes:
+        ball: The ball, and the norm of input differences.
         norm_out: Norm of output differences.
         num_samples: Random points that an ascent starts from the steepest of; points of each kind per round.
         num_steps: Gradient steps per ascent, and rounds.
         num_restarts: Ascents, one after another.
-        bounds: Lowest and highest legal input value; None for no limits.
-
-    Returns:
-        An estimator `(key, f, x) -> Estimate`. The witness is the pair `[2, *dims]` of points of the ball and the box;
-        the value is their quotient as far as rounding leaves it sure, a lower bound of the constant. The defaults make
-        about 11,000 products with Jacobians and reach 99 % of the constant in 99 of 100 cases on ReLU networks of two
-        inputs; tiny pieces are what they miss. For images a budget of `num_samples=16, num_steps=20, num_restarts=2`
-        costs a fifteenth.
-
-    Raises:
-        ValueError: If radius is not positive or a count is not a whole number of at least 1.
 
     Example:
-        >>> estimator = pairwise_slope(0.5, bounds=None)
+        >>> estimator = pairwise_slope(l2.ball(0.5, box=None))
         >>> x = jnp.array([3.0, 4.0])
         >>> estimator(jax.random.key(0), lambda x: x @ x, x).value.round(1)  # 2 (||x|| + r)
         Array(11., dtype=float32)
     """
-    checks.positive(radius=radius)
-    checks.at_least(1, num_samples=num_samples, num_steps=num_steps, num_restarts=num_restarts)
 
-    def estimate(key: KeyArray, f: VectorFn, x: Point) -> Estimate:
-        within = partial(into_ball, center=x, norm=norm_in, radius=radius, bounds=bounds)
-        scales = jnp.geomspace(*_SCALES, num_steps, dtype=x.dtype)
-        tangent = partial(_tangent, f, norm_in=norm_in, norm_out=norm_out)
+    constant = "pairwise"
 
-        def noise(key: KeyArray) -> Point:
-            return norm_in.sample(key, x.shape).astype(x.dtype)
+    _: dataclasses.KW_ONLY
+    norm_out: Norm = setting(l2, words=named)
+    num_samples: int = count(128)
+    num_steps: int = count(40)
+    num_restarts: int = count(4)
 
-        def at_random(key: KeyArray) -> _Tangent:
-            point_key, turn_key = jax.random.split(key)
-            point = within(x + _OUTWARDS * radius * noise(point_key))
-            return tangent(point, norm_in.steepest(noise(turn_key)), num_turns=_TURNS)
-
-        def climb(carry: tuple[_Tangent, _Tangent], size: Scalar) -> tuple[tuple[_Tangent, _Tangent], None]:
-            now, best = carry
-            rises = jax.grad(_apart, argnums=(1, 2))(f, now.point, now.direction, radius * size, norm_out)
-            moved = within(now.point + radius * size * norm_in.steepest(rises[0]))
-            now = tangent(moved, norm_in.steepest(rises[1]))
-            return (now, better(now, best)), None
+    def __call__(self, key: KeyArray, f: VectorFn, x: Point) -> Estimate:
+        search = _Search(f, x, self.ball, self.norm_out)
+        climb_key, breed_key = jax.random.split(key)
+        scales = jnp.geomspace(*_SCALES, self.num_steps, dtype=x.dtype)
 
         def run(restart_key: KeyArray) -> _Tangent:
-            tried = in_chunks(at_random, _AT_ONCE)(jax.random.split(restart_key, num_samples))
-            start = best_of(tried)
-            climbed = jax.lax.scan(climb, (start, start), scales)[0][1]
+            tried = in_chunks(search.at_random, _AT_ONCE)(jax.random.split(restart_key, self.num_samples))
+            start = largest(tried)
+            climbed = jax.lax.scan(search.climb, (start, start), scales)[0][1]
             return _joined(tried, jax.tree.map(lambda leaf: leaf[None], climbed))
 
-        def nearby(kept: _Tangent, key: KeyArray) -> _Tangent:
-            member_key, scale_key, noise_key = jax.random.split(key, 3)
-            one = _member(member_key, kept)
-            step = _log_uniform(scale_key, _SCALES) * noise(noise_key)
-            return tangent(within(one.point + radius * step), one.direction)
-
-        def across(kept: _Tangent, key: KeyArray) -> _Tangent:
-            one_key, other_key, scale_key, side_key = jax.random.split(key, 4)
-            one, other = _member(one_key, kept), _member(other_key, kept)
-            corner = _corner(f, one.point, other.point)
-            # The corner's other two pieces are seen from it between those that met, and opposite.
-            sides = l2.steepest(l2.steepest(one.point - corner) + l2.steepest(other.point - corner))
-            step = jax.random.rademacher(side_key, (), x.dtype) * _log_uniform(scale_key, _ACROSS) * sides
-            is_inside = norm_in.value(corner - x) <= radius  # false for a corner that is not a number
-            return tangent(jnp.where(is_inside, within(corner + radius * step), one.point), one.direction)
-
         def breed(kept: _Tangent, round_key: KeyArray) -> tuple[_Tangent, None]:
-            keys = jax.random.split(round_key, (2, num_samples))
-            born = [
-                in_chunks(partial(kind, kept), _AT_ONCE)(each)
-                for kind, each in zip((nearby, across), keys, strict=True)
-            ]
+            keys = jax.random.split(round_key, (2, self.num_samples))
+            kinds = (search.nearby, search.across)
+            born = [in_chunks(partial(kind, kept), _AT_ONCE)(each) for kind, each in zip(kinds, keys, strict=True)]
             return _steepest(_joined(kept, *born), len(kept.value)), None
 
-        climb_key, breed_key = jax.random.split(key)
-        found = jax.lax.map(run, jax.random.split(climb_key, num_restarts))
+        found = jax.lax.map(run, jax.random.split(climb_key, self.num_restarts))
         kept = _steepest(jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), found), _NUM_KEPT)
-        kept, _ = jax.lax.scan(breed, kept, jax.random.split(breed_key, num_steps))
-        return _attained(f, best_of(kept), x, radius, within, norm_in, norm_out)
-
-    return estimate
+        kept, _ = jax.lax.scan(breed, kept, jax.random.split(breed_key, self.num_steps))
+        return search.attained(largest(kept))
 
 
 class _Tangent(NamedTuple):
@@ -163,18 +116,93 @@ class _Tangent(NamedTuple):
     direction: Point
 
 
-def _tangent(
-    f: VectorFn, point: Point, direction: Point, *, norm_in: Norm, norm_out: Norm, num_turns: int = 1
-) -> _Tangent:
-    """The direction after `num_turns` steps of the power method at a point."""
-    _, push = jax.linearize(f, point)
+@dataclasses.dataclass(frozen=True)
+class _Search:
+    """One function around one point: how points and directions are tried."""
 
-    def steepness(direction: Point) -> Scalar:
-        return norm_out.value(push(direction))
+    f: VectorFn
+    x: Point
+    ball: Ball
+    norm_out: Norm
 
-    for _ in range(num_turns):
-        direction = norm_in.steepest(jax.grad(steepness)(direction))
-    return _Tangent(safe_ratio(steepness(direction), norm_in.value(direction)), point, direction)
+    def within(self, point: Point) -> Point:
+        return self.ball.project(point, self.x)
+
+    def noise(self, key: KeyArray) -> Point:
+        return self.ball.norm.sample(key, self.x.shape).astype(self.x.dtype)
+
+    def tangent(self, point: Point, direction: Point, *, num_turns: int = 1) -> _Tangent:
+        """The direction after `num_turns` steps of the power method at a point."""
+        _, push = jax.linearize(self.f, point)
+
+        def steepness(direction: Point) -> Scalar:
+            return self.norm_out.value(push(direction))
+
+        for _ in range(num_turns):
+            direction = self.ball.norm.steepest(jax.grad(steepness)(direction))
+        return _Tangent(safe_ratio(steepness(direction), self.ball.norm.value(direction)), point, direction)
+
+    def at_random(self, key: KeyArray) -> _Tangent:
+        point_key, turn_key = jax.random.split(key)
+        point = self.within(self.x + _OUTWARDS * self.ball.radius * self.noise(point_key))
+        return self.tangent(point, self.ball.norm.steepest(self.noise(turn_key)), num_turns=_TURNS)
+
+    def climb(self, carry: tuple[_Tangent, _Tangent], size: Scalar) -> tuple[tuple[_Tangent, _Tangent], None]:
+        now, best = carry
+        distance, steepest = self.ball.radius * size, self.ball.norm.steepest
+        rises = jax.grad(self.apart, argnums=(0, 1))(now.point, now.direction, distance)
+        now = self.tangent(self.within(now.point + distance * steepest(rises[0])), steepest(rises[1]))
+        return (now, larger(now, best)), None
+
+    def apart(self, point: Point, direction: Point, distance: ArrayLike) -> Scalar:
+        return self.norm_out.value(self.f(point + distance * direction) - self.f(point - distance * direction))
+
+    def nearby(self, kept: _Tangent, key: KeyArray) -> _Tangent:
+        member_key, scale_key, noise_key = jax.random.split(key, 3)
+        one = _member(member_key, kept)
+        step = _log_uniform(scale_key, _SCALES) * self.noise(noise_key)
+        return self.tangent(self.within(one.point + self.ball.radius * step), one.direction)
+
+    def across(self, kept: _Tangent, key: KeyArray) -> _Tangent:
+        one_key, other_key, scale_key, side_key = jax.random.split(key, 4)
+        one, other = _member(one_key, kept), _member(other_key, kept)
+        corner = _corner(self.f, one.point, other.point)
+        # The corner's other two pieces are seen from it between those that met, and opposite.
+        sides = l2.steepest(l2.steepest(one.point - corner) + l2.steepest(other.point - corner))
+        step = jax.random.rademacher(side_key, (), self.x.dtype) * _log_uniform(scale_key, _ACROSS) * sides
+        is_inside = self.ball.norm.value(corner - self.x) <= self.ball.radius  # false for what is not a number
+        point = jnp.where(is_inside, self.within(corner + self.ball.radius * step), one.point)
+        return self.tangent(point, one.direction)
+
+    def attained(self, tangent: _Tangent) -> Estimate:
+        """The steepest pair of points along the tangent, moved inwards so far that both are in the ball and the box.
+
+        Of pairs about as steep the one further apart is chosen: what rounding may have added to its quotient is least.
+        Where the quotient confirms it within rounding, the value is the least derivative at the pair and in its middle,
+        which has no such error; elsewhere it is the quotient less rounding.
+        """
+        f, radius, length_of = self.f, self.ball.radius, self.norm_out.value
+        # At most half a radius from x, and off the box's faces.
+        inner = 0.5 * (self.within(self.x - radius) + self.within(self.x + radius))
+        error = 2.0 * rounding_error(f, tangent.point, self.norm_out)  # neither end is exact, as an anchor would be
+
+        def measured(part: Scalar, length: Scalar) -> tuple[Scalar, Estimate]:
+            middle = tangent.point + part * (inner - tangent.point)
+            reach = part * length * radius * tangent.direction
+            pair = jnp.stack([self.within(middle + reach), self.within(middle - reach)])
+            step = pair[0] - pair[1]
+            rise = length_of(f(pair[0]) - f(pair[1]))
+            points = jnp.stack([*pair, pair.mean(0)])
+            rises = jax.vmap(lambda point: length_of(jax.jvp(f, (point,), (step,))[1]))(points)
+            sure = jnp.clip(rise - error, 0.0, jnp.max(rises))
+            likely = jnp.clip(jnp.min(rises), sure, rise + error)
+            sure, likely = (safe_ratio(value, self.ball.norm.value(step)) for value in (sure, likely))
+            return sure, Estimate(likely, pair)
+
+        parts = 0.5 ** jnp.arange(_HALVINGS, dtype=self.x.dtype)
+        grid = jnp.meshgrid(parts, jnp.array(_LENGTHS, self.x.dtype))
+        sure, found = in_chunks(lambda pair: measured(*pair), _AT_ONCE)(jnp.stack(grid, -1).reshape(-1, 2))
+        return jax.tree.map(lambda leaf: leaf[jnp.argmax(sure)], found)
 
 
 def _joined(*found: _Tangent) -> _Tangent:
@@ -212,44 +240,3 @@ def _corner(f: VectorFn, one: Point, other: Point) -> Point:
     gap = value_other + push_other(one - other) - value
     weights, _ = cg(lambda weights: difference(*pull(weights)), gap, maxiter=_CORNER_STEPS)
     return one + pull(weights)[0]
-
-
-def _apart(f: VectorFn, point: Point, direction: Point, distance: ArrayLike, norm_out: Norm) -> Scalar:
-    return norm_out.value(f(point + distance * direction) - f(point - distance * direction))
-
-
-def _attained(
-    f: VectorFn,
-    tangent: _Tangent,
-    x: Point,
-    radius: ArrayLike,
-    within: Callable[[Point], Point],
-    norm_in: Norm,
-    norm_out: Norm,
-) -> Estimate:
-    """The steepest pair of points along the tangent, moved inwards so far that both are in the ball and the box.
-
-    Of pairs about as steep the one further apart is chosen: what rounding may have added to its quotient is least.
-    Where the quotient confirms it within rounding, the value is the least derivative at the pair and in its middle,
-    which has no such error; elsewhere it is the quotient less rounding.
-    """
-    inner = 0.5 * (within(x - radius) + within(x + radius))  # at most half a radius from x, and off the box's faces
-    error = 2.0 * rounding_error(f, tangent.point, norm_out)  # neither end is exact, as an anchor would be
-
-    def measured(part: Scalar, length: Scalar) -> tuple[Scalar, Estimate]:
-        middle = tangent.point + part * (inner - tangent.point)
-        reach = part * length * radius * tangent.direction
-        pair = jnp.stack([within(middle + reach), within(middle - reach)])
-        step = pair[0] - pair[1]
-        rise = norm_out.value(f(pair[0]) - f(pair[1]))
-        points = jnp.stack([*pair, pair.mean(0)])
-        rises = jax.vmap(lambda point: norm_out.value(jax.jvp(f, (point,), (step,))[1]))(points)
-        sure = jnp.clip(rise - error, 0.0, jnp.max(rises))
-        likely = jnp.clip(jnp.min(rises), sure, rise + error)
-        sure, likely = (safe_ratio(value, norm_in.value(step)) for value in (sure, likely))
-        return sure, Estimate(likely, pair)
-
-    parts = 0.5 ** jnp.arange(_HALVINGS, dtype=x.dtype)
-    grid = jnp.meshgrid(parts, jnp.array(_LENGTHS, x.dtype))
-    sure, found = in_chunks(lambda pair: measured(*pair), _AT_ONCE)(jnp.stack(grid, -1).reshape(-1, 2))
-    return jax.tree.map(lambda leaf: leaf[jnp.argmax(sure)], found)

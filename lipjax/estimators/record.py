@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from lipjax import checks
+from lipjax.norms import Norm
 from lipjax.types import KeyArray
 
 
@@ -22,18 +23,18 @@ class Curve:
         steepest: `[radii]`, index of the point with the largest value at each radius.
         witnesses: Where values are attained: of every value `[points, radii, ...]` if that was asked for, else of the
             steepest point at each radius `[radii, ...]`.
-        definition: Which constant this is: the name of its estimator.
-        norm_in: Name of the norm of radii and of input differences.
-        norm_out: Name of the norm of output differences.
+        norm_in: Norm of radii and of input differences.
+        norm_out: Norm of output differences.
+        constant: Which constant this is: slope, pairwise or clever.
     """
 
     radii: Float[Array, "*points radii"]
     values: Float[Array, "points radii"]
     steepest: Int[Array, " radii"]
     witnesses: Float[Array, "..."]
-    definition: str = dataclasses.field(metadata={"static": True})
-    norm_in: str = dataclasses.field(metadata={"static": True})
-    norm_out: str = dataclasses.field(metadata={"static": True})
+    norm_in: Norm
+    norm_out: Norm
+    constant: str = dataclasses.field(metadata={"static": True})
 
     @property
     def maximum(self) -> Float[Array, " radii"]:

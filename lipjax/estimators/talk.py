@@ -1,16 +1,20 @@
 """The protocol of the talk's authors, to the letter."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
 from lipjax.estimators.curve import Curve, curve
 from lipjax.estimators.draws import on_sphere
+from lipjax.estimators.estimator import LocalEstimator
 from lipjax.estimators.outputs import probabilities
 from lipjax.estimators.slope import sampled_slope
-from lipjax.norms import Norm, l2, linf
-from lipjax.types import Box, Estimator, KeyArray, VectorFn
+from lipjax.norms import Norm, l2, linf, named
+from lipjax.types import Estimate, KeyArray, Point, VectorFn
+from lipjax.values import count, setting
 
 TALK_RADII = tuple(1.75 * j / 30 for j in range(1, 31))
 """30 radii up to 1.75: l2 norm of the whole image, pixels in [0, 1]."""
@@ -18,23 +22,28 @@ TALK_RADII = tuple(1.75 * j / 30 for j in range(1, 31))
 TALK_NUM_IMAGES = 1000
 """The first images of the training set, in its order."""
 
-_DRAW = on_sphere(l2, linf.sample)
 
+class talk_slope(LocalEstimator):
+    """`sampled_slope` with the talk's law: entries uniform in [-1, 1], rescaled to length r, then clipped.
 
-def talk_slope(
-    radius: ArrayLike,
-    *,
-    norm_in: Norm = l2,
-    norm_out: Norm = l2,
-    num_samples: int = 100,
-    bounds: Box = (0.0, 1.0),
-) -> Estimator:
-    """`sampled_slope` with the talk's law: entries uniform in [-1, 1], rescaled to l2 norm r, then clipped.
+    Attributes:
+        ball: Where perturbed points are, and the norm of perturbations; the talk's is l2.
+        norm_out: Norm of output differences.
+        num_samples: Number of perturbations.
 
-    Arguments, result and errors are those of `sampled_slope`.
+    Example:
+        >>> estimator = talk_slope(l2.ball(0.5, box=None))
+        >>> estimator(jax.random.key(0), lambda x: 3.0 * x, jnp.zeros(4)).value
+        Array(3., dtype=float32)
     """
-    norms = {"norm_in": norm_in, "norm_out": norm_out}
-    return sampled_slope(radius, **norms, num_samples=num_samples, draw=_DRAW, bounds=bounds)
+
+    _: dataclasses.KW_ONLY
+    norm_out: Norm = setting(l2, words=named)
+    num_samples: int = count(100)
+
+    def __call__(self, key: KeyArray, f: VectorFn, x: Point) -> Estimate:
+        settings = {"norm_out": self.norm_out, "num_samples": self.num_samples}
+        return sampled_slope(self.ball, **settings, draw=on_sphere(self.ball.norm, linf))(key, f, x)
 
 
 def talk_curve(
@@ -62,18 +71,11 @@ def talk_curve(
         and Ortega 2021, "Laplacian networks" (arXiv 1805.10133).
 
     Example:
-        >>> import jax
         >>> found = talk_curve(jax.random.key(0), lambda x: jnp.stack([x.sum(), 0.0]), jnp.full((3, 2, 2), 0.5))
         >>> found.values.shape
         (3, 30)
     """
     if chunk_size is None:
         chunk_size = 5 if jax.default_backend() == "cpu" else 64
-    return curve(
-        key,
-        talk_slope,
-        probabilities(logits),
-        jnp.asarray(images[:TALK_NUM_IMAGES]),
-        TALK_RADII,
-        chunk_size=chunk_size,
-    )
+    images = jnp.asarray(images[:TALK_NUM_IMAGES])
+    return curve(key, talk_slope(), probabilities(logits), images, TALK_RADII, chunk_size=chunk_size)

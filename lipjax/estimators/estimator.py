@@ -1,0 +1,71 @@
+"""What the estimators of a ball share: the ball, many radii, and the choice of the largest value."""
+
+from typing import ClassVar, TypeVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from lipjax import checks
+from lipjax.norms import Ball, l2
+from lipjax.types import Estimate, Estimator, KeyArray, Point, Scalar, VectorFn
+from lipjax.values import setting
+
+Found = TypeVar("Found", bound=tuple)
+
+
+def larger(candidate: Found, best: Found) -> Found:
+    """The candidate where its field `value` is larger, otherwise the best so far."""
+    wins = candidate.value > best.value  # type: ignore[attr-defined]
+    return jax.tree.map(lambda new, old: jnp.where(wins, new, old), candidate, best)
+
+
+def largest(found: Found) -> Found:
+    """What has the largest `value`, of what was found, stacked along a leading axis."""
+    best = jnp.argmax(found.value)  # type: ignore[attr-defined]
+    return jax.tree.map(lambda leaf: leaf[best], found)
+
+
+class LocalEstimator(Estimator):
+    """An estimator that searches the ball around a point; `curve` takes any, also those defined elsewhere.
+
+    A subclass has `__call__(key, f, x)`, in terms of `self.ball`, and says `norm_out`, a field or an attribute.
+
+    Attributes:
+        ball: Where it searches, and in which norm input differences are measured; of a radius above 0.
+        norm_out: Norm of output differences.
+        constant: Which constant its values bound from below: slope, pairwise or clever.
+
+    Example:
+        >>> class along_first_pixel(LocalEstimator):
+        ...     norm_out = l2
+        ...     def __call__(self, key, f, x):
+        ...         witness = self.ball.clip(x.at[0].add(self.ball.radius))
+        ...         rise = self.norm_out.value(f(witness) - f(x))
+        ...         return Estimate(rise / self.ball.norm.value(witness - x), witness)
+        >>> along_first_pixel(l2.ball(0.5))(jax.random.key(0), lambda x: 3.0 * x, jnp.zeros(2)).value
+        Array(3., dtype=float32)
+    """
+
+    ball: Ball = setting(l2.ball(1.0))
+    constant: ClassVar[str] = "slope"
+
+    def check(self) -> None:
+        checks.positive(radius=self.ball.radius)
+
+    def along(self, key: KeyArray, f: VectorFn, x: Point, radii: Float[Array, " radii"]) -> Estimate:
+        """What it finds in balls of many radii, `[radii]`: at each radius the best of this and all smaller balls.
+
+        Each ball has a search of its own, which depends on the key and the radius only. A subclass that searches all
+        balls together has a method of its own in place of this one.
+        """
+
+        def at(radius: Scalar) -> Estimate:
+            # The radius' bits make its own key, so that searches are independent, whatever else is asked.
+            bits = jax.lax.bitcast_convert_type(radius.astype(jnp.float32), jnp.uint32)
+            return self.replace(ball=self.ball.replace(radius=radius))(jax.random.fold_in(key, bits), f, x)
+
+        found = jax.lax.map(at, radii)
+        reachable = radii[None, :] <= radii[:, None]
+        best = jnp.argmax(jnp.where(reachable, found.value, -jnp.inf), axis=1)
+        return jax.tree.map(lambda leaf: leaf[best], found)

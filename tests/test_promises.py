@@ -76,7 +76,7 @@ def test_every_jacobian_is_within_the_global_bound(models, functions, dataset, r
 
 @each_row
 def test_no_search_finds_a_pair_that_is_pulled_apart(models, functions, dataset, row):
-    search = estimators.pairwise_slope(1.0, num_samples=16, num_steps=10, num_restarts=2, bounds=None)
+    search = estimators.pairwise_slope(norms.l2.ball(1.0, None), num_samples=16, num_steps=10, num_restarts=2)
     x = jnp.asarray(dataset.test.inputs[0])
     found = quickly(lambda x: search(jax.random.key(1), functions[row], x).value)(x)
     assert 0.0 < float(found) <= bounds.global_bound(models[row], SHAPE) * (1 + 1e-4)

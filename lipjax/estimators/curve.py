@@ -16,7 +16,7 @@ from lipjax.estimators.record import Curve
 from lipjax.estimators.slope import growing_slope
 from lipjax.norms import Norm, l2
 from lipjax.parallel import Mesh, on_parts
-from lipjax.types import Batch, Box, Estimate, KeyArray, Point, Scalar, VectorFn, pixels, single
+from lipjax.types import Batch, Box, Estimate, Estimator, KeyArray, Point, Scalar, VectorFn, pixels, single
 
 Points = Num[Array | np.ndarray, "points ..."]
 Radii = Float[ArrayLike, "*points radii"] | Sequence[float]
@@ -24,7 +24,7 @@ Radii = Float[ArrayLike, "*points radii"] | Sequence[float]
 
 def curve(
     key: KeyArray,
-    estimator: LocalEstimator,
+    estimator: Estimator,
     f: VectorFn,
     xs: Points | Batch,
     radii: Radii,

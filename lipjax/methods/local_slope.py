@@ -53,13 +53,9 @@ class local_slope(Method):
 
     def penalize(self, key: KeyArray, model: Model, batch: Batch, output: Output) -> Terms:
         """The term."""
-        settings = {"num_samples": 1, "num_steps": self.num_steps, "num_restarts": 1}
-        search, fixed = (
-            ascent_slope(
-                self.ball.radius, norm_in=self.ball.norm, bounds=self.ball.box, norm_out=self.norm_out, **settings
-            ),
-            jax.lax.stop_gradient(model),
-        )
+        counts = {"num_samples": 1, "num_steps": self.num_steps, "num_restarts": 1}
+        search = ascent_slope(self.ball, norm_out=self.norm_out, **counts)
+        fixed = jax.lax.stop_gradient(model)
 
         def excess(example_key: KeyArray, x: Point) -> Scalar:
             witness = search(example_key, fixed.single, x).witness

@@ -77,7 +77,7 @@ def convolutional():
 
 @pytest.mark.parametrize("make", [lambda: residual, convolutional], ids=["residual", "convolutional"])
 def test_no_pair_that_a_search_finds_exceeds_the_bound(make):
-    f, estimator = make(), estimators.pairwise_slope(1.0, num_samples=8, num_restarts=2)
+    f, estimator = make(), estimators.pairwise_slope(num_samples=8, num_restarts=2)
     found = jax.jit(lambda key: estimator(key, f, jnp.full(12, 0.5)).value)(jax.random.key(1))
     bound = global_bound(f, (12,))
     assert 0.1 * bound < found <= bound <= audit(f, (12,)).bound

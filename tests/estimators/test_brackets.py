@@ -36,25 +36,25 @@ class Found(NamedTuple):
 def measured(norm: Norm, layers: list, x: jax.Array, index: jax.Array) -> Found:
     """Everything about one network."""
     key, f = jax.random.fold_in(jax.random.key(0), index), partial(ReluNet.apply, layers)
-    norms = {"norm_in": norm, "norm_out": norm}
 
     def margin(z: jax.Array) -> jax.Array:
         logits = f(z)
         return (logits[jnp.argmax(f(x))] - logits[TARGET])[None]
 
     def at(radius: jax.Array) -> tuple[jax.Array, ...]:
+        ball = norm.ball(radius, box=None)
         return (
-            ascent_slope(radius, **norms, bounds=None)(key, f, x).value,
-            pairwise_slope(radius, **norms, bounds=None)(key, f, x).value,
-            clever(radius, norm_in=norm, target=TARGET, num_samples=64, num_batches=10, bounds=None)(key, f, x).largest,
+            ascent_slope(ball, norm_out=norm)(key, f, x).value,
+            pairwise_slope(ball, norm_out=norm)(key, f, x).value,
+            clever(ball, target=TARGET, num_samples=64, num_batches=10)(key, f, x).largest,
             local_bound(f, x, radius, norm=norm, method="interval"),
             local_bound(f, x, radius, norm=norm, method="linear"),
             local_bound(margin, x, radius, norm=norm, norm_out=linf, method="linear"),
         )
 
-    curve = slope_curve(key, f, x[None], RADII, **norms, bounds=None).values[0]
+    curve = slope_curve(key, f, x[None], RADII, norm_in=norm, norm_out=norm, box=None).values[0]
     ascent, pairwise, largest, interval, linear, of_margin = jax.lax.map(at, jnp.array(RADII))
-    jacobian = jacobian_norm(**norms)(key, f, x).value
+    jacobian = jacobian_norm(norm, norm)(key, f, x).value
     return Found(curve, ascent, pairwise, largest, jacobian, interval, linear, of_margin)
 
 

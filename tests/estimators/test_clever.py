@@ -32,7 +32,7 @@ def test_a_linear_classifier_gets_the_exact_distance_to_its_boundary_and_at_most
 
     @jax.jit
     def untargeted(radius: float) -> Clever:
-        return clever(radius, norm_in=norm, num_samples=8, num_batches=10)(key, linear, jnp.asarray(X))
+        return clever(norm.ball(radius), num_samples=8, num_batches=10)(key, linear, jnp.asarray(X))
 
     found = untargeted(50.0)
     assert found.target == distances.argmin()
@@ -49,7 +49,7 @@ def test_every_target_has_its_own_distance(key: jax.Array) -> None:
 
     @jax.jit
     def targeted(target: int) -> Clever:
-        return clever(50.0, target=target, num_samples=4, num_batches=5)(key, linear, jnp.asarray(X))
+        return clever(l2.ball(50.0), target=target, num_samples=4, num_batches=5)(key, linear, jnp.asarray(X))
 
     for target in set(range(4)) - {c}:
         exact = (logits[c] - logits[target]) / np.linalg.norm(WEIGHTS[c] - WEIGHTS[target])
@@ -57,7 +57,7 @@ def test_every_target_has_its_own_distance(key: jax.Array) -> None:
 
 
 def test_a_constant_classifier_is_safe_in_the_whole_ball(key: jax.Array) -> None:
-    constant = clever(0.25, num_samples=4, num_batches=5)(key, lambda x: jnp.array([1.0, 0.0]), jnp.asarray(X))
+    constant = clever(l2.ball(0.25), num_samples=4, num_batches=5)(key, lambda x: jnp.array([1.0, 0.0]), jnp.asarray(X))
     assert constant.value == 0.0
     assert constant.score == 0.25
 
@@ -68,7 +68,7 @@ def test_the_extrapolated_maximum_of_a_quadratic_is_near_the_true_one(key: jax.A
     def quadratic(x: jax.Array) -> jax.Array:  # the margin's gradient is 2 x, of length at most 2 (||x|| + r)
         return jnp.stack([x @ x + 1.0, 0.0])
 
-    estimator = clever(0.5, num_samples=64, num_batches=200, bounds=None)
+    estimator = clever(l2.ball(0.5, box=None), num_samples=64, num_batches=200)
     found = estimator(key, quadratic, x)
     exact = 2 * (np.linalg.norm(x) + 0.5)
     assert found.largest <= exact
@@ -104,8 +104,8 @@ def test_maxima_without_an_upper_end_are_not_extrapolated() -> None:
 
 def test_wrong_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="radius must be positive"):
-        clever(0.0)
+        clever(l2.ball(0.0))
     with pytest.raises(ValueError, match="target must be 0 or greater, got -1"):
-        clever(0.1, target=-1)
+        clever(target=-1)
     with pytest.raises(ValueError, match="num_classes must be"):
-        clever(0.1)(jax.random.key(0), lambda x: x.sum()[None], jnp.asarray(X))
+        clever()(jax.random.key(0), lambda x: x.sum()[None], jnp.asarray(X))

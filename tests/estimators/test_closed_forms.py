@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from lipjax.estimators import Curve, ascent_slope, curve, pairwise_slope, slope_curve
+from lipjax.norms import l2
+from lipjax.types import Batch
 
 RADII = np.array([0.02, 0.1, 0.24, 0.3, 0.517, 4.0])
 LINEAR = np.array([[3.0, 1.0], [-1.0, 2.0]], np.float32)
@@ -70,12 +72,12 @@ def chosen(x: jax.Array, index: jax.Array) -> jax.Array:
 @pytest.fixture(scope="module")
 def searches() -> dict[str, Curve]:
     """The curves of every function around its point, followed by those of the same points once more."""
-    key, twice, labels = jax.random.key(0), np.concatenate([XS, XS]), np.tile(np.arange(len(FORMS)), 2)
-    settings = {"labels": labels, "bounds": None}
+    key, ball = jax.random.key(0), l2.ball(1.0, box=None)
+    twice = Batch(np.concatenate([XS, XS]), np.tile(np.arange(len(FORMS)), 2))
     return {
-        "slope_curve": slope_curve(key, chosen, twice, RADII, **settings),
-        "ascent": curve(key, ascent_slope, chosen, twice, RADII, **settings),
-        "pairwise": curve(key, pairwise_slope, chosen, twice, RADII, num_restarts=2, **settings),
+        "slope_curve": slope_curve(key, chosen, twice, RADII, box=None),
+        "ascent": curve(key, ascent_slope(ball), chosen, twice, RADII),
+        "pairwise": curve(key, pairwise_slope(ball, num_restarts=2), chosen, twice, RADII),
     }
 
 

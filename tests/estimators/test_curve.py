@@ -7,9 +7,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lipjax.estimators import Curve, curve, margins, probabilities, sampled_slope, slope_curve
+from lipjax.estimators import (
+    Curve,
+    LocalEstimator,
+    curve,
+    growing_slope,
+    jacobian_norm,
+    logit_gaps,
+    probabilities,
+    sampled_slope,
+    slope_curve,
+)
 from lipjax.norms import l2
-from lipjax.types import pixels
+from lipjax.types import Batch, pixels
 
 
 def bumps(x: jax.Array) -> jax.Array:
@@ -22,6 +32,7 @@ def xs() -> np.ndarray:
 
 
 RADII = [0.1, 0.2, 0.45, 0.9]
+CHEAP = growing_slope(num_samples=2, num_steps=1, num_restarts=1)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +43,7 @@ def shared(xs: np.ndarray) -> Curve:
 
 def test_the_squared_length_has_slope_two_lengths_plus_radius(xs: np.ndarray, key: jax.Array) -> None:
     radii = np.array([0.01, 0.123, 1.0, 4.0])
-    slopes = slope_curve(key, lambda x: x @ x, xs, radii, bounds=None)
+    slopes = slope_curve(key, lambda x: x @ x, xs, radii, box=None)
     expected = 2 * np.linalg.norm(xs, axis=1)[:, None] + radii
     np.testing.assert_allclose(slopes.values, expected, rtol=1e-3)
 
@@ -76,19 +87,21 @@ def test_adding_a_radius_changes_no_other_value(shared: Curve, xs: np.ndarray, k
     np.testing.assert_array_equal(many.values[:, jnp.array([1, 2, 4, 6])], shared.values)
 
 
-def test_one_compilation_serves_all_radii_points_and_weights(xs: np.ndarray, key: jax.Array) -> None:
+def test_one_compilation_serves_all_radii_points_weights_and_numbers_of_estimators(
+    xs: np.ndarray, key: jax.Array
+) -> None:
     traces = []
 
     def counted(weight: jax.Array, x: jax.Array) -> jax.Array:
         traces.append(x.shape)
         return bumps(weight * x)
 
-    def search(weight: float, points: np.ndarray, radii: list[float]) -> Curve:
-        return curve(key, sampled_slope, jax.tree_util.Partial(counted, jnp.asarray(weight)), points, radii)
+    def search(weight: float, estimator: LocalEstimator, points: np.ndarray, radii: list[float]) -> Curve:
+        return curve(key, estimator, jax.tree_util.Partial(counted, jnp.asarray(weight)), points, radii)
 
-    search(1.0, xs, [0.1, 0.2, 0.3])
+    search(1.0, sampled_slope(l2.ball(1.0)), xs, [0.1, 0.2, 0.3])
     first = len(traces)
-    search(2.0, xs + 0.1, [0.4, 0.5, 0.6])
+    search(2.0, sampled_slope(l2.ball(0.5)), 0.9 * xs, [0.4, 0.5, 0.6])
     assert len(traces) == first
 
 
@@ -105,18 +118,21 @@ def test_statistics_are_over_points_and_resampling_shows_their_spread(shared: Cu
 
 def test_labels_reach_functions_of_an_input_and_its_label(xs: np.ndarray, key: jax.Array) -> None:
     labels = np.arange(10) % 2
-    found = curve(key, sampled_slope, margins(lambda x: jnp.stack([x[0], 3.0 * x[1]])), xs, [0.1], labels=labels)
-    reversed_margins = curve(
-        key, sampled_slope, margins(lambda x: jnp.stack([3.0 * x[1], x[0]])), xs, [0.1], labels=1 - labels
+    gaps, reversed_gaps = (
+        curve(key, sampled_slope(), logit_gaps(f), Batch(xs, of_points), [0.1])
+        for f, of_points in (
+            (lambda x: jnp.stack([x[0], 3.0 * x[1]]), labels),
+            (lambda x: jnp.stack([3.0 * x[1], x[0]]), 1 - labels),
+        )
     )
-    np.testing.assert_allclose(found.values, reversed_margins.values, rtol=1e-5)
+    np.testing.assert_allclose(gaps.values, reversed_gaps.values, rtol=1e-5)
 
 
 def test_the_probabilities_of_two_classes_are_at_most_a_quarter_root_two_as_steep_as_their_difference(
     key: jax.Array,
 ) -> None:
     f = probabilities(lambda x: jnp.stack([x[0], -x[0]]))  # p = sigmoid(2 x), dp = 2 p (1 - p) dx in both classes
-    found = slope_curve(key, f, np.zeros((1, 1), np.float32), [0.01, 0.1], bounds=None)
+    found = slope_curve(key, f, np.zeros((1, 1), np.float32), [0.01, 0.1], box=None)
     np.testing.assert_allclose(found.values, np.sqrt(2) * 0.5, rtol=4e-3)
 
 
@@ -137,16 +153,17 @@ def test_points_that_make_no_sense_are_refused(key: jax.Array, xs: jax.Array, ra
 
 def test_levels_count_as_pixels(key: jax.Array) -> None:
     levels = np.array([[0, 51, 255]], np.uint8)
-    settings = {"num_samples": 2, "num_steps": 1, "num_restarts": 1}
-    of_levels = slope_curve(key, jnp.sin, levels, [0.01], **settings)
-    np.testing.assert_array_equal(
-        of_levels.values, slope_curve(key, jnp.sin, pixels(levels), [0.01], **settings).values
-    )
+    of_levels, of_pixels = (curve(key, CHEAP, jnp.sin, xs, [0.01]).values for xs in (levels, pixels(levels)))
+    np.testing.assert_array_equal(of_levels, of_pixels)
 
 
 def test_a_function_that_is_not_a_number_has_no_slope(key: jax.Array) -> None:
     xs = jnp.array([[0.2, 0.5], [0.7, 0.5]])
-    settings = {"num_samples": 2, "num_steps": 1, "num_restarts": 1}
-    found = slope_curve(key, lambda x: jnp.where(x[0] < 0.4, jnp.nan, 2.0 * x), xs, [0.01], **settings)
+    found = curve(key, CHEAP, lambda x: jnp.where(x[0] < 0.4, jnp.nan, 2.0 * x), xs, [0.01])
     assert np.isnan(found.values[0, 0])
     np.testing.assert_allclose(found.values[1, 0], 2.0, rtol=1e-3)
+
+
+def test_an_estimator_without_a_ball_is_refused_by_name(key: jax.Array) -> None:
+    with pytest.raises(TypeError, match=r"needs an estimator of a ball.*got jacobian_norm\(\)"):
+        curve(key, jacobian_norm(), jnp.sin, np.ones((1, 2), np.float32), [0.1])

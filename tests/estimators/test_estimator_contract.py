@@ -1,14 +1,18 @@
-"""What every estimator of one point promises, one row per estimator: its value is attained at its witness."""
+"""What every estimator promises, one row each: values attained at witnesses, in every norm, as a value of settings."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lipjax import estimators
+from lipjax import estimators, values
+from lipjax.norms import Ball, Norm, l1, l2, linf, masked
+from lipjax.types import Estimate, Estimator
 
 MATRIX = np.array([[3.0, 1.0, 0.5], [-1.0, 2.0, 0.0]], np.float32)
 X = np.array([0.3, 0.5, 0.6], np.float32)
@@ -46,26 +50,32 @@ def of_margin(kind: np.ndarray, witness: np.ndarray) -> float:
 
 
 class Row(NamedTuple):
-    """How an estimator is made, and what its value means at its witness."""
+    """An estimator, and what its value means at its witness."""
 
-    make: Callable[[Any], Callable]
+    estimator: Estimator
     at_witness: Callable[[np.ndarray, np.ndarray], float]
     of_linear: float = float(np.linalg.norm(MATRIX, 2))
     is_exact: bool = True
-    in_ball: bool = True
 
 
+BALL = l2.ball(RADIUS)
 ROWS = {
-    "ascent_slope": Row(estimators.ascent_slope, anchored),
-    "sampled_slope": Row(lambda radius: estimators.sampled_slope(radius, num_samples=50), anchored, is_exact=False),
-    "talk_slope": Row(estimators.talk_slope, anchored, is_exact=False),
-    "pairwise_slope": Row(estimators.pairwise_slope, between),
-    "jacobian_norm": Row(lambda radius: estimators.jacobian_norm(), along, in_ball=False),
+    "ascent_slope": Row(estimators.ascent_slope(BALL, num_restarts=8), anchored),
+    "growing_slope": Row(estimators.growing_slope(BALL), anchored),
+    "sampled_slope": Row(estimators.sampled_slope(BALL, num_samples=50), anchored, is_exact=False),
+    "talk_slope": Row(estimators.talk_slope(BALL), anchored, is_exact=False),
+    "pairwise_slope": Row(estimators.pairwise_slope(BALL, num_samples=32, num_steps=20, num_restarts=2), between),
+    "jacobian_norm": Row(estimators.jacobian_norm(), along),
     "clever": Row(
-        lambda radius: estimators.clever(radius, num_samples=8, num_batches=20),
+        estimators.clever(BALL, num_samples=8, num_batches=20),
         of_margin,
         of_linear=float(np.linalg.norm(MATRIX[0] - MATRIX[1])),
     ),
+}
+LOCAL = [name for name, row in ROWS.items() if isinstance(row.estimator, estimators.LocalEstimator)]
+EQUAL = {  # the same settings, written differently
+    "jacobian_norm": estimators.jacobian_norm(norm_out=l2, num_steps=20),
+    **{name: ROWS[name].estimator.replace(ball=Ball(l2, np.float64(RADIUS))) for name in LOCAL},
 }
 
 
@@ -78,16 +88,21 @@ class Found(NamedTuple):
 
 @pytest.fixture(scope="module", params=ROWS)
 def row(request: pytest.FixtureRequest) -> tuple[Row, dict[str, Found]]:
-    """A row, and what it finds for a bent, a linear and a constant function, by one program with a traced radius."""
+    """A row, and what it finds for a bent, a linear and a constant function, by one program with the value traced."""
     chosen = ROWS[request.param]
+    chex.clear_trace_counter()
 
     @jax.jit
-    def estimate(key: jax.Array, radius: jax.Array, kind: jax.Array) -> tuple[jax.Array, jax.Array]:
-        found = chosen.make(radius)(key, lambda x: f(x, kind), jnp.asarray(X))
+    @chex.assert_max_traces(n=1)
+    def estimate(estimator: Estimator, kind: jax.Array) -> tuple[jax.Array, jax.Array]:
+        found = estimator(jax.random.key(0), partial(f, kind=kind), jnp.asarray(X))
         return getattr(found, "largest", found.value), found.witness
 
-    found = {name: Found(*estimate(jax.random.key(0), RADIUS, kind)) for name, kind in KINDS.items()}
-    found["again"] = Found(*estimate(jax.random.key(0), RADIUS, KINDS["bent"]))
+    found = {name: Found(*estimate(chosen.estimator, kind)) for name, kind in KINDS.items()}
+    found["again"] = Found(*estimate(chosen.estimator, KINDS["bent"]))
+    if request.param in LOCAL:
+        smaller = chosen.estimator.replace(ball=l2.ball(0.5 * RADIUS))
+        found["smaller ball"] = Found(*estimate(smaller, KINDS["bent"]))
     return chosen, found
 
 
@@ -100,12 +115,15 @@ def test_the_value_is_that_of_its_witness(row: tuple[Row, dict[str, Found]]) -> 
 
 def test_the_witness_is_in_the_ball_and_in_the_box(row: tuple[Row, dict[str, Found]]) -> None:
     chosen, found = row
-    for value, witness in found.values():
+    if not isinstance(chosen.estimator, estimators.LocalEstimator):
+        np.testing.assert_allclose(np.linalg.norm(found["bent"].witness), 1.0, rtol=1e-6)  # a direction
+        return
+    for name, (value, witness) in found.items():
         assert np.isfinite(value)
         points = np.asarray(witness).reshape(-1, 3)
-        reach = np.linalg.norm(points - X, axis=1) if chosen.in_ball else np.linalg.norm(points, axis=1) - 0.75
-        assert np.all(reach <= RADIUS + 1e-6)
-        assert not chosen.in_ball or np.all((points >= 0.0) & (points <= 1.0))
+        radius = 0.5 * RADIUS if name == "smaller ball" else RADIUS
+        assert np.all(np.linalg.norm(points - X, axis=1) <= radius + 1e-6)
+        assert np.all((points >= 0.0) & (points <= 1.0))
 
 
 def test_a_linear_map_has_its_operator_norm_and_a_constant_nothing(row: tuple[Row, dict[str, Found]]) -> None:
@@ -119,3 +137,85 @@ def test_the_key_decides_everything(row: tuple[Row, dict[str, Found]]) -> None:
     _, found = row
     assert found["again"].value == found["bent"].value
     np.testing.assert_array_equal(found["again"].witness, found["bent"].witness)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_settings_are_all_there_is_to_an_estimator(name: str) -> None:
+    estimator = ROWS[name].estimator
+    assert estimator == EQUAL[name] != type(estimator)(num_samples=3) if name in LOCAL else estimator == EQUAL[name]
+    assert hash(estimator) == hash(EQUAL[name])
+    assert values.from_json(values.to_json(estimator)) == estimator
+    assert repr(estimator).startswith(f"{name}(")
+    assert "num_steps=3" in repr(estimators.jacobian_norm(num_steps=3))
+
+
+FREE = np.array([True, False, True])
+NORMS: dict[str, Norm] = {"l1": l1, "l2": l2, "linf": linf, "masked l2": masked(l2, FREE)}
+
+
+@pytest.fixture(scope="module", params=LOCAL)
+def curves(request: pytest.FixtureRequest) -> dict[str, estimators.Curve]:
+    """The curves of a linear function around two points, in every norm."""
+    estimator, xs = ROWS[request.param].estimator, np.stack([X, X + 0.1])
+    linear = partial(f, kind=KINDS["linear"])
+    return {
+        name: estimators.curve(
+            jax.random.key(0), estimator.replace(ball=norm.ball(1.0)), linear, xs, [0.1, RADIUS], keep_witnesses=True
+        )
+        for name, norm in NORMS.items()
+    }
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_curves_stay_in_balls_of_every_norm_below_the_operator_norm(
+    curves: dict[str, estimators.Curve], norm: str
+) -> None:
+    found, matrix = curves[norm], MATRIX[:, FREE] if norm == "masked l2" else MATRIX
+    of_margin = found.constant == "clever"
+    if of_margin:
+        matrix = matrix[:1] - matrix[1:]
+    exact = operator_norm(matrix, NORMS[norm])
+    chex.assert_shape(found.values, (2, 2))
+    assert np.all(found.values <= exact * (1 + 1e-5))
+    assert np.all(found.values >= 0.3 * exact)
+    steps = np.asarray(found.witnesses).reshape(2, 2, -1, 3) - np.stack([X, X + 0.1])[:, None, None]
+    lengths = jax.vmap(NORMS[norm].value)(jnp.asarray(steps).reshape(-1, 3)).reshape(2, 2, -1)
+    assert np.all(lengths <= np.array([0.1, RADIUS])[:, None] * (1 + 1e-5))
+
+
+def operator_norm(matrix: np.ndarray, norm: Norm) -> float:
+    """From a norm to l2."""
+    if norm.exponent == 2.0:
+        return float(np.linalg.norm(matrix, 2))
+    corners = np.eye(3) if norm.exponent == 1.0 else np.array([[1, 1, 1], [1, 1, -1], [1, -1, 1], [-1, 1, 1]])
+    return float(np.linalg.norm(corners @ matrix.T, axis=1).max())
+
+
+def test_stacked_balls_under_vmap_equal_one_by_one() -> None:
+    x, bent = jnp.asarray(X), partial(f, kind=KINDS["bent"])
+    for name in ("ascent_slope", "sampled_slope", "clever"):
+        each = [ROWS[name].estimator.replace(ball=l2.ball(radius)) for radius in (0.1, RADIUS)]
+        together = jax.vmap(lambda estimator: estimator(jax.random.key(0), bent, x))(values.stack(*each))
+        singles = [jax.jit(lambda estimator: estimator(jax.random.key(0), bent, x))(estimator) for estimator in each]
+        expected = jax.tree.map(lambda *leaves: jnp.stack(leaves), *singles)
+        chex.assert_trees_all_close(together, expected, rtol=1e-4)
+
+
+class corners(estimators.LocalEstimator):
+    """The largest quotient at the corners of a cube: an estimator that lipjax does not know."""
+
+    norm_out: Norm = l2
+
+    def __call__(self, key: jax.Array, f: Callable, x: jax.Array) -> Estimate:
+        grid = jnp.stack(jnp.meshgrid(*[jnp.array([-1.0, 1.0])] * x.size), -1).reshape(-1, x.size)
+        points = self.ball.clip(x + self.ball.radius * grid)
+        quotients = jax.vmap(lambda u: self.norm_out.value(f(u) - f(x)) / self.ball.norm.value(u - x))(points)
+        return Estimate(jnp.max(quotients), points[jnp.argmax(quotients)])
+
+
+def test_an_estimator_of_ones_own_has_curves_too(key: jax.Array) -> None:
+    linear = partial(f, kind=KINDS["linear"])
+    found = estimators.curve(key, corners(linf.ball(1.0)), linear, X[None], [0.1, 0.2])
+    np.testing.assert_allclose(found.values, operator_norm(MATRIX, linf), rtol=1e-5)
+    assert (found.constant, found.norm_in, found.norm_out) == ("slope", linf, l2)
+    assert values.from_json(values.to_json(corners(linf.ball(0.5)))) == corners(linf.ball(0.5))

@@ -13,7 +13,7 @@ from lipjax.norms import Norm
 @pytest.mark.parametrize("norm_out", NORMS, ids=lambda norm: norm.name)
 @pytest.mark.parametrize("norm_in", NORMS, ids=lambda norm: norm.name)
 def test_the_jacobian_of_a_linear_map_is_the_map(norm_in: Norm, norm_out: Norm, key: jax.Array) -> None:
-    estimator = jacobian_norm(norm_in=norm_in, norm_out=norm_out)
+    estimator = jacobian_norm(norm_in, norm_out)
     value, direction = estimator(key, lambda x: jnp.asarray(MATRIX, x.dtype) @ x, jnp.ones(4))
     np.testing.assert_allclose(value, operator_norm(MATRIX, norm_in, norm_out), rtol=1e-5)
     np.testing.assert_allclose(norm_in.value(direction), 1.0, rtol=1e-5)

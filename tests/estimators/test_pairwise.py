@@ -13,7 +13,7 @@ from lipjax.norms import Norm, l1, l2, linf
 @pytest.mark.parametrize(("norm_in", "norm_out"), [(linf, l2), (l1, linf)], ids=["linf-l2", "l1-linf"])
 def test_the_witness_is_a_pair_of_the_ball_and_the_box(norm_in: Norm, norm_out: Norm, key: jax.Array) -> None:
     x = jnp.array([0.1, 0.5, 0.9, 0.2])
-    estimator = pairwise_slope(0.2, norm_in=norm_in, norm_out=norm_out, num_restarts=2)
+    estimator = pairwise_slope(norm_in.ball(0.2), norm_out=norm_out, num_restarts=2)
     value, pair = estimator(key, lambda x: jnp.asarray(MATRIX, x.dtype) @ x, x)
     first, second = np.asarray(pair, np.float64)
     for point in (first, second):

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from lipjax import parallel
-from lipjax.estimators import slope_curve
+from lipjax.estimators import curve, growing_slope
 
+CHEAP = growing_slope(num_samples=2, num_steps=1, num_restarts=1)
 EIGHT_DEVICES = """
 import jax, jax.numpy as jnp, numpy as np
 from lipjax import parallel
-from lipjax.estimators import curve, sampled_slope, slope_curve
+from lipjax.estimators import curve, growing_slope, sampled_slope
 
 assert jax.device_count() == 8
 xs = np.random.default_rng(0).uniform(size=(19, 3)).astype(np.float32)  # more than two each, but not three
@@ -26,7 +27,7 @@ def bumps(x):
     return jnp.stack([jnp.sin(5.0 * x).sum(), jnp.maximum(x, 0.4).sum()])
 
 def search(**settings):
-    return slope_curve(key, bumps, xs, [0.05, 0.2], num_samples=4, num_steps=2, **settings)
+    return curve(key, growing_slope(num_samples=4, num_steps=2), bumps, xs, [0.05, 0.2], **settings)
 
 one, eight = search(chunk_size=5), search(chunk_size=2, mesh=every)
 np.testing.assert_allclose(eight.values, one.values, rtol=1e-5)
@@ -34,7 +35,7 @@ np.testing.assert_array_equal(eight.steepest, one.steepest)
 np.testing.assert_allclose(eight.witnesses, one.witnesses, rtol=1e-5)
 
 def sample(**settings):
-    return curve(key, sampled_slope, bumps, xs[:5], [0.1], keep_witnesses=True, **settings)
+    return curve(key, sampled_slope(), bumps, xs[:5], [0.1], keep_witnesses=True, **settings)
 
 for a, b in zip(jax.tree.leaves(sample()), jax.tree.leaves(sample(mesh=every)), strict=True):
     np.testing.assert_allclose(a, b, rtol=1e-5)
@@ -54,10 +55,9 @@ def test_eight_devices_find_what_one_finds() -> None:
 
 
 def test_a_mesh_of_one_device_changes_no_value(key: jax.Array) -> None:
-    settings = {"num_samples": 2, "num_steps": 1, "num_restarts": 1}
     xs = np.random.default_rng(0).uniform(size=(3, 2)).astype(np.float32)
-    plain = slope_curve(key, jnp.sin, xs, [0.05], **settings)
-    meshed = slope_curve(key, jnp.sin, xs, [0.05], mesh=parallel.mesh(jax.devices()[:1]), **settings)
+    plain = curve(key, CHEAP, jnp.sin, xs, [0.05])
+    meshed = curve(key, CHEAP, jnp.sin, xs, [0.05], mesh=parallel.mesh(jax.devices()[:1]))
     np.testing.assert_allclose(meshed.values, plain.values, rtol=1e-6)
 
 
@@ -70,8 +70,7 @@ def test_memory_grows_less_than_a_fifth_when_points_grow_tenfold(keep_witnesses:
 
     def peak(num_points: int) -> int:
         def search(xs: jax.Array) -> jax.Array:
-            settings = {"num_samples": 2, "num_steps": 1, "num_restarts": 1, "chunk_size": 8}
-            return slope_curve(key, wide, xs, [0.1, 0.3], keep_witnesses=keep_witnesses, **settings).values
+            return curve(key, CHEAP, wide, xs, [0.1, 0.3], chunk_size=8, keep_witnesses=keep_witnesses).values
 
         memory = jax.jit(search).lower(jnp.zeros((num_points, 4))).compile().memory_analysis()
         return memory.temp_size_in_bytes + memory.output_size_in_bytes

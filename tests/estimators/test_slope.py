@@ -1,7 +1,6 @@
 """Slopes of linear maps in all pairs of norms, the box, witnesses, rounding; and how perturbations are drawn."""
 
 import itertools
-from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -9,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lipjax.estimators import ascent_slope, in_ball, on_sphere, sampled_slope, slope_curve
+from lipjax.estimators import ascent_slope, growing_slope, in_ball, on_sphere, sampled_slope, slope_curve
 from lipjax.norms import Norm, l1, l2, linf
+from lipjax.values import number
 
 NORMS = (linf, l2, l1)
 MATRIX = np.random.default_rng(0).normal(size=(3, 4))
@@ -36,16 +36,25 @@ def slopes(f, x, radii, key: jax.Array, **settings) -> np.ndarray:
     return np.asarray(slope_curve(key, f, jnp.asarray(x)[None], radii, **settings).values[0])
 
 
-def of_index(index: jax.Array) -> Norm:
+class of_index(Norm):
     """One of the norms by a traced index, so that one program serves all of them."""
 
-    def switched(field: str) -> Callable:
-        return lambda *arguments: jax.lax.switch(index, [getattr(norm, field) for norm in NORMS], *arguments)
+    index: jax.Array = number()
 
-    def sample(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-        return jax.lax.switch(index, [partial(norm.sample, shape=shape) for norm in NORMS], key)
+    def switched(self, method: str, *arguments: jax.Array, **settings: tuple[int, ...]) -> jax.Array:
+        return jax.lax.switch(self.index, [partial(getattr(norm, method), **settings) for norm in NORMS], *arguments)
 
-    return Norm("any", *(switched(field) for field in ("value", "dual", "project", "steepest")), sample)
+    def value(self, x: jax.Array) -> jax.Array:
+        return self.switched("value", x)
+
+    def project(self, x: jax.Array, radius: jax.Array) -> jax.Array:
+        return self.switched("project", x, radius)
+
+    def steepest(self, gradient: jax.Array) -> jax.Array:
+        return self.switched("steepest", gradient)
+
+    def sample(self, key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+        return self.switched("sample", key, shape=shape)
 
 
 def test_a_linear_map_has_its_operator_norm_at_every_radius_for_all_pairs_of_norms(key: jax.Array) -> None:
@@ -56,9 +65,12 @@ def test_a_linear_map_has_its_operator_norm_at_every_radius_for_all_pairs_of_nor
 
     def of_pair(pair: jax.Array) -> tuple[jax.Array, jax.Array]:
         norm_in, norm_out = map(of_index, pair)
-        norms = {"norm_in": norm_in, "norm_out": norm_out, "bounds": None}
-        single = jax.lax.map(lambda radius: ascent_slope(radius, **norms)(key, linear, x).value, radii)
-        return slope_curve(key, linear, x[None], radii, **norms).values[0], single
+
+        def single(radius: jax.Array) -> jax.Array:
+            return ascent_slope(norm_in.ball(radius, box=None), norm_out=norm_out)(key, linear, x).value
+
+        together = growing_slope(norm_in.ball(1.0, box=None), norm_out=norm_out).along(key, linear, x, radii)
+        return together.value, jax.lax.map(single, radii)
 
     pairs = list(itertools.product(range(3), repeat=2))
     exact = [operator_norm(MATRIX, NORMS[i], NORMS[j]) for i, j in pairs]
@@ -81,7 +93,7 @@ def test_a_value_is_the_quotient_at_its_witness(constructor, key: jax.Array) -> 
         return jnp.sin(3.0 * x) + x[::-1] ** 2
 
     x = jnp.linspace(0.0, 1.0, 5)
-    value, witness = constructor(0.3, norm_in=linf, norm_out=l2)(key, f, x)
+    value, witness = constructor(linf.ball(0.3))(key, f, x)
     step = np.asarray(witness, np.float64) - np.asarray(x, np.float64)
     assert np.abs(step).max() <= 0.3 * (1 + 1e-6)
     assert witness.min() >= 0.0
@@ -97,7 +109,7 @@ def test_rounding_is_not_taken_for_steepness(key: jax.Array) -> None:
 
     x = np.full(3, 0.4, np.float32)
     assert slopes(shifted, x, [1e-3, 0.01, 0.1], key).max() <= 1.0
-    assert ascent_slope(0.1)(key, shifted, jnp.asarray(x)).value <= 1.001
+    assert ascent_slope(l2.ball(0.1))(key, shifted, jnp.asarray(x)).value <= 1.001
 
 
 def test_perturbations_follow_their_laws(key: jax.Array) -> None:
@@ -110,10 +122,10 @@ def test_perturbations_follow_their_laws(key: jax.Array) -> None:
         np.testing.assert_allclose(within.mean(), 6 / 7, atol=0.02)  # the mean of U^(1/6)
 
 
-def test_wrong_settings_are_refused(key: jax.Array) -> None:
-    with pytest.raises(ValueError, match="radius must be positive, got -1"):
-        ascent_slope(-1.0)
+def test_wrong_settings_are_refused() -> None:
+    with pytest.raises(ValueError, match="radius must be positive, got 0"):
+        ascent_slope(l2.ball(0.0))
     with pytest.raises(ValueError, match="num_samples must be a whole number of at least 1, got 0"):
-        sampled_slope(0.1, num_samples=0)
+        sampled_slope(num_samples=0)
     with pytest.raises(ValueError, match="num_samples must be a whole number of at least 3, got 2"):
-        slopes(lambda x: x, np.ones(2, np.float32), [0.1], key, num_samples=2, num_restarts=3)
+        growing_slope(num_samples=2, num_restarts=3)

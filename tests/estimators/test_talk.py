@@ -29,7 +29,7 @@ def test_the_curve_is_the_running_maximum_of_quotients_of_clipped_rescaled_noise
     images: np.ndarray, key: jax.Array
 ) -> None:
     found = talk_curve(key, logits, images)
-    assert (found.norm_in, found.norm_out, found.values.shape) == ("l2", "l2", (3, 30))
+    assert (found.norm_in, found.norm_out, found.constant, found.values.shape) == (l2, l2, "slope", (3, 30))
     np.testing.assert_allclose(found.radii, TALK_RADII)
     assert np.all(np.diff(found.values, axis=1) >= 0)
     rng, highest = np.random.default_rng(2), np.zeros((3, 30))
@@ -46,15 +46,15 @@ def test_the_curve_is_the_running_maximum_of_quotients_of_clipped_rescaled_noise
 
 
 def test_a_draw_has_the_radius_as_its_length_before_it_is_clipped(images: np.ndarray, key: jax.Array) -> None:
-    _, witness = talk_slope(0.3, bounds=None)(key, logits, jnp.asarray(images[0]))
+    _, witness = talk_slope(l2.ball(0.3, box=None))(key, logits, jnp.asarray(images[0]))
     np.testing.assert_allclose(l2.value(witness - images[0]), 0.3, rtol=1e-5)
 
 
 def test_only_the_masked_entries_change(images: np.ndarray, key: jax.Array) -> None:
     mask = np.zeros((2, 2, 3), bool)
     mask[0, 1] = True
-    part = masked(linf, mask)
-    found = curve(key, sampled_slope, logits, images, [0.2], norm_in=part, bounds=None, keep_witnesses=True)
+    estimator = sampled_slope(masked(linf, mask).ball(1.0, box=None))
+    found = curve(key, estimator, logits, images, [0.2], keep_witnesses=True)
     moved = np.asarray(found.witnesses[:, 0]) != images
     assert not np.any(moved & ~mask)
 

@@ -1,7 +1,9 @@
 """Evaluation agrees with counting by hand, with published figures, and with itself whatever the chunk size."""
 
+from collections.abc import Callable
 from functools import partial
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -79,6 +81,40 @@ def test_robust_accuracy_is_the_share_of_images_farther_than_the_radius_from_the
         jax.random.key(0), brightness_classifier, grey, attacks.pgd(norms.linf.ball(radius), num_steps=4)
     )
     assert found == np.mean(distance > radius)
+
+
+def brighter(key: Array, objective: Callable, center: Array) -> Array:
+    """An attack of one's own: it raises the brightness if that raises the objective."""
+    point = jnp.minimum(center + 0.2, 1.0)
+    return jnp.where(objective(point) > objective(center), point, center)
+
+
+def darker(key: Array, objective: Callable, center: Array) -> Array:
+    point = jnp.maximum(center - 0.2, 0.0)
+    return jnp.where(objective(point) > objective(center), point, center)
+
+
+def test_with_several_attacks_an_example_has_to_withstand_all_of_them(grey: Batch) -> None:
+    mean = np.asarray(grey.inputs).mean((1, 2, 3))
+    robust = partial(evaluation.robust_accuracy, jax.random.key(0), brightness_classifier, grey)
+    done: list[int] = []
+    assert robust(brighter) == np.mean((mean > 0.5) | (mean < 0.3))
+    assert robust(darker) == np.mean((mean < 0.5) | (mean > 0.7))
+    assert robust([brighter, darker], progress=done.append) == np.mean(np.abs(mean - 0.5) > 0.2)
+    assert robust([brighter, darker]) < min(robust(brighter), robust(darker))
+    assert done == [9, 18]
+    with pytest.raises(ValueError, match="the number of attacks"):
+        robust([])
+
+
+def test_an_attack_is_traced_once_for_all_chunks_and_all_weights(grey: Batch) -> None:
+    def scaled(scale: Array, x: Array) -> Array:
+        return scale * brightness_classifier(x)
+
+    attack = chex.assert_max_traces(brighter, n=1)
+    for scale in (1.0, -1.0):
+        f = jax.tree_util.Partial(scaled, jnp.array(scale))
+        evaluation.withstood(jax.random.key(0), f, grey, attack, chunk_size=3)
 
 
 def test_corruption_accuracy_is_the_accuracy_on_the_corrupted_images(grey: Batch, model: Model) -> None:

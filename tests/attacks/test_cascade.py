@@ -10,10 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lipjax import attacks, evaluation
+from lipjax import attacks, evaluation, values
 from lipjax.evaluation import Stage, Suite
+from lipjax.losses import cross_entropy, targeted_dlr
 from lipjax.networks import from_functions
-from lipjax.norms import l2, linf
+from lipjax.norms import l1, l2, linf
 from lipjax.types import Attack, Batch, Model, Output, Variables
 
 SHORT = {"num_steps": 15}
@@ -272,6 +273,26 @@ def test_the_journal_of_another_evaluation_is_refused_by_what_differs(journaled)
             evaluation.cascade(jax.random.key(0), **(journaled | change))
     with pytest.raises(ValueError, match="other key"):
         evaluation.cascade(jax.random.key(1), **journaled)
+
+
+def test_suites_and_stages_are_values():
+    for norm in (linf, l1):
+        suite = evaluation.standard(norm.ball(0.5))
+        stages = suite.stages(10)
+        assert values.from_json(values.to_json((suite, *stages))) == (suite, *stages)
+        assert all(stage.attack.ball == suite.ball for stage in stages)
+        assert suite != suite.replace(ball=norm.ball(0.25))
+
+
+def test_a_boundary_attack_in_a_stage_gets_margins_and_a_climber_a_loss(four_classes):
+    f, inputs, labels = four_classes
+    for attack in (attacks.deepfool(linf.ball(0.3)), attacks.pgd(linf.ball(0.3))):
+        for targeted in (False, True):
+            loss = targeted_dlr if targeted else cross_entropy
+            stage = Stage("one", attack, loss=loss, targeted=targeted)
+            run = jax.jit(lambda x, y, stage=stage: stage.run(jax.random.key(0), f, x, y, jnp.array(0)))
+            fooled = [predictions(f, run(x, y)[None])[0] != y for x, y in zip(inputs[:3], labels[:3], strict=True)]
+            assert all(fooled)
 
 
 def test_stages_of_the_same_names_with_fewer_steps_do_not_go_on_from_other_results(four_classes, tmp_path):

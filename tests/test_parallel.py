@@ -44,7 +44,7 @@ for a, b in zip(lines, parallel_lines, strict=True):
 
 
 def test_eight_devices_train_the_same_network_as_one() -> None:
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
+    flags = {"XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8"}
     path = str(Path(parallel.__file__).parents[1])
     done = subprocess.run(
         [sys.executable, "-c", EIGHT_DEVICES],

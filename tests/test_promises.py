@@ -11,6 +11,8 @@ from lipjax import attacks, bounds, certification, datasets, estimators, evaluat
 from lipjax.bounds.program import trace
 from lipjax.types import Batch, Model
 
+pytestmark = pytest.mark.slow
+
 SHAPE = (9, 8, 1)
 ROWS = ("l2_nonexpansive", "spectral", "aol", "sll", "orthogonal")
 NETWORK = networks.cnn(3, channels=(3, 4), widths=(5,), mean=0.4)

@@ -117,6 +117,7 @@ def test_the_enumeration_finds_every_slope_that_a_dense_grid_finds():
     assert exact_constant(layers, x, 1.0, "l2") >= slopes.max() - 1e-9
 
 
+@pytest.mark.slow
 def test_bounds_are_above_the_exact_pairwise_constant_of_enumerable_networks(enumerated):
     for _, exact, *bounds in enumerated.values():
         assert np.all(exact <= np.stack(bounds))
@@ -214,6 +215,7 @@ def residual_kernels():
     return [jnp.asarray(rng.normal(size=shape) / np.sqrt(np.prod(shape[:-1])), jnp.float32) for shape in shapes]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", NORMS)
 def test_bounds_of_a_residual_convolutional_network_are_above_every_jacobian_found(norm, residual_kernels):
     f = functools.partial(residual_network, residual_kernels)

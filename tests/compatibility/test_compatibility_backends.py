@@ -95,7 +95,7 @@ def test_eight_devices_count_what_one_does(tmp_path: Path) -> None:
     environment = {
         **os.environ,
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+        "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8",
         "PYTHONPATH": str(here.parents[1]),
     }
     subprocess.run(

@@ -8,6 +8,8 @@ from corruption_oracles import pictures
 
 from lipjax import corruptions
 
+pytestmark = pytest.mark.shipped  # its bytes are the same however many images are corrupted at once
+
 IMAGES = np.stack(pictures((32, 32, 3)))
 
 # The published tables, one tuple of arguments per severity.

@@ -13,6 +13,8 @@ from lipjax.bounds import local_bound
 from lipjax.estimators import ascent_slope, clever, jacobian_norm, pairwise_slope, slope_curve
 from lipjax.norms import Norm, l2, linf
 
+pytestmark = pytest.mark.slow
+
 RADII = (0.003, 0.03, 0.1, 0.36, 1.0, 2.1)
 NETS = [ReluNet(seed, widths=(6, 6, 3)) for seed in range(8)]
 XS = np.random.default_rng(5).uniform(size=(len(NETS), 2)).astype(np.float32)

@@ -43,7 +43,7 @@ for a, b in zip(jax.tree.leaves(sample()), jax.tree.leaves(sample(mesh=every)), 
 
 
 def test_eight_devices_find_what_one_finds() -> None:
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
+    flags = {"XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8"}
     path = str(Path(parallel.__file__).parents[1])
     done = subprocess.run(
         [sys.executable, "-c", EIGHT_DEVICES],

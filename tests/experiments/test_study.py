@@ -10,6 +10,8 @@ import pytest
 
 from experiments import cli, local_lipschitz, robustness, study, train
 
+pytestmark = pytest.mark.slow
+
 ARGUMENTS = [
     "--network=mlp(widths=(16,))",
     "--systems=V,P,PGD(num_steps=1)",

@@ -14,6 +14,8 @@ import pytest
 from experiments import cli, train
 from lipjax import evaluation, records
 
+pytestmark = pytest.mark.shipped  # runs that were killed end with the same bits
+
 ROOT = Path(__file__).parents[2]
 TOY = ["--dataset=toy", "--network=mlp(widths=(8,))", "--batch_size=16"]
 KILLED = [*TOY, "--system=laplacian", "--num_steps=300", "--log_every=10", "--checkpoint_every=20"]
@@ -70,6 +72,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out_dir
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(uninterrupted: Path, tmp_path: Path) -> None:
     early, late = random.Random(0).sample(range(1, 9), 2)
     kill_when(start(tmp_path), after_lines(tmp_path, early))

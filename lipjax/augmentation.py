@@ -14,11 +14,19 @@ from lipjax.types import KeyArray
 from lipjax.values import Value, count
 
 Image = Float[Array, "height width channels"]
-Augment: TypeAlias = Callable[[KeyArray, Image], Image]
-"""`(key, image) -> image`: another image of the same shape and class."""
+Augmenting: TypeAlias = Callable[[KeyArray, Image], Image]
+"""`(key, image) -> image`: another image of the same shape and class. Plain functions do."""
 
 
-class random_crop(Value):
+class Augment(Value):
+    """An augmentation. A new one is one more subclass."""
+
+    def __call__(self, key: KeyArray, image: Image) -> Image:
+        """Another image of the same shape and class."""
+        raise NotImplementedError
+
+
+class random_crop(Augment):
     """Crops of the image's own size, from the image within a black border; uniform over all of them.
 
     Attributes:
@@ -41,7 +49,7 @@ class random_crop(Value):
         return jax.lax.dynamic_slice(padded, (row, column, 0), image.shape)
 
 
-class flip_left_right(Value):
+class flip_left_right(Augment):
     """The image or its mirror image, with equal probability.
 
     Example:
@@ -55,14 +63,14 @@ class flip_left_right(Value):
         return jnp.where(jax.random.bernoulli(key), image[:, ::-1], image)
 
 
-class Chain(Value):
+class Chain(Augment):
     """Several augmentations as one; made by `chain`.
 
     Attributes:
         augments: The augmentations, in their order.
     """
 
-    augments: tuple[Augment, ...] = ()
+    augments: tuple[Augmenting, ...] = ()
 
     def __call__(self, key: KeyArray, image: Image) -> Image:
         """The image after all of them."""
@@ -71,6 +79,6 @@ class Chain(Value):
         return image
 
 
-def chain(*augments: Augment) -> Chain:
+def chain(*augments: Augmenting) -> Chain:
     """One augmentation that does all of them in their order, each with a key of its own."""
     return Chain(augments)

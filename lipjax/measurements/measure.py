@@ -113,7 +113,7 @@ def measure_one(
     A model is measured as `network.freeze` makes it: the same function with plain kernels, so that all systems of one
     family share compiled programs.
     """
-    frozen = model.network.freeze(model.variables) if isinstance(model, Model) else model
+    frozen = model.network.freeze(model.variables, parts.dataset.input_shape) if isinstance(model, Model) else model
     known = None if folder is None else _identity(model)
     found = []
     for measurement in measurements:

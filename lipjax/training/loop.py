@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Int, PyTree
 from tqdm import tqdm
 
 from lipjax import checks, parallel
-from lipjax.augmentation import Augment
+from lipjax.augmentation import Augmenting
 from lipjax.batching import over_examples
 from lipjax.training.optimizers import Optimizer, as_optimizer
 from lipjax.training.recorder import Execution, NonFiniteLoss, Recorder, Trace
@@ -28,7 +28,7 @@ class _Program(Value):
     method: Method
     optimizer: Optimizer
     batch_size: int
-    augment: Augment | None
+    augment: Augmenting | None
     mesh: Mesh | None
 
 
@@ -109,7 +109,7 @@ def fit(
     *,
     num_steps: int,
     batch_size: int,
-    augment: Augment | None = None,
+    augment: Augmenting | None = None,
     execution: Execution = Execution(),  # noqa: B008 - immutable
 ) -> Model:
     """Trains a system.

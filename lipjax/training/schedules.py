@@ -28,21 +28,21 @@ class constant(Schedule):
     """The same rate at every step.
 
     Attributes:
-        learning_rate: The rate.
+        peak: The rate.
     """
 
-    learning_rate: Number = number(REQUIRED, checks.positive)
+    peak: Number = number(REQUIRED, checks.positive)
 
     def __call__(self, step: Step) -> Scalar:
         """The rate of an update, counted from 0."""
-        return jnp.asarray(self.learning_rate, jnp.float32)
+        return jnp.asarray(self.peak, jnp.float32)
 
 
 class cosine(Schedule):
     """Half a cosine down to 0, `rate (1 + cos(pi t)) / 2`, after a linear rise from 0.
 
     Attributes:
-        learning_rate: The rate at its peak.
+        peak: The rate at its highest.
         num_steps: Length of the training.
         warmup: Share of the training over which the rate rises.
 
@@ -54,7 +54,7 @@ class cosine(Schedule):
         [0.5, 0.25, 0.0]
     """
 
-    learning_rate: Number = number(REQUIRED, checks.positive)
+    peak: Number = number(REQUIRED, checks.positive)
     num_steps: int = count()
     warmup: float = setting(0.0, checks.fraction)
 
@@ -63,15 +63,15 @@ class cosine(Schedule):
         rise = int(self.warmup * self.num_steps)
         fall = self.num_steps - rise
         angle = jnp.pi * jnp.clip(step - rise, 0, fall) / max(fall, 1)
-        falling = self.learning_rate * (0.5 * (1.0 + jnp.cos(angle)))
-        return jnp.where(step < rise, self.learning_rate * (step / max(rise, 1)), falling)
+        falling = self.peak * (0.5 * (1.0 + jnp.cos(angle)))
+        return jnp.where(step < rise, self.peak * (step / max(rise, 1)), falling)
 
 
 class drops(Schedule):
     """A rate that is multiplied by a factor at some points of the training.
 
     Attributes:
-        learning_rate: The rate at the start.
+        peak: The rate at the start.
         num_steps: Length of the training.
         at: When it drops, as shares of the training.
         factor: What it is multiplied by.
@@ -81,14 +81,14 @@ class drops(Schedule):
         [1.0, 0.1, 0.01]
     """
 
-    learning_rate: Number = number(REQUIRED, checks.positive)
+    peak: Number = number(REQUIRED, checks.positive)
     num_steps: int = count()
     at: tuple[float, ...] = setting((0.5,), _are_shares)
     factor: Number = number(0.01, checks.not_negative)
 
     def __call__(self, step: Step) -> Scalar:
         """The rate of an update, counted from 0."""
-        rate = jnp.asarray(self.learning_rate, jnp.float32)
+        rate = jnp.asarray(self.peak, jnp.float32)
         for drop in {int(share * self.num_steps) for share in self.at}:
             rate = jnp.where(step >= drop, rate * self.factor, rate)
         return rate

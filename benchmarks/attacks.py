@@ -22,10 +22,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lipjax import attacks, datasets, networks
+from lipjax import attacks, datasets, evaluation, networks
+from lipjax.evaluation import Stage, Suite
 from lipjax.losses import cross_entropy
-from lipjax.norms import Norm, l2, linf
-from lipjax.types import Batch, Dataset, Model
+from lipjax.norms import Ball, l2, linf
+from lipjax.types import AttackFn, Batch, Dataset, Model
 
 NUM_EXAMPLES = 200
 NUM_ROUNDS = 3
@@ -74,29 +75,33 @@ def rightly_classified(model: Model, batch: Batch) -> Batch:
     return Batch(*(jnp.asarray(leaf[correct[:NUM_EXAMPLES]]) for leaf in batch))
 
 
-def by_lipjax(model: Model, batch: Batch, attack: Any, objective: Callable = attacks.evasion) -> Run:
-    def one(model: Model, key: jax.Array, x: jax.Array, label: jax.Array) -> jax.Array:
-        return attack(key, objective(model.single, label), x)
+def by_lipjax(model: Model, batch: Batch, attack: AttackFn, aim: Callable = attacks.aim) -> Run:
+    @jax.jit
+    def run(model: Model, keys: jax.Array, batch: Batch) -> jax.Array:
+        return jax.vmap(lambda key, x, label: attack(key, aim(attack, model.single, label), x))(keys, *batch)
 
-    run = jax.jit(jax.vmap(one, in_axes=(None, 0, 0, 0)))
     keys = jax.random.split(jax.random.key(0), len(batch.labels))
-    return lambda: run(model, keys, *batch).block_until_ready()
+    return lambda: run(model, keys, batch).block_until_ready()
 
 
-def by_cascade(model: Model, batch: Batch, norm: Norm, name: str, **settings: int) -> Run:
-    """One stage of the standard suite, through the cascade."""
+class one_stage(Suite):
+    """One stage of the standard suite, with other settings of its attack."""
 
-    @functools.cache
-    def suite(norm: Norm, num_classes: int, bounds: Any) -> list[attacks.Stage]:
-        (stage,) = [stage for stage in attacks.standard(norm, num_classes, bounds) if stage.name == name]
-        return [stage._replace(attack=functools.partial(stage.attack, **settings))]
+    ball: Ball = linf.ball(RADII["linf"])
+    name: str = "square"
+    changes: tuple[tuple[str, int], ...] = ()
 
-    return lambda: (
-        attacks.cascade(jax.random.key(0), model, *batch, norm=norm, radius=RADII[norm.name], suite=suite).points
-    )
+    def stages(self, num_classes: int) -> list[Stage]:
+        stages = {stage.name: stage for stage in evaluation.standard(self.ball).stages(num_classes)}
+        return [stages[self.name].replace(attack=stages[self.name].attack.replace(**dict(self.changes)))]
 
 
-def plain_loss(f: Callable, label: jax.Array) -> Callable:
+def by_cascade(model: Model, batch: Batch, name: str, **changes: int) -> Run:
+    suite = one_stage(name=name, changes=tuple(changes.items()))
+    return lambda: evaluation.cascade(jax.random.key(0), model, batch, suite).points
+
+
+def plain_loss(attack: AttackFn, f: Callable, label: jax.Array) -> Callable:
     return lambda x: cross_entropy(f(x), label)
 
 
@@ -200,46 +205,46 @@ def contests(model: Model, batch: Batch, num_steps: int, num_queries: int) -> di
     targeted = {"n_classes": 10, "n_restarts": 1, "steps": num_steps}
     return {
         "fgsm linf": Rivals(
-            ours(attacks.fgsm(linf, r), plain_loss),
+            ours(attacks.fgsm(linf.ball(r)), plain_loss),
             *theirs("LinfFastGradientAttack", {}, epsilon=r),
             torch("FGSM", eps=r),
         ),
         "pgd linf": Rivals(
-            ours(attacks.pgd(linf, r, step_size=step, **last), plain_loss),
+            ours(attacks.pgd(linf.ball(r), step_size=step, **last), plain_loss),
             *theirs("LinfPGD", {"abs_stepsize": step, "steps": num_steps, "random_start": False}, epsilon=r),
             torch("PGD", eps=r, alpha=step, steps=num_steps, random_start=False),
         ),
         "pgd l2": Rivals(
-            ours(attacks.pgd(l2, r2, step_size=step2, **last), plain_loss),
+            ours(attacks.pgd(l2.ball(r2), step_size=step2, **last), plain_loss),
             *theirs("L2PGD", {"abs_stepsize": step2, "steps": num_steps, "random_start": False}, epsilon=r2),
             torch("PGDL2", eps=r2, alpha=step2, steps=num_steps, random_start=False),
         ),
         "momentum linf": Rivals(
-            ours(attacks.momentum_pgd(linf, r, step_size=step, num_steps=num_steps), plain_loss),
+            ours(attacks.momentum_pgd(linf.ball(r), step_size=step, num_steps=num_steps), plain_loss),
             torchattacks=torch("MIFGSM", eps=r, alpha=step, steps=num_steps, decay=1.0),
         ),
         "deepfool l2": Rivals(
-            ours(attacks.deepfool(l2, num_steps=num_steps), attacks.margins),
+            ours(attacks.deepfool(num_steps=num_steps)),
             *theirs("L2DeepFoolAttack", {"steps": num_steps}),
         ),
         "apgd_ce linf": Rivals(
-            ours(attacks.apgd(linf, r, num_steps=num_steps)),
+            ours(attacks.apgd(linf.ball(r), num_steps=num_steps)),
             torchattacks=torch("APGD", norm="Linf", eps=r, steps=num_steps),
         ),
         "apgd_ce l2": Rivals(
-            ours(attacks.apgd(l2, r2, num_steps=num_steps)),
+            ours(attacks.apgd(l2.ball(r2), num_steps=num_steps)),
             torchattacks=torch("APGD", norm="L2", eps=r2, steps=num_steps),
         ),
         "apgd_t linf": Rivals(
-            cascade(linf, "apgd_t", num_steps=num_steps),
+            cascade("apgd_t", num_steps=num_steps),
             torchattacks=torch("APGDT", norm="Linf", eps=r, **targeted),
         ),
         "fab_t linf": Rivals(
-            cascade(linf, "fab_t", num_steps=num_steps),
+            cascade("fab_t", num_steps=num_steps),
             torchattacks=torch("FAB", norm="Linf", eps=r, multi_targeted=True, **targeted),
         ),
         "square linf": Rivals(
-            cascade(linf, "square", num_queries=num_queries),
+            cascade("square", num_queries=num_queries),
             torchattacks=torch("Square", norm="Linf", eps=r, n_queries=num_queries, resc_schedule=False),
         ),
     }

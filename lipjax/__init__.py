@@ -2,7 +2,7 @@
 
 `lipjax.types` is the page to read first. Three questions and where they are answered: is a Lipschitz constraint
 compatible with a dataset (`compatibility`), how steep is a network around its training points (`estimators` from
-below, `bounds` from above), is it robust (`corruptions`, `attacks`, `evaluation`, `certification`)? `networks`,
+below, `bounds` from above), is it robust (`corruptions`, `attacks`, `evaluation`, `certificates`)? `networks`,
 `methods` and `systems` say what is trained, `training` trains it.
 """
 
@@ -10,7 +10,7 @@ from lipjax import attacks as attacks
 from lipjax import augmentation as augmentation
 from lipjax import batching as batching
 from lipjax import bounds as bounds
-from lipjax import certification as certification
+from lipjax import certificates as certificates
 from lipjax import compatibility as compatibility
 from lipjax import corruptions as corruptions
 from lipjax import datasets as datasets
@@ -21,6 +21,7 @@ from lipjax import losses as losses
 from lipjax import methods as methods
 from lipjax import networks as networks
 from lipjax import norms as norms
+from lipjax import operators as operators
 from lipjax import parallel as parallel
 from lipjax import records as records
 from lipjax import report as report

@@ -1,13 +1,15 @@
 """Operator norms of linear layers: of the map between spaces, never of a flattened kernel.
 
 A concrete kernel is worked on in float64 by NumPy, without compiling anything; a traced one (inside `jit` or `grad`) in
-its own dtype by JAX, differentiably, by "gram", "power" and the closed forms. What the methods for the l2 norm return:
+its own dtype by JAX, differentiably, by `gram`, `power` and the closed forms. What the methods for the l2 norm return:
 
     method   side                        how
     exact    the norm                    largest singular value of the whole matrix; refused when that is too large
     gram     upper bound, from above     Gram iteration of the matrix at every frequency of the enclosing torus
     power    lower bound, from below     power iteration; attained by a vector
     fft      the norm, or upper bound    largest singular value over the frequencies of the enclosing torus
+
+A new method is one more subclass of `Method`.
 
 A circular convolution is block-diagonal over frequencies, so there the torus is the input itself and `fft` is exact (a
 stride that does not divide the input is dropped: an upper bound). With zeros around the input, the convolution is a
@@ -18,7 +20,7 @@ of the outputs: its norm is at most that of the torus.
 import math
 import types
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +28,9 @@ import numpy as np
 from jaxtyping import Array, Float, Inexact
 
 from lipjax import checks
+from lipjax.norms import Norm, l1, l2, linf
 from lipjax.types import Scalar
+from lipjax.values import Value, count
 
 Kernel: TypeAlias = Float[Array | np.ndarray, "..."]
 Blocks: TypeAlias = Inexact[Array | np.ndarray, "*frequencies rows columns"]
@@ -145,31 +149,88 @@ def _gram_matrices(blocks: Blocks) -> Inexact[Array | np.ndarray, "*frequencies 
     return blocks @ adjoint if blocks.shape[-2] <= blocks.shape[-1] else adjoint @ blocks
 
 
-def _exact(kernel: Kernel, axes: Sequence[_Axis], num_steps: int) -> Any:
-    rows = math.prod(axis.out for axis in axes) * kernel.shape[-1]
-    columns = math.prod(axis.size for axis in axes) * kernel.shape[-2]
-    if min(rows, columns) > _LARGEST_SIDE or rows * columns > _LARGEST_MATRIX:
-        raise ValueError(
-            f"the matrix of this layer is {rows} x {columns}: too large for method 'exact' (at most "
-            f"{_LARGEST_SIDE} on the smaller side and {_LARGEST_MATRIX} entries); 'gram' bounds it from above"
+class Method(Value):
+    """How the l2 norm of a convolution is found.
+
+    Attributes:
+        needs_values: Whether it refuses kernels that are traced.
+    """
+
+    needs_values: ClassVar[bool] = False
+
+    def measure(self, kernel: Kernel, axes: Sequence[_Axis]) -> Any:
+        """The norm, or a bound of it."""
+        raise NotImplementedError
+
+
+class exact(Method):
+    """The largest singular value of the whole matrix."""
+
+    needs_values = True
+
+    def measure(self, kernel: Kernel, axes: Sequence[_Axis]) -> Any:
+        rows = math.prod(axis.out for axis in axes) * kernel.shape[-1]
+        columns = math.prod(axis.size for axis in axes) * kernel.shape[-2]
+        if min(rows, columns) > _LARGEST_SIDE or rows * columns > _LARGEST_MATRIX:
+            raise ValueError(
+                f"the matrix of this layer is {rows} x {columns}: too large for method exact() (at most "
+                f"{_LARGEST_SIDE} on the smaller side and {_LARGEST_MATRIX} entries); gram() bounds it from above"
+            )
+        return np.sqrt(np.linalg.eigvalsh(_gram_matrices(_matrix(kernel, axes)))[-1])
+
+
+class gram(Method):
+    """Gram iteration at every frequency of the torus: from above, and never away with more steps."""
+
+    num_steps: int = count(default=12)
+
+    def measure(self, kernel: Kernel, axes: Sequence[_Axis]) -> Any:
+        library = _library(kernel)
+        matrix = _gram_matrices(_blocks(kernel, axes))
+        log_scale, exponent = 0.0, 2.0
+        for _ in range(self.num_steps - 1):
+            scale = _frobenius(library, matrix)
+            log_scale = log_scale + library.log(scale) / exponent
+            matrix = matrix / scale
+            matrix, exponent = matrix @ matrix, 2.0 * exponent
+        rows = library.max(library.sum(library.abs(matrix), -1, keepdims=True), -2, keepdims=True)
+        largest = library.minimum(_frobenius(library, matrix), library.where(rows == 0.0, 1.0, rows))
+        # Each Gram product of side n may lose n * n roundings of the largest singular value; the roots shrink them.
+        rounding = 1.0 + 4.0 * matrix.shape[-1] ** 2 * float(library.finfo(matrix.dtype).eps)
+        return rounding * library.max(
+            library.where(rows == 0.0, 0.0, library.exp(log_scale) * largest ** (1.0 / exponent))
         )
-    return np.sqrt(np.linalg.eigvalsh(_gram_matrices(_matrix(kernel, axes)))[-1])
 
 
-def _gram(kernel: Kernel, axes: Sequence[_Axis], num_steps: int) -> Any:
-    library = _library(kernel)
-    gram = _gram_matrices(_blocks(kernel, axes))
-    log_scale, power = 0.0, 2.0
-    for _ in range(num_steps - 1):
-        scale = _frobenius(library, gram)
-        log_scale = log_scale + library.log(scale) / power
-        gram = gram / scale
-        gram, power = gram @ gram, 2.0 * power
-    rows = library.max(library.sum(library.abs(gram), -1, keepdims=True), -2, keepdims=True)
-    largest = library.minimum(_frobenius(library, gram), library.where(rows == 0.0, 1.0, rows))
-    # Each Gram product of side n may lose n * n roundings of the largest singular value; the roots shrink them.
-    rounding = 1.0 + 4.0 * gram.shape[-1] ** 2 * float(library.finfo(gram.dtype).eps)
-    return rounding * library.max(library.where(rows == 0.0, 0.0, library.exp(log_scale) * largest ** (1.0 / power)))
+class power(Method):
+    """Power iteration: from below, and never away with more steps."""
+
+    num_steps: int = count(default=100)
+
+    def measure(self, kernel: Kernel, axes: Sequence[_Axis]) -> Any:
+        library = _library(kernel)
+        placements = [axis.placement() for axis in axes]
+        adjoint, flipped = kernel.swapaxes(-1, -2), [placement.swapaxes(1, 2) for placement in placements]
+
+        def step(x: Kernel) -> Kernel:
+            x = _convolve(adjoint, flipped, _convolve(kernel, placements, x))
+            length = library.linalg.norm(x.ravel())
+            return x / library.where(length == 0.0, 1.0, length)
+
+        shape = (*[axis.size for axis in axes], kernel.shape[-2])
+        start = np.random.default_rng(0).normal(size=shape)
+        x = library.asarray(start / np.linalg.norm(start), dtype=kernel.dtype)
+        x = _repeat(library, self.num_steps, step, x)
+        return library.linalg.norm(_convolve(kernel, placements, x).ravel())
+
+
+class fft(Method):
+    """The largest singular value over the frequencies of the torus."""
+
+    needs_values = True
+
+    def measure(self, kernel: Kernel, axes: Sequence[_Axis]) -> Any:
+        return np.sqrt(np.linalg.eigvalsh(_gram_matrices(_blocks(kernel, axes))).max())
 
 
 def _frobenius(library: types.ModuleType, gram: Blocks) -> Any:
@@ -178,33 +239,12 @@ def _frobenius(library: types.ModuleType, gram: Blocks) -> Any:
     return library.sqrt(library.where(squares == 0.0, 1.0, squares))
 
 
-def _fft(kernel: Kernel, axes: Sequence[_Axis], num_steps: int) -> Any:
-    return np.sqrt(np.linalg.eigvalsh(_gram_matrices(_blocks(kernel, axes))).max())
-
-
 def _convolve(kernel: Kernel, placements: Sequence[np.ndarray], x: Kernel) -> Kernel:
     library, count = _library(kernel), len(placements)
     x = library.tensordot(x, kernel, (-1, -2))  # [*sizes, *taps, features out]
     for index, placement in enumerate(placements):
         x = library.tensordot(x, placement, ((0, count - index), (2, 0)))
     return library.moveaxis(x, 0, -1)
-
-
-def _power(kernel: Kernel, axes: Sequence[_Axis], num_steps: int) -> Any:
-    library = _library(kernel)
-    placements = [axis.placement() for axis in axes]
-    adjoint, flipped = kernel.swapaxes(-1, -2), [placement.swapaxes(1, 2) for placement in placements]
-
-    def step(x: Kernel) -> Kernel:
-        x = _convolve(adjoint, flipped, _convolve(kernel, placements, x))
-        length = library.linalg.norm(x.ravel())
-        return x / library.where(length == 0.0, 1.0, length)
-
-    shape = (*[axis.size for axis in axes], kernel.shape[-2])
-    start = np.random.default_rng(0).normal(size=shape)
-    x = library.asarray(start / np.linalg.norm(start), dtype=kernel.dtype)
-    x = _repeat(library, num_steps, step, x)
-    return library.linalg.norm(_convolve(kernel, placements, x).ravel())
 
 
 def _repeat(library: types.ModuleType, num_steps: int, step: Callable[[Any], Any], x: Any) -> Any:
@@ -220,12 +260,11 @@ def _reads(axes: Sequence[_Axis], over: int) -> list[np.ndarray]:
     return [axis.placement().sum(over) for axis in axes]
 
 
-def _linf(kernel: Kernel, axes: Sequence[_Axis], num_steps: int) -> Any:
-    return _largest_sum(_library(kernel).abs(kernel).sum(-2), _reads(axes, 2))
-
-
-def _l1(kernel: Kernel, axes: Sequence[_Axis], num_steps: int) -> Any:
-    return _largest_sum(_library(kernel).abs(kernel).sum(-1), _reads(axes, 1))
+def _norm(kernel: Kernel, axes: Sequence[_Axis], norm: Norm, method: Method) -> Any:
+    if norm == l2:
+        return method.measure(kernel, axes)
+    summed, over = (-2, 2) if norm == linf else (-1, 1)
+    return _largest_sum(_library(kernel).abs(kernel).sum(summed), _reads(axes, over))
 
 
 def _largest_sum(weights: Kernel, reads: Sequence[np.ndarray]) -> Any:
@@ -248,9 +287,20 @@ def _fold(kernel: Kernel, axes: Sequence[_Axis]) -> tuple[Kernel, list[_Axis]]:
     return kernel, folded
 
 
-_STEPS = {"exact": 0, "gram": 12, "power": 100, "fft": 0}
-_METHODS = {"exact": _exact, "gram": _gram, "power": _power, "fft": _fft}
-_NORMS = {"l1": dict.fromkeys(_METHODS, _l1), "l2": _METHODS, "linf": dict.fromkeys(_METHODS, _linf)}
+def is_plain(**named: Any) -> None:
+    """Raises an error unless each is l1, l2 or linf: the norms in which layers have known constants.
+
+    Example:
+        >>> is_plain(norm="l2")
+        Traceback (most recent call last):
+        TypeError: norm must be a norm such as lipjax.norms.l2, got 'l2': lipjax.norms.named makes norms of words
+    """
+    for name, norm in named.items():
+        if not isinstance(norm, Norm):
+            hint = ": lipjax.norms.named makes norms of words" if isinstance(norm, str) else ""
+            raise TypeError(f"{name} must be a norm such as lipjax.norms.l2, got {norm!r}{hint}")
+        if norm not in (l1, l2, linf):
+            raise ValueError(f"{name} must be l1, l2 or linf here, got {norm!r}")
 
 
 def conv_norm(
@@ -261,9 +311,8 @@ def conv_norm(
     padding: Padding = "SAME",
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
-    norm: str = "l2",
-    method: str = "exact",
-    num_steps: int | None = None,
+    norm: Norm = l2,
+    method: Method = exact(),  # noqa: B008
 ) -> float | Scalar:
     """Operator norm of a convolution: the largest ||K * x|| / ||x|| over all inputs x, boundaries included.
 
@@ -275,26 +324,26 @@ def conv_norm(
             `(before, after)` per axis.
         dilation: Distance between taps of the kernel, one for all axes or one per axis.
         groups: Groups of features that don't mix; the norm is the largest of theirs.
-        norm: "l1", "l2" or "linf", on inputs and outputs alike.
-        method: "exact", "gram", "power" or "fft" for l2: the module's table says on which side each is. The l1 and linf
-            norms have a closed form, which every method returns.
-        num_steps: Iterations of "gram" (default 12) or "power" (default 100). More never move a bound away.
+        norm: l1, l2 or linf, on inputs and outputs alike.
+        method: `exact()`, `gram()`, `power()` or `fft()` for l2: the module's table says on which side each is. The l1
+            and linf norms have a closed form, which every method returns.
 
     Returns:
         The norm or its bound: a Python float for a concrete kernel, computed in float64; a scalar of the kernel's dtype
         for a traced one, where a bound holds up to that dtype's rounding only.
 
     Raises:
-        ValueError: If a name is not a legal one, if the shapes don't fit, if the layer is too large for "exact", or if
-            the kernel is traced and the method neither "gram" nor "power" (l2 only).
+        TypeError: If norm or method is not a value of that kind.
+        ValueError: If the norm is another one, if the shapes don't fit, if the layer is too large for `exact`, or if
+            the kernel is traced and the method neither `gram` nor `power` (l2 only).
 
     Example:
         >>> kernel = np.ones((3, 3, 1, 1))  # its Frobenius norm and the norm of the flattened kernel are 3
         >>> conv_norm(kernel, (8, 8, 1), padding="CIRCULAR")
         9.0
-        >>> conv_norm(kernel, (8, 8, 1)) < conv_norm(kernel, (8, 8, 1), method="gram") <= 9.0 * (1 + 1e-9)
+        >>> conv_norm(kernel, (8, 8, 1)) < conv_norm(kernel, (8, 8, 1), method=gram()) <= 9.0 * (1 + 1e-9)
         True
-        >>> conv_norm(kernel, (8, 8, 1), norm="linf")
+        >>> conv_norm(kernel, (8, 8, 1), norm=linf)
         9.0
 
     References:
@@ -303,11 +352,9 @@ def conv_norm(
         and row-sum norms (exact at once for orthogonal layers), zero padding bounded through a larger torus, strides.
         Sedghi et al. 2019, "The Singular Values of Convolutional Layers" (arXiv 1805.10408), theorem 6: `fft`.
     """
-    norm = getattr(norm, "name", norm)
-    checks.one_of("norm", norm, list(_NORMS))
-    checks.one_of("method", method, list(_METHODS))
-    steps = _STEPS[method] if num_steps is None else num_steps
-    checks.at_least(min(1, _STEPS[method]), num_steps=steps)
+    is_plain(norm=norm)
+    if not isinstance(method, Method):
+        raise TypeError(f"method must be exact(), gram(), power() or fft(), got {method!r}")
     if kernel.ndim < 2 or not kernel.size:
         raise ValueError(
             f"kernel must have an axis of inputs and one of outputs, none of them empty; got {kernel.shape}"
@@ -315,44 +362,34 @@ def conv_norm(
     if input_shape[-1] != kernel.shape[-2] * groups or kernel.shape[-1] % groups:
         raise ValueError(f"kernel {kernel.shape} in {groups} groups does not fit {input_shape[-1]} input features")
     library = _library(kernel)
-    if library is jnp and norm == "l2" and not _STEPS[method]:
-        raise ValueError(f"method {method!r} needs a known kernel; inside jit, 'gram' bounds it from above")
+    if library is jnp and norm == l2 and method.needs_values:
+        raise ValueError(f"method {method!r} needs a known kernel; inside jit, gram() bounds it from above")
     kernel = kernel if library is jnp else np.asarray(kernel, np.float64)
     kernel, axes = _fold(kernel, _axes(kernel, input_shape, strides, padding, dilation))
-    parts = [_NORMS[norm][method](part, axes, steps) for part in library.split(kernel, groups, -1)]
+    parts = [_norm(part, axes, norm, method) for part in library.split(kernel, groups, -1)]
     return library.stack(parts).max() if library is jnp else float(max(parts))
 
 
 def dense_norm(
     kernel: Float[Array | np.ndarray, "inputs outputs"],
-    norm: str = "l2",
-    method: str = "exact",
-    num_steps: int | None = None,
+    norm: Norm = l2,
+    method: Method = exact(),  # noqa: B008
 ) -> float | Scalar:
     """Operator norm of a dense layer `x @ kernel`: a convolution without window axes.
 
     Args:
         kernel: `[in_features, out_features]`, flax's layout.
-        norm: "l1" (largest row sum of the kernel), "l2" (largest singular value) or "linf" (largest column sum).
+        norm: l1 (largest row sum of the kernel), l2 (largest singular value) or linf (largest column sum).
         method: As in `conv_norm`; `fft` and `exact` are the same here.
-        num_steps: As in `conv_norm`.
 
     Returns:
         The norm or its bound, as in `conv_norm`.
 
     Raises:
-        ValueError: If a name is not a legal one or the kernel is no matrix.
+        ValueError: If the norm is another one or the kernel is no matrix.
 
     Example:
-        >>> dense_norm(np.array([[1.0, -2.0], [0.0, 3.0]]), norm="linf")
+        >>> dense_norm(np.array([[1.0, -2.0], [0.0, 3.0]]), norm=linf)
         5.0
     """
-    return conv_norm(kernel, kernel.shape[:1], norm=norm, method=method, num_steps=num_steps)
-
-
-_EXPONENT = {"l1": 1.0, "l2": 2.0, "linf": math.inf}
-
-
-def conversion(norm: str, other: str, size: int) -> float:
-    """The largest `other` norm of a vector of this many entries whose `norm` is 1."""
-    return float(size ** max(0.0, 1 / _EXPONENT[other] - 1 / _EXPONENT[norm]))
+    return conv_norm(kernel, kernel.shape[:1], norm=norm, method=method)

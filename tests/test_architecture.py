@@ -14,7 +14,7 @@ LAYERS = [
     {"layers"},
     {"networks", "attacks", "corruptions", "datasets", "augmentation"},
     {"methods", "estimators", "bounds", "compatibility"},
-    {"systems", "training", "evaluation", "certification", "smoothing", "statistics", "report"},
+    {"systems", "training", "evaluation", "certificates", "statistics", "report"},
     {"measurements"},
     {"sweep"},
 ]

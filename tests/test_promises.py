@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lipjax import attacks, bounds, certification, datasets, estimators, evaluation, networks, norms, systems, training
+from lipjax import attacks, bounds, certificates, datasets, estimators, evaluation, networks, norms, systems, training
 from lipjax.bounds.program import trace
 from lipjax.types import Batch, Model
 
@@ -89,8 +89,8 @@ def test_certified_accuracy_is_below_clean_accuracy_and_below_what_attacks_leave
     models, functions, dataset, row, attack
 ):
     model, test, radius = models[row], dataset.test, 0.1
-    radii = certification.certified_radii(model, test, certification.gap_bound(model, SHAPE))
-    clean, certified, far = certification.certified_accuracy(radii, [0.0, radius, 100.0])
+    radii = certificates.certified_radii(model, test, certificates.gap_bound(model, SHAPE))
+    clean, certified, far = certificates.certified(radii, [0.0, radius, 100.0]).mean(axis=0)
     assert clean == evaluation.accuracy(model, test)
     assert clean >= certified > far == 0.0
     found = attack(norms.l2.ball(radius, None), num_steps=10)

@@ -1,4 +1,4 @@
-"""Upper bounds: operator norms of layers, and Lipschitz constants that no pair of inputs exceeds."""
+"""Upper bounds: Lipschitz constants that no pair of inputs exceeds, and the layers that they come from."""
 
 from lipjax.bounds.audit import Audit as Audit
 from lipjax.bounds.audit import Layer as Layer
@@ -10,5 +10,3 @@ from lipjax.bounds.curves import upper_curve as upper_curve
 from lipjax.bounds.everywhere import global_bound as global_bound
 from lipjax.bounds.local import local_bound as local_bound
 from lipjax.bounds.softmax import softmax_bound as softmax_bound
-from lipjax.operators import conv_norm as conv_norm
-from lipjax.operators import dense_norm as dense_norm

@@ -7,7 +7,6 @@ squares, the map whose row sums are the squared lengths of rows. A new affine pr
 """
 
 import math
-import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
@@ -16,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from lipjax.bounds.program import Step, Wire
-from lipjax.operators import conv_norm, dense_norm
+from lipjax.norms import Norm
+from lipjax.operators import Method, conv_norm, dense_norm, exact, fft, gram
 
 Weigh: TypeAlias = Callable[[Any], Any]
 
@@ -32,18 +32,20 @@ _OFFSETS = {
     "reduce_window_sum",
     "reshape",
     "rev",
+    "scatter-add",
     "select_n",
     "slice",
     "split",
     "squeeze",
     "transpose",
 }
-_INVERSE_EXPONENT = {"l1": 1.0, "l2": 0.5, "linf": 0.0}
 _LARGEST_EXACT = 2**18
 
 
 def is_affine(step: Step) -> bool:
     """Whether the result is affine in the wires together."""
+    if step.op == "scatter-add" and (len(step.wires) > 1 or not step.params["unique_indices"]):
+        return False
     if step.op in _WEIGHTED:
         return len(step.wires) == 1 and (step.op != "conv_general_dilated" or isinstance(step.operands[0], Wire))
     return step.op in _OFFSETS and all(map(_is_number, step.given))  # a wire that selects or indexes is none
@@ -128,34 +130,30 @@ class Gain(NamedTuple):
     how: str
 
 
-_KNOWN: weakref.WeakKeyDictionary[Step, dict[str, Gain]] = weakref.WeakKeyDictionary()
+def gain(step: Step, norm: Norm) -> Gain:
+    """Operator norm of an affine step in l1, l2 or linf; with several wires, of each wire's part alone."""
+    if norm not in step.known:
+        step.known[norm] = _GAINS.get(step.op, _of_rearrangement)(step, norm)
+    return step.known[norm]
 
 
-def gain(step: Step, norm: str) -> Gain:
-    """Operator norm of an affine step in "l1", "l2" or "linf"; with several wires, of each wire's part alone."""
-    known = _KNOWN.setdefault(step, {})
-    if norm not in known:
-        known[norm] = _GAINS.get(step.op, _of_rearrangement)(step, norm)
-    return known[norm]
-
-
-def _of_rearrangement(step: Step, norm: str) -> Gain:
+def _of_rearrangement(step: Step, norm: Norm) -> Gain:
     return Gain(1.0, "exact", "moves entries")
 
 
-def _of_dense(step: Step, norm: str) -> Gain:
+def _of_dense(step: Step, norm: Norm) -> Gain:
     kernels = _dense_kernels(step)
     if isinstance(kernels, jax.core.Tracer):
-        return _traced(jnp.stack([dense_norm(kernel, norm, "gram") for kernel in kernels]).max())
+        return _traced(jnp.stack([dense_norm(kernel, norm, gram()) for kernel in kernels]).max())
     return Gain(max(dense_norm(kernel, norm) for kernel in kernels), "exact", "matrix")
 
 
-def _of_conv(step: Step, norm: str) -> Gain:
+def _of_conv(step: Step, norm: Norm) -> Gain:
     kernel, params, shape = _conv_kernel(step), step.params, step.given[0].shape
     _, features, *spatial = params["dimension_numbers"].lhs_spec
     spread = [(shape[axis] - 1) * gap + 1 for axis, gap in zip(spatial, params["lhs_dilation"], strict=True)]
 
-    def measure(method: str) -> Any:
+    def measure(method: Method) -> Any:
         return conv_norm(
             kernel,
             (*spread, shape[features]),
@@ -168,10 +166,10 @@ def _of_conv(step: Step, norm: str) -> Gain:
         )
 
     if isinstance(kernel, jax.core.Tracer):
-        return _traced(measure("gram"))
-    if norm == "l2" and math.prod(shape) * math.prod(step.result.shape) > _LARGEST_EXACT:
-        return Gain(measure("fft"), "upper", "torus")
-    return Gain(measure("exact"), "exact" if max(params["lhs_dilation"]) == 1 else "upper", "matrix")
+        return _traced(measure(gram()))
+    if norm.exponent == 2 and math.prod(shape) * math.prod(step.result.shape) > _LARGEST_EXACT:
+        return Gain(measure(fft()), "upper", "torus")
+    return Gain(measure(exact()), "exact" if max(params["lhs_dilation"]) == 1 else "upper", "matrix")
 
 
 def _traced(value: Any) -> Gain:
@@ -179,21 +177,21 @@ def _traced(value: Any) -> Gain:
     return Gain(value * (1 + 1e-5), "upper", "Gram iteration")
 
 
-def _of_scaling(step: Step, norm: str) -> Gain:
+def _of_scaling(step: Step, norm: Norm) -> Gain:
     (factors,) = step.constants
     library = jnp if isinstance(factors, jax.core.Tracer) else np
     return Gain(library.abs(factors).max(), "exact", "largest factor")
 
 
-def _of_copies(step: Step, norm: str) -> Gain:
-    return Gain(_ratio(step) ** _INVERSE_EXPONENT[norm], "exact", "number of copies")
+def _of_copies(step: Step, norm: Norm) -> Gain:
+    return Gain(_ratio(step) ** (1 / norm.exponent), "exact", "number of copies")
 
 
-def _of_sum(step: Step, norm: str) -> Gain:
-    return Gain(_ratio(step) ** (1 - _INVERSE_EXPONENT[norm]), "exact", "number of terms")
+def _of_sum(step: Step, norm: Norm) -> Gain:
+    return Gain(_ratio(step) ** (1 - 1 / norm.exponent), "exact", "number of terms")
 
 
-def _of_windows(step: Step, norm: str) -> Gain:
+def _of_windows(step: Step, norm: Norm) -> Gain:
     # Sums over windows act on each axis by itself: the norm is the product of theirs.
     names = ("window_dimensions", "window_strides", "padding", "window_dilation", "base_dilation")
     value: Any = 1.0

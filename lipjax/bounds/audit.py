@@ -6,18 +6,18 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 from lipjax import checks
 from lipjax.bounds.affine import Gain, gain, is_affine, moves_entries
 from lipjax.bounds.idioms import recognize
 from lipjax.bounds.interval import activation, is_activation
-from lipjax.bounds.program import Program, Step, Wire, trace
+from lipjax.bounds.program import Program, Step, Wire, confined, trace
 from lipjax.bounds.residual import fuse_residuals
-from lipjax.norms import Norm
+from lipjax.norms import Norm, l1, l2
+from lipjax.operators import is_plain
 from lipjax.types import Model, VectorFn
-
-EXPONENT = {"l1": 1.0, "l2": 2.0, "linf": math.inf}
 
 
 class Layer(NamedTuple):
@@ -47,13 +47,13 @@ class Audit(NamedTuple):
     Attributes:
         layers: One row per layer, in order of evaluation. Steps that only move entries or add constants have none.
         bound: An upper bound of the network's Lipschitz constant: products along paths, summed where they meet.
-        norm: Name of the norm, of inputs and outputs.
+        norm: Norm of inputs and outputs.
         tolerance: How far above 1 a layer is taken for rounding.
     """
 
     layers: tuple[Layer, ...]
     bound: float
-    norm: str
+    norm: Norm
     tolerance: float
 
     @property
@@ -106,9 +106,9 @@ class Auditor:
     same scope (a mean is a sum and a scale) or the affine one after it.
     """
 
-    def __init__(self, program: Program, norm: str) -> None:
+    def __init__(self, program: Program, norm: Norm) -> None:
         self.program, self.norm = program, norm
-        self.layers: list[Layer] = []
+        self._rows: list[Layer] = []
         self.paths = [_Path(1.0, 1.0)]
         self.dominators = [0]
         self.uses = Counter(wire for step in program.steps for wire in step.wires)
@@ -118,11 +118,14 @@ class Auditor:
 
     def bound(self) -> float:
         """The constant of the whole program."""
-        if not isinstance(self.program.output, Wire):
-            return 0.0
-        path = self.paths[self.program.output.index]
-        self.layers.extend([path.waiting] if path.waiting else [])
-        return path.total
+        output = self.program.output
+        return self.paths[output.index].total if isinstance(output, Wire) else 0.0
+
+    def layers(self) -> tuple[Layer, ...]:
+        """The rows, with a scale that nothing follows."""
+        output = self.program.output
+        last = self.paths[output.index].waiting if isinstance(output, Wire) else None
+        return (*self._rows, last) if last else tuple(self._rows)
 
     def largest_part(self) -> float:
         """The largest of the constants of the parts that the result is concatenated from."""
@@ -159,20 +162,20 @@ class Auditor:
             kept /= path.waiting.constant or 1.0
             row = row._replace(constant=_times(row.constant, path.waiting.constant))
         elif path.waiting:
-            self.layers.append(path.waiting)
-        self.layers.append(row)
-        return _Path(path.total, kept, len(self.layers) - 1, step.scope)
+            self._rows.append(path.waiting)
+        self._rows.append(row)
+        return _Path(path.total, kept, len(self._rows) - 1, step.scope)
 
     def _scale(self, step: Step, path: _Path, row: Layer) -> _Path:
         if row.constant > 1.0:
-            self.layers.append(row)
+            self._rows.append(row)
             return path._replace(kept=path.kept * row.constant)
         serves_branches = self.uses[Wire(len(self.paths))] > 1
         if path.row is not None and path.scope == step.scope and self.uses[step.wires[0]] == 1 and not serves_branches:
-            before = self.layers[path.row]
+            before = self._rows[path.row]
             operation = f"{before.operation}, {row.operation}"
             shrunk = before._replace(constant=_times(before.constant, row.constant), operation=operation)
-            self.layers[path.row] = shrunk
+            self._rows[path.row] = shrunk
             return path
         factor = row.constant * (path.waiting.constant if path.waiting else 1.0)
         return path._replace(waiting=row._replace(constant=factor))
@@ -183,11 +186,11 @@ class Auditor:
         combine = _JOINS.get(step.op, lambda values, norm: math.inf)
         block = combine([self._kept(path) for path in paths], self.norm)
         side, how = ("upper", "sum over its branches") if step.op in _JOINS else _UNKNOWN
-        self.layers.append(self._row(step, Gain(block / start if start else 0.0, side, how)))
+        self._rows.append(self._row(step, Gain(block / start if start else 0.0, side, how)))
         return _Path(combine([path.total for path in paths], self.norm), min(block, start))
 
     def _kept(self, path: _Path) -> float:
-        row = 1.0 if path.row is None else min(self.layers[path.row].constant, 1.0)
+        row = 1.0 if path.row is None else min(self._rows[path.row].constant, 1.0)
         return path.kept * row * (path.waiting.constant if path.waiting else 1.0)
 
     def _row(self, step: Step, own: Gain) -> Layer:
@@ -218,15 +221,11 @@ def _is_uniform(step: Step) -> bool:
     return step.op == "mul" and len(step.wires) == 1 and bool(np.ptp(np.abs(step.constants[0])) == 0.0)
 
 
-def _power_sum(values: Sequence[float], norm: str) -> float:
-    return float(np.linalg.norm(values, EXPONENT[norm]))
+def _power_sum(values: Sequence[float], norm: Norm) -> float:
+    return float(np.linalg.norm(values, norm.exponent))
 
 
-def _unknown_join(values: Sequence[float], norm: str) -> float:
-    return math.inf
-
-
-_JOINS: dict[str, Callable[[Sequence[float], str], float]] = {
+_JOINS: dict[str, Callable[[Sequence[float], Norm], float]] = {
     "add": lambda values, norm: sum(values),
     "concatenate": _power_sum,
     "max": _power_sum,
@@ -235,7 +234,7 @@ _JOINS: dict[str, Callable[[Sequence[float], str], float]] = {
 }
 
 
-def _constant(step: Step, norm: str) -> Gain:
+def _constant(step: Step, norm: Norm) -> Gain:
     if is_affine(step):
         return gain(step, norm)
     if is_activation(step):
@@ -244,14 +243,14 @@ def _constant(step: Step, norm: str) -> Gain:
     return _CONSTANTS.get(step.op, lambda *_: Gain(math.inf, *_UNKNOWN))(step, norm)
 
 
-def _of_max_pool(step: Step, norm: str) -> Gain:
+def _of_max_pool(step: Step, norm: Norm) -> Gain:
     # An entry wins in all windows that it is in, at most; the sums over windows count them.
-    cover = gain(dataclasses.replace(step, op="reduce_window_sum"), "l1").value
-    return Gain(cover ** (1 / EXPONENT[norm]), "exact", "windows that share an entry")
+    cover = gain(dataclasses.replace(step, op="reduce_window_sum"), l1).value
+    return Gain(cover ** (1 / norm.exponent), "exact", "windows that share an entry")
 
 
-_CONSTANTS: dict[str, Callable[[Step, str], Gain]] = {
-    "norm_pool": lambda step, norm: Gain(step.params["gains"][norm], "exact", "windows that share an entry"),
+_CONSTANTS: dict[str, Callable[[Step, Norm], Gain]] = {
+    "norm_pool": lambda step, norm: Gain(step.params["gains"][norm.exponent], "exact", "windows that share an entry"),
     "residual": lambda step, norm: Gain(step.params["constant"], "upper", "one kernel both ways"),
     "reduce_max": lambda *_: Gain(1.0, "exact", "picks entries"),
     "reduce_min": lambda *_: Gain(1.0, "exact", "picks entries"),
@@ -261,9 +260,7 @@ _CONSTANTS: dict[str, Callable[[Step, str], Gain]] = {
 }
 
 
-def audit(
-    f: VectorFn | Model, input_shape: Sequence[int], *, norm: Norm | str = "l2", tolerance: float = 1e-4
-) -> Audit:
+def audit(f: VectorFn | Model, input_shape: Sequence[int], *, norm: Norm = l2, tolerance: float = 1e-4) -> Audit:
     """The Lipschitz constant of every layer of a network, in evaluation mode, and the layers where it exceeds 1.
 
     The function is taken apart by what it computes and not by who wrote it, so any JAX function of one array can be
@@ -272,7 +269,7 @@ def audit(
     Args:
         f: A model, or any function of one input without a batch axis.
         input_shape: Shape of one input.
-        norm: Norm of inputs and outputs: "l1", "l2" or "linf".
+        norm: Norm of inputs and outputs: l1, l2 or linf; `masked`, the audit is of the function of the free entries.
         tolerance: How far above 1 a constant is taken for rounding.
 
     Returns:
@@ -280,7 +277,8 @@ def audit(
         the Lipschitz constant of f.
 
     Raises:
-        ValueError: If the norm is not a legal one, tolerance is negative, or f does not return one array.
+        TypeError: If the norm is no norm.
+        ValueError: If the norm is another one, tolerance is negative, or f does not return one array.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -293,10 +291,9 @@ def audit(
         Convolutions are measured as maps and not by their unfolded kernels; what counts for a sum is the block that it
         closes.
     """
-    name = norm if isinstance(norm, str) else norm.name
-    checks.one_of("norm", name, list(EXPONENT))
+    f, start, norm = confined(f, jnp.zeros(input_shape), norm)
+    is_plain(norm=norm)
     checks.not_negative(tolerance=tolerance)
-    program = recognize(trace(f, input_shape))
-    auditor = Auditor(fuse_residuals(program) if name == "l2" else program, name)
-    bound = auditor.bound()
-    return Audit(tuple(auditor.layers), bound, name, tolerance)
+    program = recognize(trace(f, start.shape))
+    auditor = Auditor(fuse_residuals(program) if norm == l2 else program, norm)
+    return Audit(auditor.layers(), auditor.bound(), norm, tolerance)

@@ -1,5 +1,6 @@
 """Upper bounds over many points and radii, and the check that no lower value exceeds them."""
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
@@ -12,9 +13,10 @@ from jaxtyping import Array, ArrayLike, Float
 from lipjax import checks
 from lipjax.bounds.everywhere import global_bound
 from lipjax.bounds.local import local_bound
+from lipjax.bounds.program import unmasked
 from lipjax.bounds.softmax import softmax_bound
-from lipjax.norms import Norm, l2
-from lipjax.types import Box, Model
+from lipjax.norms import Ball, Norm, l2
+from lipjax.types import Model
 
 
 class UpperCurve(NamedTuple):
@@ -40,12 +42,11 @@ def upper_curve(
     xs: Float[Array | np.ndarray, "points ..."],
     radii: Float[ArrayLike, " radii"] | Sequence[float],
     *,
-    norm_in: Norm = l2,
-    norm_out: Norm = l2,
+    ball: Ball = l2.ball(math.inf),  # noqa: B008
+    norm_out: Norm | None = None,
     of_probabilities: bool = False,
     method: str = "interval",
     num_local: int = 0,
-    bounds: Box = (0.0, 1.0),
 ) -> UpperCurve:
     """Upper bounds around many points: `min(global_bound, local_bound)` of the logits, carried through the softmax.
 
@@ -53,44 +54,45 @@ def upper_curve(
         model: The network.
         xs: The points.
         radii: Radii in input units (pixels in [0, 1]).
-        norm_in: Norm of radii and of input differences.
-        norm_out: Norm of output differences.
+        ball: Norm of radii and of input differences, and the box of legal inputs; every radius takes the place of its.
+        norm_out: Norm of output differences; default the ball's.
         of_probabilities: Bound the probabilities, by `softmax_bound`; otherwise the logits.
         method: How local bounds are found, see `local_bound`.
         num_local: Number of points that get local bounds, the first ones: they cost far more than the global one.
-        bounds: Lowest and highest legal input value; None for no limits.
 
     Returns:
         The bounds. They hold for `slope` and for `pairwise` alike.
 
     Raises:
-        ValueError: If num_local is negative, or a name is not a legal one.
+        ValueError: If num_local is negative, or method is not a legal word.
     """
     checks.at_least(0, num_local=num_local)
     points, levels = jnp.asarray(xs), jnp.asarray(radii, jnp.result_type(float))
     num_local = min(num_local, len(points))
-    everywhere = global_bound(model, points.shape[1:], norm_in=norm_in, norm_out=norm_out)
+    everywhere = global_bound(model, points.shape[1:], norm_in=ball.norm, norm_out=norm_out)
     constants = np.full((len(points), levels.size), everywhere)
     if num_local:
-        names = {"norm": norm_in.name, "norm_out": norm_out.name}
-        local = _local(model, points[:num_local], levels, **names, method=method, bounds=bounds)
+        local = _local(model, points[:num_local], levels, ball, norm_out, method=method)
         constants[:num_local] = np.minimum(everywhere, local)
     if of_probabilities:
-        constants = _through_softmax(model, points, jnp.asarray(constants, points.dtype), levels, norm_out.name)
+        norm_out = unmasked(ball.norm) if norm_out is None else norm_out
+        constants = _through_softmax(model, points, jnp.asarray(constants, points.dtype), levels, norm_out)
     return UpperCurve(np.asarray(constants, np.float64), everywhere, num_local)
 
 
-@partial(jax.jit, static_argnames=("norm", "norm_out", "method", "bounds"))
+@partial(jax.jit, static_argnames="method")
 def _local(
-    model: Model, xs: Array, radii: Array, *, norm: str, norm_out: str, method: str, bounds: Box
+    model: Model, xs: Array, radii: Array, ball: Ball, norm_out: Norm | None, *, method: str
 ) -> Float[Array, "points radii"]:
-    bound = partial(local_bound, model, norm=norm, norm_out=norm_out, method=method, bounds=bounds)
+    def bound(x: Array, radius: Array) -> Array:
+        return local_bound(model, x, ball.replace(radius=radius), norm_out=norm_out, method=method)
+
     return jax.lax.map(lambda x: jax.lax.map(lambda radius: bound(x, radius), radii), xs)
 
 
-@partial(jax.jit, static_argnames="norm_out")
+@jax.jit
 def _through_softmax(
-    model: Model, xs: Array, constants: Array, radii: Array, norm_out: str
+    model: Model, xs: Array, constants: Array, radii: Array, norm_out: Norm
 ) -> Float[Array, "points radii"]:
     def of_point(point: tuple[Array, Array]) -> Float[Array, " radii"]:
         x, own = point

@@ -4,19 +4,19 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
-from lipjax import checks
 from lipjax.bounds.activations import eps
-from lipjax.bounds.audit import EXPONENT, Auditor
+from lipjax.bounds.audit import Auditor
 from lipjax.bounds.expansion import LARGEST, is_gate, measure
 from lipjax.bounds.idioms import recognize
 from lipjax.bounds.interval import Region, has_rule
-from lipjax.bounds.local import NORMS, expanded
-from lipjax.bounds.program import Program, Wire, trace
+from lipjax.bounds.local import expanded
+from lipjax.bounds.program import Program, Wire, confined, trace
 from lipjax.bounds.residual import fuse_residuals
-from lipjax.norms import Norm
-from lipjax.operators import conversion
+from lipjax.norms import Norm, l1, l2, linf
+from lipjax.operators import is_plain
 from lipjax.types import Model, VectorFn
 
 _MOST_GATES = 8
@@ -26,8 +26,8 @@ def global_bound(
     f: VectorFn | Model,
     input_shape: Sequence[int],
     *,
-    norm_in: Norm | str = "l2",
-    norm_out: Norm | str | None = None,
+    norm_in: Norm = l2,
+    norm_out: Norm | None = None,
 ) -> float:
     """An upper bound of the Lipschitz constant of f everywhere: the smaller of two.
 
@@ -43,15 +43,16 @@ def global_bound(
     Args:
         f: A model, or any function of one input without a batch axis.
         input_shape: Shape of one input.
-        norm_in: Norm of input differences: "l1", "l2" or "linf".
-        norm_out: Norm of output differences; default the same.
+        norm_in: Norm of input differences: l1, l2 or linf, or one of them `masked`.
+        norm_out: Norm of output differences: l1, l2 or linf; default that of inputs (of the entries that may move).
 
     Returns:
         A number that no quotient `||f(u) - f(v)||_out / ||u - v||_in` exceeds; inf where a layer has no rule. For two
         different norms the products are taken in each norm, and the best after conversion is returned.
 
     Raises:
-        ValueError: If a norm is not a legal one or f does not return one array.
+        TypeError: If a norm is no norm.
+        ValueError: If a norm is another one or f does not return one array.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -66,35 +67,35 @@ def global_bound(
         Operators" (arXiv 1903.01014), for the averages. Other ranges of slopes, sums of branches, single outputs, and
         the product in place of brackets that are too large to be measured are ours.
     """
-    first, last = (norm if isinstance(norm, str) else norm.name for norm in (norm_in, norm_out or norm_in))
-    checks.one_of("norm_in", first, list(EXPONENT))
-    checks.one_of("norm_out", last, list(EXPONENT))
-    program = recognize(trace(f, input_shape))
-    through = {first} if first == last else set(EXPONENT)
+    f, start, first = confined(f, jnp.zeros(input_shape), norm_in)
+    last = first if norm_out is None else norm_out
+    is_plain(norm_in=first, norm_out=last)
+    program = recognize(trace(f, start.shape))
+    through = (first,) if first == last else (l1, l2, linf)
     return min(_averaged(program, first, last), *[_product(program, norm, first, last) for norm in through])
 
 
-def _product(program: Program, norm: str, first: str, last: str) -> float:
+def _product(program: Program, norm: Norm, first: Norm, last: Norm) -> float:
     """The bound from one norm to another, by the constants of the layers in some norm."""
-    auditor = Auditor(fuse_residuals(program) if norm == "l2" else program, norm)
+    auditor = Auditor(fuse_residuals(program) if norm == l2 else program, norm)
     count = math.prod(program.shape(program.output)) if isinstance(program.output, Wire) else 1
     # The largest entry of a concatenation is in one of its parts.
-    bound = auditor.largest_part() if last == "linf" else auditor.bound() * conversion(norm, last, count)
-    return conversion(first, norm, math.prod(program.input_shape)) * bound
+    bound = auditor.largest_part() if last == linf else auditor.bound() * norm.conversion(last, count)
+    return first.conversion(norm, math.prod(program.input_shape)) * bound
 
 
-def _averaged(program: Program, first: str, last: str) -> float:
+def _averaged(program: Program, first: Norm, last: Norm) -> float:
     """The bound by the expansion on a ball of infinite radius."""
     known = isinstance(program.output, Wire) and all(map(has_rule, program.steps))
     if not known or sum(map(is_gate, program.steps)) > _MOST_GATES:
         return math.inf
-    regions = [_unbounded(program.shape(Wire(i)), path.total) for i, path in enumerate(Auditor(program, "l2").paths)]
+    regions = [_unbounded(program.shape(Wire(i)), path.total) for i, path in enumerate(Auditor(program, l2).paths)]
     first_gate = next((index for index, step in enumerate(program.steps) if is_gate(step)), 0)
     for wire in [wire for step in program.steps if is_gate(step) for wire in step.wires if wire.index > first_gate]:
         size = math.prod(program.shape(wire))
         if size * math.prod(program.input_shape) <= LARGEST:
-            regions[wire.index] = measure(program, regions, wire, norm_in=NORMS[first], at_once=size)
-    return float(expanded(program, regions, NORMS[first], NORMS[last]))
+            regions[wire.index] = measure(program, regions, wire, norm_in=first, at_once=size)
+    return float(expanded(program, regions, first, last))
 
 
 def _unbounded(shape: tuple[int, ...], norm: float) -> Region:

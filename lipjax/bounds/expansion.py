@@ -33,8 +33,7 @@ from lipjax.bounds.jacobian import (
     surroundings,
 )
 from lipjax.bounds.program import Program, Step, Wire
-from lipjax.norms import Norm
-from lipjax.operators import conversion
+from lipjax.norms import Norm, l2
 from lipjax.types import Scalar
 
 LARGEST = 2**21  # entries of a matrix whose operator norm is found
@@ -111,7 +110,7 @@ def _two_sided(around: Around, form: Form) -> Gated:
 
 
 def _norm_pool(around: Around, form: Form) -> Gated:
-    (region,), factor = around.operands, around.step.params["gains"]["l2"]
+    (region,), factor = around.operands, around.step.params["gains"][2.0]
     slopes = around.step(region.slopes) * (1 + around.step.params["rounding"])
     before = Form(pool_at_center(around, form.rows), factor * form.norm)
     return [before], [Gate(form, pool_change(around), slopes, factor * region.norm)]
@@ -138,13 +137,10 @@ def is_gate(step: Step) -> bool:
     return kind(step) in _RULES
 
 
-_DUALS = {"l1": "linf", "l2": "l2", "linf": "l1"}
-
-
 def _conversions(norm_in: Norm, inputs: int) -> dict[str, float]:
     """The largest dual norm of a gradient whose l2 norm is 1, and the largest l2 norm of one whose dual norm is 1."""
-    dual = _DUALS[norm_in.name]
-    return {"to_dual": conversion("l2", dual, inputs), "to_l2": conversion(dual, "l2", inputs)}
+    # By duality these are the conversions of vectors from the norm to l2, and from l2 to the norm.
+    return {"to_dual": norm_in.conversion(l2, inputs), "to_l2": l2.conversion(norm_in, inputs)}
 
 
 @partial(jax.jit, static_argnames=("to_dual", "to_l2", "is_all"))

@@ -143,14 +143,14 @@ def sum_of_squares(chain: Sequence[Step], weigh: Weigh = lambda weight: weight) 
     return lambda squares: functools.reduce(lambda value, step: linear(step, weigh)(value), chain, squares)
 
 
-def _pool_gains(chain: Sequence[Step], x: jax.ShapeDtypeStruct, rounding: float) -> dict[str, float]:
-    """Lipschitz constants of a norm pooling: from sums over the rows and over the columns of A and of its root."""
+def _pool_gains(chain: Sequence[Step], x: jax.ShapeDtypeStruct, rounding: float) -> dict[float, float]:
+    """Lipschitz constants of a norm pooling, by exponent: sums over the rows and the columns of A and of its root."""
     with jax.ensure_compile_time_eval():
         rows, back = jax.vjp(sum_of_squares(chain), jnp.ones(x.shape, x.dtype))
         root, back_root = jax.vjp(sum_of_squares(chain, np.sqrt), jnp.ones(x.shape, x.dtype))
         columns, root_columns = back(jnp.ones_like(rows))[0], back_root(jnp.ones_like(root))[0]
-        largest = {"l1": root_columns.max(), "l2": jnp.sqrt(columns.max()), "linf": jnp.sqrt(rows.max())}
-        return {name: float(value) * (1 + rounding) for name, value in largest.items()}
+        largest = {1.0: root_columns.max(), 2.0: jnp.sqrt(columns.max()), math.inf: jnp.sqrt(rows.max())}
+        return {exponent: float(value) * (1 + rounding) for exponent, value in largest.items()}
 
 
 def _not_negative(constant: Any) -> bool:

@@ -5,21 +5,18 @@ absolute values, u half a unit in the last place, in whatever order it was summe
 """
 
 import math
-import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
-from lipjax.attacks.climb import into_box
 from lipjax.bounds.activations import ACTIVATIONS, Activation, eps
 from lipjax.bounds.affine import gain, is_affine, linear, moves_entries, terms
 from lipjax.bounds.program import Program, Step, Wire
-from lipjax.norms import Norm
-from lipjax.operators import conversion
-from lipjax.types import Box, Scalar
+from lipjax.norms import Ball, l1, l2, linf
+from lipjax.types import Scalar
 
 Entries: TypeAlias = Float[Array, "..."]
 
@@ -87,15 +84,12 @@ def length(x: Any) -> Any:
     return jnp.sqrt(jnp.sum(jnp.square(x))) * (1 + (x.size + 8) * eps()) + least
 
 
-_SIZES: weakref.WeakKeyDictionary[Step, Sizes] = weakref.WeakKeyDictionary()
-
-
 def sizes(step: Step) -> Sizes:
     """Sizes of an affine step, computed when they are first asked for."""
-    if step not in _SIZES:
-        norm, column, row = (gain(step, name).value for name in ("l2", "l1", "linf"))
-        _SIZES[step] = Sizes(norm, (column * row) ** 0.5, row, 0.51 * (terms(step) + 8) * eps())
-    return _SIZES[step]
+    if Sizes not in step.known:
+        norm, column, row = (gain(step, norm).value for norm in (l2, l1, linf))
+        step.known[Sizes] = Sizes(norm, (column * row) ** 0.5, row, 0.51 * (terms(step) + 8) * eps())
+    return step.known[Sizes]
 
 
 def is_activation(step: Step) -> bool:
@@ -112,7 +106,7 @@ def _moved(step: Step, regions: list[Region]) -> Region:
     center, lower, upper, spreads, gains, _ = zip(*regions, strict=True)
     spread, norm = (scalars[0] if len(scalars) == 1 else length(jnp.stack(scalars)) for scalars in (spreads, gains))
     region = Region(step(*center), step(*lower), step(*upper), spread, norm)
-    if step.op != "add":
+    if step.op not in ("add", "scatter-add"):
         return region
     noise = 2 * eps() * region.magnitude
     return region._replace(lower=region.lower - noise, upper=region.upper + noise, spread=spread + length(noise))
@@ -159,7 +153,7 @@ def _two_sided(step: Step, regions: list[Region]) -> Region:
 
 
 def _norm_pool(step: Step, regions: list[Region]) -> Region:
-    (region,), factor = regions, step.params["gains"]["l2"]
+    (region,), factor = regions, step.params["gains"][2.0]
     nearest = jnp.maximum(jnp.maximum(region.lower, -region.upper), 0.0)
     lower, upper = step(nearest), step(region.magnitude)
     noise = step.params["rounding"] * upper
@@ -200,11 +194,11 @@ def has_rule(step: Step) -> bool:
     return kind(step) in _RULES
 
 
-def input_region(x: Entries, radius: ArrayLike, norm: Norm, bounds: Box) -> Region:
-    """The ball of a radius around x, inside the box of legal values."""
-    lower, upper = into_box(x - radius, bounds), into_box(x + radius, bounds)
+def input_region(x: Entries, ball: Ball) -> Region:
+    """The ball around x, inside the box of legal values."""
+    lower, upper = ball.clip(x - ball.radius), ball.clip(x + ball.radius)
     noise = 2 * eps() * jnp.maximum(jnp.abs(lower), jnp.abs(upper))
-    spread = jnp.asarray(radius * conversion(norm.name, "l2", x.size) * (1 + 4 * eps()))
+    spread = jnp.asarray(ball.radius * ball.norm.conversion(l2, x.size) * (1 + 4 * eps()))
     return Region(x, lower - noise, upper + noise, spread, jnp.ones(())).within(math.inf)
 
 

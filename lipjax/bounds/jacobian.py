@@ -181,7 +181,7 @@ def pool_change(around: Around) -> Any:
 
 def _norm_pool(around: Around, derivative: Derivative) -> list[Derivative]:
     step, (region,), result = around
-    rounding, gain = step.params["rounding"], step.params["gains"]["l2"]
+    rounding, gain = step.params["rounding"], step.params["gains"][2.0]
     center = pool_at_center(around, derivative.center)
     inverse = 1.0 / jnp.maximum(result.upper, 1e-20), 1.0 / jnp.maximum(result.lower, 1e-20)
     lower, upper = _hull(derivative.lower, derivative.upper, *inverse)

@@ -3,27 +3,24 @@
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
-from lipjax import checks, norms
+from lipjax import checks
 from lipjax.bounds import linear
 from lipjax.bounds.activations import eps
 from lipjax.bounds.expansion import Expansion, changes_of, expand, measure, slopes_and_norm
 from lipjax.bounds.idioms import recognize
 from lipjax.bounds.interval import Refine, Region, has_rule, input_region, keep, propagate
 from lipjax.bounds.jacobian import propagate_back, spectral
-from lipjax.bounds.program import Program, Wire, trace
-from lipjax.norms import Norm
-from lipjax.operators import conversion
-from lipjax.types import Box, Model, Point, Scalar, VectorFn
+from lipjax.bounds.program import Program, Wire, confined, trace
+from lipjax.norms import Ball, Norm, l2
+from lipjax.operators import is_plain
+from lipjax.types import Model, Point, Scalar, VectorFn
 
 Matrix = Float[Array, "outputs inputs"]
-
-NORMS = {norm.name: norm for norm in (norms.l1, norms.l2, norms.linf)}
 
 
 def _entrywise(matrix: Matrix, norm_in: Norm, norm_out: Norm) -> Scalar:
@@ -39,7 +36,7 @@ def _matrix_norm(matrix: Matrix, norm_in: Norm, norm_out: Norm) -> Scalar:
 
 def _through_l2(matrix: Matrix, norm_in: Norm, norm_out: Norm) -> float:
     """What an l2 operator norm of a matrix of this shape is at most multiplied with, in other norms."""
-    return conversion(norm_in.name, "l2", matrix.shape[1]) * conversion("l2", norm_out.name, matrix.shape[0])
+    return norm_in.conversion(l2, matrix.shape[1]) * l2.conversion(norm_out, matrix.shape[0])
 
 
 def _least(*bounds: Scalar) -> Scalar:
@@ -47,21 +44,8 @@ def _least(*bounds: Scalar) -> Scalar:
     return jnp.nanmin(jnp.stack([jnp.asarray(jnp.inf), *bounds])) * (1 + 4 * eps())
 
 
-class _Ball(NamedTuple):
-    """Where a bound holds: the center and the radius, the norm that it is measured in, and the box that cuts it."""
-
-    x: Point
-    radius: Any
-    norm: Norm
-    bounds: Box
-
-    def regions(self, program: Program, refine: Refine = keep) -> list[Region]:
-        """Regions of all wires of a program."""
-        return propagate(program, input_region(self.x, self.radius, self.norm, self.bounds), refine)
-
-
-def _interval(program: Program, ball: _Ball, norm_out: Norm) -> Scalar:
-    norm_in, regions = ball.norm, ball.regions(program)
+def _interval(program: Program, x: Point, ball: Ball, norm_out: Norm) -> Scalar:
+    norm_in, regions = ball.norm, propagate(program, input_region(x, ball))
     derivative = propagate_back(program, regions)
     center, lower, upper = (rows.reshape(rows.shape[0], -1) for rows in derivative[:3])
     factor = _through_l2(center, norm_in, norm_out)
@@ -94,8 +78,8 @@ def _norm_of(expansion: Expansion, norm_in: Norm, norm_out: Norm) -> Scalar:
     )
 
 
-def _expansion(program: Program, ball: _Ball, norm_out: Norm, cut: Refine = keep) -> Scalar:
-    at_center = ball._replace(radius=0.0).regions(program)
+def _expansion(program: Program, x: Point, ball: Ball, norm_out: Norm, cut: Refine = keep) -> Scalar:
+    at_center = propagate(program, input_region(x, ball.replace(radius=0.0)))
 
     def refine(program: Program, regions: list[Region], wire: Wire) -> Region:
         region, center = measure(program, regions, wire, norm_in=ball.norm), at_center[wire.index]
@@ -104,11 +88,11 @@ def _expansion(program: Program, ball: _Ball, norm_out: Norm, cut: Refine = keep
         regions[wire.index] = region._replace(lower=lower, upper=upper).within(math.inf)
         return cut(program, regions, wire)
 
-    bound = expanded(program, ball.regions(program, refine), ball.norm, norm_out)
-    return jnp.minimum(bound, _interval(program, ball, norm_out))
+    bound = expanded(program, propagate(program, input_region(x, ball), refine), ball.norm, norm_out)
+    return jnp.minimum(bound, _interval(program, x, ball, norm_out))
 
 
-_METHODS: dict[str, Callable[[Program, _Ball, Norm], Scalar]] = {
+_METHODS: dict[str, Callable[[Program, Point, Ball, Norm], Scalar]] = {
     "interval": _interval,
     "expansion": _expansion,
     "linear": partial(_expansion, cut=linear.cut),
@@ -118,12 +102,10 @@ _METHODS: dict[str, Callable[[Program, _Ball, Norm], Scalar]] = {
 def local_bound(
     f: VectorFn | Model,
     x: Point,
-    radius: ArrayLike,
+    ball: Ball,
     *,
-    norm: Norm | str = "l2",
-    norm_out: Norm | str | None = None,
+    norm_out: Norm | None = None,
     method: str = "interval",
-    bounds: Box = None,
 ) -> Scalar:
     """An upper bound of the pairwise Lipschitz constant of f on a ball: no two points of it violate it.
 
@@ -132,15 +114,13 @@ def local_bound(
 
     Args:
         f: A model, or any function of one input without a batch axis.
-        x: Center of the ball, within `bounds`.
-        radius: Radius in `norm`, in input units (pixels in [0, 1]); may be traced.
-        norm: Norm of the ball and of input differences: "l1", "l2" or "linf".
-        norm_out: Norm of output differences; default the same.
+        x: Center of the ball, within its box.
+        ball: Its norm (l1, l2, linf, or one of them `masked`) is that of input differences; the radius may be traced.
+        norm_out: Norm of output differences: l1, l2 or linf; default the ball's (of the entries that may move).
         method: "interval" encloses values and derivatives by intervals and by l2 distances from those at x.
             "expansion" adds the expansion of every derivative around slopes in the middle of their ranges; it is never
             above "interval" and often several times below, at the cost of a gradient for every entry of every hidden
             layer. "linear" adds linear relaxations of values, a little tighter for three times the gradients.
-        bounds: Lowest and highest legal input value; the ball is cut with that box. None for the whole ball.
 
     Returns:
         The bound; inf where a layer has no rule (`audit` says which). As the radius goes to 0 it tends to the norm of
@@ -150,13 +130,14 @@ def local_bound(
         for sums in any order, so many layers in float32 need a radius that is not tiny: `jax_enable_x64` helps.
 
     Raises:
-        ValueError: If radius is negative, or a name is not a legal one.
+        TypeError: If ball or norm_out is not a value of that kind.
+        ValueError: If a norm is another one, or method is not a legal word.
 
     Example:
         >>> def f(x):
         ...     return jnp.array([[3.0, 0.0], [0.0, 4.0]]) @ jax.nn.relu(x)
-        >>> x = jnp.array([1.0, -1.0])
-        >>> [round(float(local_bound(f, x, radius)), 3) for radius in (0.5, 2.0)]  # the second unit is off, then on
+        >>> x, balls = jnp.array([1.0, -1.0]), [l2.ball(radius, box=None) for radius in (0.5, 2.0)]
+        >>> [round(float(local_bound(f, x, ball)), 3) for ball in balls]  # the second unit is off, then on
         [3.0, 4.0]
 
     References:
@@ -164,18 +145,15 @@ def local_bound(
         intervals of Jacobians. Zhang et al. 2018, "Efficient Neural Network Robustness Certification with General
         Activation Functions" (arXiv 1811.00866), for the relaxation. The l2 distances and the expansion are ours.
     """
-    norm_in, norm_out = (_as_norm(given) for given in (norm, norm_out or norm))
+    if not isinstance(ball, Ball):
+        raise TypeError(f"ball must be a ball such as lipjax.norms.l2.ball(0.1), got {ball!r}")
+    f, x, norm_in = confined(f, x, ball.norm)
+    norm_out = norm_in if norm_out is None else norm_out
+    is_plain(norm=norm_in, norm_out=norm_out)
     checks.one_of("method", method, list(_METHODS))
-    checks.not_negative(radius=radius)
     program = recognize(trace(f, x.shape))
     if not isinstance(program.output, Wire):
         return jnp.zeros(())
     if not all(map(has_rule, program.steps)):
         return jnp.array(jnp.inf)
-    return _METHODS[method](program, _Ball(x, radius, norm_in, bounds), norm_out)
-
-
-def _as_norm(norm: Norm | str) -> Norm:
-    name = norm if isinstance(norm, str) else norm.name
-    checks.one_of("norm", name, list(NORMS))
-    return NORMS[name]
+    return _METHODS[method](program, x, ball.replace(norm=norm_in), norm_out)

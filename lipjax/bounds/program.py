@@ -14,7 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
+from jaxtyping import Array, Float
 
+from lipjax.norms import Masked, Norm
 from lipjax.types import Model, VectorFn
 
 
@@ -41,6 +43,7 @@ class Step:
         apply: Values of all operands to the value of the result.
         result: Shape and type of the result.
         params: Parameters of the primitive.
+        known: What has been found out about it: its norms. It lives as long as its program, and so may hold tracers.
     """
 
     op: str
@@ -50,6 +53,7 @@ class Step:
     apply: Callable[..., Any]
     result: jax.ShapeDtypeStruct
     params: Mapping[str, Any]
+    known: dict[Any, Any] = dataclasses.field(default_factory=dict, init=False, repr=False)
 
     @property
     def wires(self) -> list[Wire]:
@@ -167,6 +171,29 @@ def trace(f: VectorFn | Model, input_shape: Sequence[int]) -> Program:
     builder = Builder(input_shape)
     (output,) = _walk(builder, closed, [Wire(0)], "")
     return builder.finish(output)
+
+
+def confined(
+    f: Callable[..., Any] | Model, x: Float[Array, "..."], norm: Norm
+) -> tuple[Callable[..., Any] | Model, Float[Array, "..."], Norm]:
+    """A function, a point and a norm; of the free entries alone where the norm is `masked`.
+
+    Where the others are fixed, what a bound says of the function of the free ones holds in the masked norm.
+    """
+    if not isinstance(norm, Masked):
+        return f, x, norm
+    function, free = f.single if isinstance(f, Model) else f, np.array(norm.free)
+    fixed = jnp.ravel(x).at[free].set(0.0)
+
+    def of_free(z: Any) -> Any:
+        return function(fixed.at[free].add(z, unique_indices=True).reshape(norm.shape))
+
+    return of_free, jnp.ravel(x)[free], norm.norm
+
+
+def unmasked(norm: Norm) -> Norm:
+    """The norm of the entries that may move."""
+    return norm.norm if isinstance(norm, Masked) else norm
 
 
 def _walk(builder: Builder, closed: ClosedJaxpr, inputs: Sequence[Operand], scope: str) -> list[Operand]:

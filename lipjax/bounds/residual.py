@@ -16,6 +16,7 @@ import numpy as np
 from lipjax.bounds.affine import gain
 from lipjax.bounds.interval import activation, is_activation
 from lipjax.bounds.program import Builder, Operand, Program, Step, Wire
+from lipjax.norms import l2
 
 
 class _Branch(NamedTuple):
@@ -86,7 +87,7 @@ def _constant(branch: _Branch) -> float | None:
     if np.any(scales < 0.0) or np.abs(there * scales + back).max() > 1e-6 * np.abs(back).max():
         return None
     scaled = dataclasses.replace(first, operands=(first.operands[0], first.operands[1] * np.sqrt(scales)))
-    return max(1.0, float(gain(scaled, "l2").value) ** 2 - 1.0)
+    return max(1.0, float(gain(scaled, l2).value) ** 2 - 1.0)
 
 
 def _dense_kernel(step: Step) -> np.ndarray | None:

@@ -17,7 +17,7 @@ class Pairs(NamedTuple):
     """All pairs of a row with a column; if `within`, rows and columns are one set and only pairs i < j count.
 
     Attributes:
-        norm: Name of the norm.
+        exponent: The p of the lp norm.
         unit: What values stand for.
         rows: Examples of the first set.
         row_labels: Their classes, as indices from 0.
@@ -27,7 +27,7 @@ class Pairs(NamedTuple):
         num_classes: Number of classes.
     """
 
-    norm: str
+    exponent: float
     unit: Unit
     rows: Features
     row_labels: Labels

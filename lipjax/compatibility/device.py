@@ -4,6 +4,7 @@ The values of a block grow by a few features at a time, in one fused loop over a
 from several partial ones, so that few pairs at a time want the same counter.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -24,10 +25,10 @@ NONE = np.iinfo(np.int32).max
 
 Matrix = Int32[Array, "rows columns"]
 
-STEPS: dict[str, Callable[[Matrix, Matrix], Matrix]] = {
-    "linf": lambda total, difference: jnp.maximum(total, jnp.abs(difference)),
-    "l1": lambda total, difference: total + jnp.abs(difference),
-    "l2": lambda total, difference: total + difference**2,
+STEPS: dict[float, Callable[[Matrix, Matrix], Matrix]] = {
+    math.inf: lambda total, difference: jnp.maximum(total, jnp.abs(difference)),
+    1.0: lambda total, difference: total + jnp.abs(difference),
+    2.0: lambda total, difference: total + difference**2,
 }
 
 
@@ -101,7 +102,7 @@ def _count(
     others = lax.dynamic_slice_in_dim(column_labels, column_start, size)[None, :]
     i, j = row_start + jnp.arange(size)[:, None], column_start + jnp.arange(size)[None, :]
 
-    values = _values_of_pairs(STEPS[pairs.norm], *features)
+    values = _values_of_pairs(STEPS[pairs.exponent], *features)
     counted = (labels >= 0) & (others >= 0) & ((i < j) | (not pairs.within))
     nearest = jnp.where(counted & (labels != others), values, NONE)
     by_row = jnp.full((size, pairs.num_classes), NONE).at[jnp.arange(size)[:, None], others].min(nearest)

@@ -13,8 +13,9 @@ from lipjax.compatibility.blocks import Backend, Counts, Pairs, absorb, closer, 
 from lipjax.compatibility.conflicts import conflicting_pairs
 from lipjax.compatibility.results import PairDistances, Separation
 from lipjax.compatibility.run import count_blocks, journal_of
-from lipjax.compatibility.units import LEVELS, POWERS, Numbers, Unit, Values, comparable, flat, largest_value
+from lipjax.compatibility.units import LEVELS, Numbers, Unit, Values, comparable, flat, largest_value, power_of
 from lipjax.norms import Norm, linf
+from lipjax.operators import is_plain
 from lipjax.types import Batch
 
 MOST_CLASSES = 2048
@@ -86,7 +87,7 @@ def pair_distances(
         2003.02460), separation.
     """
     checks.at_least(1, block_size=block_size)
-    checks.one_of("norm", norm.name, list(POWERS))
+    is_plain(norm=norm)
     pairs, classes = pairs_of(inputs, labels, norm, other)
     block_size = min(block_size, max(len(pairs.rows), len(pairs.columns)))
     bins = with_guide(edges_of(pairs, thresholds))
@@ -125,8 +126,8 @@ def pairs_of(
     whole = features[0].dtype == np.uint8
     within = other is None
     pairs = Pairs(
-        norm=norm.name,
-        unit=Unit(LEVELS if whole else 1, POWERS[norm.name], whole),
+        exponent=norm.exponent,
+        unit=Unit(LEVELS if whole else 1, power_of(norm), whole),
         rows=features[0],
         row_labels=row_codes,
         columns=features[-1],
@@ -139,7 +140,7 @@ def pairs_of(
 
 def edges_of(pairs: Pairs, thresholds: Numbers = ()) -> Edges:
     """The bins of `pair_distances`."""
-    bound = largest_value(pairs.norm, pairs.rows, pairs.columns)
+    bound = largest_value(pairs.exponent, pairs.rows, pairs.columns)
     edges = regular_edges(pairs.unit, bound, thresholds)
     if pairs.num_pairs > FEW_PAIRS or (pairs.unit.whole and bound < WHOLE_BINS):
         return edges

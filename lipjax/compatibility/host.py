@@ -4,6 +4,7 @@ A tile of 64 x 64 pairs is computed four rows at a time: a column is read once f
 whole vector registers with differences of bytes. Then the tile's values are counted, while they are in the cache.
 """
 
+import math
 from typing import no_type_check
 
 import numpy as np
@@ -68,14 +69,14 @@ def _larger(total, part):
     return max(total, part)
 
 
-# Name of a norm, and whether the features are levels: one more feature, one more part of the features, and nothing yet.
+# By exponent, and whether the features are levels: one more feature, one more part of the features, and nothing yet.
 KERNELS = {
-    ("linf", True): (_linf_levels, _larger, np.uint8(0)),
-    ("l1", True): (_l1_levels, _add, np.int32(0)),
-    ("l2", True): (_l2_levels, _add, np.int32(0)),
-    ("linf", False): (_linf_floats, _larger, 0.0),
-    ("l1", False): (_l1_floats, _add, 0.0),
-    ("l2", False): (_l2_floats, _add, 0.0),
+    (math.inf, True): (_linf_levels, _larger, np.uint8(0)),
+    (1.0, True): (_l1_levels, _add, np.int32(0)),
+    (2.0, True): (_l2_levels, _add, np.int32(0)),
+    (math.inf, False): (_linf_floats, _larger, 0.0),
+    (1.0, False): (_l1_floats, _add, 0.0),
+    (2.0, False): (_l2_floats, _add, 0.0),
 }
 
 
@@ -166,13 +167,13 @@ def value_matrix(pairs: Pairs) -> Values:
     """Values of every row against every column, all at once."""
     whole_groups = -(-len(pairs.rows) // 4) * 4
     matrix: Values = np.empty((whole_groups, len(pairs.columns)), pairs.unit.dtype)
-    tile_values(*KERNELS[pairs.norm, pairs.unit.whole], pairs.rows, pairs.columns, matrix)
+    tile_values(*KERNELS[pairs.exponent, pairs.unit.whole], pairs.rows, pairs.columns, matrix)
     return matrix[: len(pairs.rows)]
 
 
 def workers(pairs: Pairs, bins: Bins, block_size: int) -> list[Worker]:
     """One worker for every core that this process may use."""
-    kernel = KERNELS[pairs.norm, pairs.unit.whole]
+    kernel = KERNELS[pairs.exponent, pairs.unit.whole]
 
     def count(block: Block) -> Counts:
         counts = no_counts(pairs, bins.edges, block)

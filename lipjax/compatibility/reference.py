@@ -1,5 +1,7 @@
 """The counts of images in plain NumPy, one row at a time: what the fast backends are tested against."""
 
+import math
+
 import numpy as np
 from jaxtyping import Shaped
 
@@ -8,15 +10,15 @@ from lipjax.compatibility.blocks import Block, Counts, Pairs, Worker, no_counts
 from lipjax.compatibility.units import Features, Values
 
 REDUCTIONS = {
-    "linf": lambda differences: differences.max(axis=1),
-    "l1": lambda differences: differences.sum(axis=1),
-    "l2": lambda differences: (differences**2).sum(axis=1),
+    math.inf: lambda differences: differences.max(axis=1),
+    1.0: lambda differences: differences.sum(axis=1),
+    2.0: lambda differences: (differences**2).sum(axis=1),
 }
 
 
-def values(norm: str, row: Shaped[np.ndarray, " features"], columns: Features) -> Values:
+def values(exponent: float, row: Shaped[np.ndarray, " features"], columns: Features) -> Values:
     """Values of one row against every column."""
-    return REDUCTIONS[norm](np.abs(columns.astype(np.int64) - row.astype(np.int64)))
+    return REDUCTIONS[exponent](np.abs(columns.astype(np.int64) - row.astype(np.int64)))
 
 
 def workers(pairs: Pairs, bins: Bins, block_size: int) -> list[Worker]:
@@ -36,7 +38,7 @@ def _count_row(pairs: Pairs, bins: Bins, block: Block, row: int, counts: Counts)
     if pairs.within:
         indices = indices[indices > row]
     label, labels = pairs.row_labels[row], pairs.column_labels[indices]
-    distances = values(pairs.norm, pairs.rows[row], pairs.columns[indices])
+    distances = values(pairs.exponent, pairs.rows[row], pairs.columns[indices])
     np.add.at(counts.histogram, ((labels == label).astype(int), np.searchsorted(bins.edges, distances)), 1)
 
     others = indices[labels != label]

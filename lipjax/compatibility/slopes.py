@@ -13,8 +13,9 @@ from lipjax.compatibility.blocks import Block, cut
 from lipjax.compatibility.conflicts import conflicting_pairs
 from lipjax.compatibility.host import KERNELS, TILE, tile_values
 from lipjax.compatibility.run import count_blocks, journal_of
-from lipjax.compatibility.units import LEVELS, POWERS, TOLERANCE, Features, Numbers, Unit, Values, comparable, flat
+from lipjax.compatibility.units import LEVELS, TOLERANCE, Features, Numbers, Unit, Values, comparable, flat, power_of
 from lipjax.norms import Norm, linf
+from lipjax.operators import is_plain
 
 
 class Required(NamedTuple):
@@ -166,7 +167,7 @@ def _absorb(total: Tally, block: Block, tally: Tally) -> None:
 
 def _workers(task: Task, norm: Norm, norm_out: Norm) -> list[Callable[[Block], Tally]]:
     """One worker for every core that this process may use."""
-    kernels = (*KERNELS[norm.name, task.unit.whole], *KERNELS[norm_out.name, False])
+    kernels = (*KERNELS[norm.exponent, task.unit.whole], *KERNELS[norm_out.exponent, False])
 
     def count(block: Block) -> Tally:
         tally = _nothing(len(task.alphas))
@@ -238,7 +239,7 @@ def required_slopes(
         _workers(task, norm, norm_out),
         _nothing(len(ascending)),
         _absorb,
-        journal=journal_of(journal_dir, *task, norm.name, norm_out.name, block_size),
+        journal=journal_of(journal_dir, *task, norm, norm_out, block_size),
         within=task.within,
         progress=progress,
     )
@@ -250,8 +251,7 @@ def required_slopes(
 def _task(
     sets: list[tuple], norm: Norm, norm_out: Norm, alphas: Float64[np.ndarray, " alphas"], radius: float | None
 ) -> Task:
-    for role, used in (("norm", norm), ("norm_out", norm_out)):
-        checks.one_of(role, used.name, list(POWERS))
+    is_plain(norm=norm, norm_out=norm_out)
     inputs = comparable(*(flat(examples) for examples, _ in sets))
     targets = [np.asarray(part, np.float64).reshape(len(part), -1) for _, part in sets]
     if [len(part) for part in inputs] != [len(part) for part in targets]:
@@ -259,9 +259,9 @@ def _task(
     if not all(np.all(np.isfinite(part)) for part in targets):
         raise ValueError("targets must be finite, got NaN or infinite entries")
     whole = inputs[0].dtype == np.uint8
-    unit = Unit(LEVELS if whole else 1, POWERS[norm.name], whole)
+    unit = Unit(LEVELS if whole else 1, power_of(norm), whole)
     last = unit.last_within(np.inf if radius is None else 2 * radius, strict=False)
-    unit_out = Unit(1, POWERS[norm_out.name], whole=False)
+    unit_out = Unit(1, power_of(norm_out), whole=False)
     return Task(inputs[0], inputs[-1], targets[0], targets[-1], alphas, len(sets) == 1, unit, unit_out, float(last))
 
 

@@ -4,11 +4,14 @@ Images are uint8 levels, a distance is then a whole number of levels (its square
 largest whole number that it admits. Other inputs are counted as they are, in double precision.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Num, Shaped, UInt8
+
+from lipjax.norms import Norm
 
 LEVELS = 255
 TOLERANCE = 1e-12
@@ -22,14 +25,17 @@ Values = Num[np.ndarray, "..."]
 """Counted values: whole numbers, or floats."""
 
 
-# Norm by norm: counted is the distance to this power, ...
-POWERS = {"linf": 1, "l1": 1, "l2": 2}
-# ... and this is the largest counted value, given the largest difference of every feature.
-BOUNDS: dict[str, Callable[[Float[np.ndarray, " features"]], np.floating]] = {
-    "linf": np.max,
-    "l1": np.sum,
-    "l2": lambda differences: np.sum(differences**2),
+# By the norm's exponent: the largest counted value, given the largest difference of every feature.
+LARGEST: dict[float, Callable[[Float[np.ndarray, " features"]], np.floating]] = {
+    math.inf: np.max,
+    1.0: np.sum,
+    2.0: lambda differences: np.sum(differences**2),
 }
+
+
+def power_of(norm: Norm) -> int:
+    """Counted is the distance to this power: whole numbers for images."""
+    return 2 if norm.exponent == 2.0 else 1
 
 
 class Unit(NamedTuple):
@@ -112,10 +118,10 @@ def comparable(*sets: Features) -> tuple[Features, ...]:
     return tuple(part / LEVELS if part.dtype == np.uint8 else part for part in sets)
 
 
-def largest_value(norm: str, *sets: Features) -> float:
+def largest_value(exponent: float, *sets: Features) -> float:
     """A value that none between examples of these sets exceeds; for images, the largest that images can have."""
     if sets[0].dtype == np.uint8:
-        return float(BOUNDS[norm](np.full(sets[0].shape[1], float(LEVELS))))
+        return float(LARGEST[exponent](np.full(sets[0].shape[1], float(LEVELS))))
     highest = np.max([features.max(axis=0) for features in sets], axis=0).astype(np.float64)
     lowest = np.min([features.min(axis=0) for features in sets], axis=0).astype(np.float64)
-    return float(BOUNDS[norm](highest - lowest)) * (1 + 1e-9)
+    return float(LARGEST[exponent](highest - lowest)) * (1 + 1e-9)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from lipjax.layers.nonexpansive import Nonexpansive
 from lipjax.layers.vanilla import Kernel
-from lipjax.operators import conv_norm
+from lipjax.operators import conv_norm, gram
 from lipjax.types import Scalar
 
 _NUM_STEPS = 6
@@ -44,7 +44,7 @@ def spectral_bound(kernel: Kernel, strides: int) -> Scalar:
     counts = [max(_OVERSAMPLING * (count - 1), 1) for count in taps]
     with jax.default_matmul_precision("highest"):
         shape = (*[strides * count for count in counts], kernel.shape[-2])
-        sampled = conv_norm(kernel, shape, strides=strides, padding="CIRCULAR", method="gram", num_steps=_NUM_STEPS)
+        sampled = conv_norm(kernel, shape, strides=strides, padding="CIRCULAR", method=gram(_NUM_STEPS))
     between = [math.cos(math.pi * (q - 1) / (2 * n)) for q, n in zip(taps, counts, strict=True)]
     return jnp.asarray(sampled / math.prod(between))
 

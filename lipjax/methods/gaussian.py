@@ -11,7 +11,7 @@ from lipjax.values import Number, number
 class gaussian(Method):
     """Gaussian augmentation: every input becomes `x + sigma N(0, I)`, a new draw at every step.
 
-    A classifier trained so is the base of the smoothed classifier that `smoothing.certify` certifies with the same
+    A classifier trained so is the base of the smoothed classifier that `certificates.smoothed` certifies with the same
     sigma. As in the paper, noisy inputs are not clipped to legal values.
 
     Attributes:

@@ -10,6 +10,10 @@ import pytest
 
 from lipjax import layers, networks, norms
 from lipjax.bounds import audit, global_bound
+from lipjax.bounds.audit import Auditor
+from lipjax.bounds.idioms import recognize
+from lipjax.bounds.program import trace
+from lipjax.norms import l1, l2, linf
 from lipjax.types import Model
 
 
@@ -129,7 +133,7 @@ def test_max_pooling_counts_the_windows_that_share_an_entry():
 
     assert audit(overlapping, (9, 9, 1)).bound == pytest.approx(2.0)
     assert audit(apart, (8, 8, 1)).bound == 1.0
-    assert audit(overlapping, (9, 9, 1), norm="linf").bound == 1.0
+    assert audit(overlapping, (9, 9, 1), norm=norms.linf).bound == 1.0
 
 
 def test_average_pooling_is_one_layer_and_its_norm_that_of_the_means():
@@ -209,7 +213,7 @@ def chains(key):
     yield lambda x: jnp.sqrt(jnp.sum((x @ kernels[0]).reshape(2, 3) ** 2, axis=1) + 0.1)
 
 
-@pytest.mark.parametrize(("norm_in", "norm_out"), [("l2", "l2"), ("linf", "linf"), ("l1", "l1"), ("linf", "l2")])
+@pytest.mark.parametrize(("norm_in", "norm_out"), [(l2, l2), (linf, linf), (l1, l1), (linf, l2)])
 def test_global_bounds_are_above_every_quotient_found(norm_in, norm_out):
     u, v = jax.random.normal(jax.random.key(1), (2, 500, 6))
     for f in chains(jax.random.key(0)):
@@ -217,9 +221,7 @@ def test_global_bounds_are_above_every_quotient_found(norm_in, norm_out):
         assert math.isfinite(bound)
         near = u + 0.1 * v
         differences, steps = jax.vmap(f)(u) - jax.vmap(f)(near), u - near
-        quotients = jax.vmap(getattr(norms, norm_out).value)(differences) / jax.vmap(getattr(norms, norm_in).value)(
-            steps
-        )
+        quotients = jax.vmap(norm_out.value)(differences) / jax.vmap(norm_in.value)(steps)
         assert jnp.max(quotients) <= bound * (1 + 1e-3)
 
 
@@ -229,9 +231,18 @@ def test_two_sided_relu_and_norm_pooling_have_constant_one():
 
 
 def test_wrong_arguments_are_refused():
-    with pytest.raises(ValueError, match="norm must be one of l1, l2, linf; got 'l3'"):
-        audit(jnp.tanh, (2,), norm="l3")
-    with pytest.raises(ValueError, match="norm_out must be one of"):
-        global_bound(jnp.tanh, (2,), norm_out="l3")
+    with pytest.raises(TypeError, match="norm"):
+        audit(jnp.tanh, (2,), norm="l2")
+    with pytest.raises(ValueError, match="norm_out must be l1, l2 or linf here, got l2 of 1 entries"):
+        global_bound(jnp.tanh, (2,), norm_out=norms.masked(l2, np.array([True, False])))
+    with pytest.raises(ValueError, match="norm_in must be l1, l2 or linf here, got largest l2"):
+        global_bound(jnp.tanh, (2, 2), norm_in=norms.Largest(l2), norm_out=l2)
     with pytest.raises(ValueError, match="the function must return one array, got 2"):
         audit(lambda x: (x, x), (2,))
+
+
+def test_the_rows_and_the_bound_do_not_depend_on_how_often_they_are_asked_for():
+    auditor = Auditor(recognize(trace(lambda x: 0.5 * x, (2,))), l2)
+    assert auditor.bound() == auditor.bound() == 0.5
+    assert auditor.layers() == auditor.layers()
+    assert [layer.operation for layer in auditor.layers()] == ["scale"]

@@ -7,10 +7,8 @@ import pytest
 
 from lipjax.bounds import BracketError, check_bracket, global_bound, local_bound, softmax_bound, upper_curve
 from lipjax.networks import from_functions
-from lipjax.norms import linf
+from lipjax.norms import Norm, l1, l2, linf
 from lipjax.types import Model, Output, Variables
-
-ORDER = {"l1": 1, "l2": 2, "linf": np.inf}
 
 
 def jacobian_norms(probabilities: np.ndarray, order: float) -> np.ndarray:
@@ -20,15 +18,15 @@ def jacobian_norms(probabilities: np.ndarray, order: float) -> np.ndarray:
     return np.linalg.norm(matrices, order, axis=(1, 2))
 
 
-@pytest.mark.parametrize("norm", ORDER)
-def test_no_logits_within_reach_have_a_steeper_softmax(norm: str) -> None:
+@pytest.mark.parametrize("norm", [l1, l2, linf], ids=str)
+def test_no_logits_within_reach_have_a_steeper_softmax(norm: Norm) -> None:
     rng = np.random.default_rng(0)
     for center in (np.array([9.0, 1.0, 0.0]), np.array([2.0, 0.0, -1.0]), np.zeros(3), np.array([60.0, 0.0, 1.0])):
         for reach in (0.1, 1.0, 3.0):
             moves = rng.normal(size=(4000, 3))
             moves[:3] = [[-1.0, 1.0, 0.0], [-1.0, 1.0, 1.0], [-1.0, 0.0, 1.0]]
-            moves *= reach / np.linalg.norm(moves, ORDER[norm], axis=1, keepdims=True)
-            found = jacobian_norms(np.asarray(jax.nn.softmax(center + moves)), ORDER[norm]).max()
+            moves *= reach / np.linalg.norm(moves, norm.exponent, axis=1, keepdims=True)
+            found = jacobian_norms(np.asarray(jax.nn.softmax(center + moves)), norm.exponent).max()
             bound = softmax_bound(jnp.asarray(center, jnp.float32), reach / 0.2, 0.2, norm_out=norm) / (reach / 0.2)
             assert found <= bound * (1 + 1e-5)
             assert bound <= 0.5 * (1 + 1e-5)
@@ -60,12 +58,12 @@ def model() -> Model:
 
 def test_a_bound_is_the_smaller_of_the_global_and_the_local_one(model: Model) -> None:
     xs, radii = np.random.default_rng(2).uniform(size=(3, 4)).astype(np.float32), [0.01, 5.0]
-    found = upper_curve(model, xs, radii, norm_in=linf, norm_out=linf, num_local=2)
-    everywhere = global_bound(model, (4,), norm_in="linf")
+    found = upper_curve(model, xs, radii, ball=linf.ball(0.0), num_local=2)
+    everywhere = global_bound(model, (4,), norm_in=linf)
     assert found.of_network == everywhere
     assert found.num_local == 2
     np.testing.assert_allclose(found.values[2], everywhere)
-    local = local_bound(model, jnp.asarray(xs[1]), 0.01, norm="linf", bounds=(0.0, 1.0))
+    local = local_bound(model, jnp.asarray(xs[1]), linf.ball(0.01))
     np.testing.assert_allclose(found.values[1, 0], min(everywhere, float(local)), rtol=1e-6)
     assert np.all(found.values <= everywhere)
 

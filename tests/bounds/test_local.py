@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lipjax import norms
 from lipjax.bounds import audit, local_bound
 from lipjax.bounds.activations import ACTIVATIONS
+from lipjax.norms import Largest, l1, l2, linf, masked
 
 RADII = np.array([1e-3, 0.03, 0.1, 0.3, 1.0, 3.0])
-NORMS = {"l2": 2, "linf": np.inf}
+NORMS = (l2, linf)
 
 
 def random_layers(seed: int, sizes: tuple[int, ...]) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -36,7 +36,7 @@ UNOPTIMISED = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_
 @functools.partial(jax.jit, static_argnames=("norm", "method"), compiler_options=UNOPTIMISED)
 def mlp_bounds(layers, x, radii, *, norm, method):
     f = functools.partial(mlp, layers)
-    return jax.vmap(lambda radius: local_bound(f, x, radius, norm=norm, method=method))(radii)
+    return jax.vmap(lambda radius: local_bound(f, x, norm.ball(radius, box=None), method=method))(radii)
 
 
 def jacobians(layers, points):
@@ -86,8 +86,8 @@ def exact_constant(layers, x, radius, norm):
     """The largest Jacobian norm over the linear pieces that meet the ball: the pairwise Lipschitz constant."""
     x = x.astype(np.float64)
     points = corners(kinks(layers, x, radius), x, radius)
-    inside = np.linalg.norm(points - x, NORMS[norm], axis=1) <= radius
-    return np.linalg.norm(jacobians(layers, points[inside]), NORMS[norm], axis=(1, 2)).max()
+    inside = np.linalg.norm(points - x, norm.exponent, axis=1) <= radius
+    return np.linalg.norm(jacobians(layers, points[inside]), norm.exponent, axis=(1, 2)).max()
 
 
 CASES = [(seed, sizes) for sizes in ((2, 6, 3), (2, 5, 5, 2)) for seed in range(4)]
@@ -102,7 +102,7 @@ def enumerated():
         x = np.random.default_rng(100 + seed).normal(size=2).astype(np.float32)
         exact = np.array([exact_constant(layers, x, radius, norm) for radius in RADII])
         bounds = [mlp_bounds(layers, x, RADII, norm=norm, method=m) for m in ("interval", "expansion", "linear")]
-        at_x = np.linalg.norm(jacobians(layers, x[None].astype(np.float64))[0], NORMS[norm])
+        at_x = np.linalg.norm(jacobians(layers, x[None].astype(np.float64))[0], norm.exponent)
         results[seed, sizes, norm] = (at_x, exact, *map(np.asarray, bounds))
     return results
 
@@ -111,10 +111,10 @@ def test_the_enumeration_finds_every_slope_that_a_dense_grid_finds():
     layers, x = random_layers(0, (2, 5, 5, 2)), np.array([0.3, -0.2])
     grid = x + np.stack(np.meshgrid(*[np.linspace(-1, 1, 400)] * 2), -1).reshape(-1, 2)
     slopes = np.linalg.norm(jacobians(layers, grid), np.inf, axis=(1, 2))
-    assert exact_constant(layers, x, 1.0, "linf") >= slopes.max() - 1e-9
+    assert exact_constant(layers, x, 1.0, linf) >= slopes.max() - 1e-9
     disc = np.linalg.norm(grid - x, axis=1) <= 1.0
     slopes = np.linalg.norm(jacobians(layers, grid[disc]), 2, axis=(1, 2))
-    assert exact_constant(layers, x, 1.0, "l2") >= slopes.max() - 1e-9
+    assert exact_constant(layers, x, 1.0, l2) >= slopes.max() - 1e-9
 
 
 @pytest.mark.slow
@@ -132,6 +132,22 @@ def test_expansion_and_linear_relaxation_are_never_looser_than_intervals_and_oft
 def test_interval_bounds_never_decrease_with_the_radius(enumerated):
     for _, _, interval, *_ in enumerated.values():
         assert np.all(np.diff(interval) >= -1e-6 * interval[:-1])
+
+
+@pytest.mark.parametrize("method", ["interval", "expansion", "linear"])
+def test_where_entries_can_not_move_bounds_are_those_of_the_function_of_the_others(method):
+    (first, bias), *rest = random_layers(0, (2, 5, 5, 2))
+    wide = np.random.default_rng(7).normal(size=(5, 5)).astype(np.float32)
+    wide[[1, 3]] = first
+    x = np.random.default_rng(100).normal(size=5).astype(np.float32)
+    still = np.delete(x, [1, 3]) @ np.delete(wide, [1, 3], axis=0)
+    free = np.isin(np.arange(5), [1, 3])
+    for norm in NORMS:
+        exact = np.array([exact_constant([(first, bias + still), *rest], x[free], r, norm) for r in RADII])
+        bounds = mlp_bounds([(wide, bias), *rest], x, RADII, norm=masked(norm, free), method=method)
+        of_others = mlp_bounds([(first, bias + still), *rest], x[free], RADII, norm=norm, method=method)
+        assert np.all(exact <= bounds)
+        np.testing.assert_allclose(bounds, of_others, rtol=1e-3)
 
 
 def test_bounds_tend_to_the_norm_of_the_jacobian_as_the_radius_goes_to_zero(enumerated):
@@ -157,40 +173,40 @@ def test_bounds_are_exact_where_no_unit_switches(enumerated):
 def test_a_linear_map_has_its_operator_norm_at_every_radius(method):
     kernel = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
     for (norm_in, norm_out), exact in {
-        ("l2", "l2"): np.linalg.norm(kernel, 2),
-        ("linf", "linf"): abs(kernel).sum(0).max(),
-        ("l1", "l1"): abs(kernel).sum(1).max(),
-        ("l2", "linf"): np.linalg.norm(kernel, axis=0).max(),
-        ("l1", "l2"): np.linalg.norm(kernel, axis=1).max(),
-        ("l1", "linf"): abs(kernel).max(),
+        (l2, l2): np.linalg.norm(kernel, 2),
+        (linf, linf): abs(kernel).sum(0).max(),
+        (l1, l1): abs(kernel).sum(1).max(),
+        (l2, linf): np.linalg.norm(kernel, axis=0).max(),
+        (l1, l2): np.linalg.norm(kernel, axis=1).max(),
+        (l1, linf): abs(kernel).max(),
     }.items():
         for radius in (0.0, 0.5, 100.0):
-            bound = local_bound(
-                lambda x: x @ kernel + 1.0, jnp.ones(6), radius, norm=norm_in, norm_out=norm_out, method=method
-            )
+            ball = norm_in.ball(radius, box=None)
+            bound = local_bound(lambda x: x @ kernel + 1.0, jnp.ones(6), ball, norm_out=norm_out, method=method)
             assert exact <= bound <= exact * (1 + 1e-4)
 
 
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("norm", NORMS, ids=str)
 @pytest.mark.parametrize("method", ["interval", "linear"])
 def test_one_relu_switches_on_when_the_ball_reaches_it(norm, method):
     weight = jnp.array([3.0, -4.0])
-    steep = {"l2": 5.0, "linf": 7.0}[norm]
+    steep = {l2: 5.0, linf: 7.0}[norm]
 
     def f(x):
         return jax.nn.relu(x @ weight - 10.0)[None]
 
     distance = 10.0 / steep
-    assert local_bound(f, jnp.zeros(2), 0.999 * distance, norm=norm, method=method) == pytest.approx(0.0, abs=1e-4)
-    assert local_bound(f, jnp.zeros(2), 1.001 * distance, norm=norm, method=method) == pytest.approx(steep, rel=1e-4)
+    before, after = (norm.ball(factor * distance, box=None) for factor in (0.999, 1.001))
+    assert local_bound(f, jnp.zeros(2), before, method=method) == pytest.approx(0.0, abs=1e-4)
+    assert local_bound(f, jnp.zeros(2), after, method=method) == pytest.approx(steep, rel=1e-4)
 
 
 def test_a_box_cuts_the_ball():
     def f(x):
         return jax.nn.relu(x - 1.5)
 
-    assert local_bound(f, jnp.array([0.5]), 2.0) == pytest.approx(1.0, rel=1e-5)
-    assert local_bound(f, jnp.array([0.5]), 2.0, bounds=(0.0, 1.0)) == pytest.approx(0.0, abs=1e-5)
+    assert local_bound(f, jnp.array([0.5]), l2.ball(2.0, box=None)) == pytest.approx(1.0, rel=1e-5)
+    assert local_bound(f, jnp.array([0.5]), l2.ball(2.0)) == pytest.approx(0.0, abs=1e-5)
 
 
 def residual_network(kernels, x):
@@ -216,20 +232,21 @@ def residual_kernels():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("norm", NORMS, ids=str)
 def test_bounds_of_a_residual_convolutional_network_are_above_every_jacobian_found(norm, residual_kernels):
     f = functools.partial(residual_network, residual_kernels)
     x = jax.random.uniform(jax.random.key(0), (6, 6, 2))
     radii = jnp.array([0.0, 0.003, 0.03, 0.3])
+    balls = norm.ball(radii, box=None)
     bounds = [
-        jax.jit(jax.vmap(lambda radius, method=method: local_bound(f, x, radius, norm=norm, method=method)))(radii)
+        jax.jit(jax.vmap(lambda ball, method=method: local_bound(f, x, ball, method=method)))(balls)
         for method in ("interval", "linear")
     ]
-    noise = jax.vmap(lambda key: getattr(norms, norm).sample(key, x.shape))(jax.random.split(jax.random.key(1), 200))
+    noise = jax.vmap(lambda key: norm.sample(key, x.shape))(jax.random.split(jax.random.key(1), 200))
     slopes = jax.jit(jax.vmap(jax.jacobian(f)))
     for index, radius in enumerate(radii):
         matrices = np.asarray(slopes(x + radius * noise)).reshape(len(noise), 3, -1)
-        found = np.linalg.norm(matrices, NORMS[norm], axis=(1, 2)).max()
+        found = np.linalg.norm(matrices, norm.exponent, axis=(1, 2)).max()
         assert found <= bounds[0][index]
         assert found <= bounds[1][index] <= bounds[0][index]
     np.testing.assert_allclose(bounds[0][0], found_at_center(f, x, norm), rtol=1e-2)
@@ -237,7 +254,7 @@ def test_bounds_of_a_residual_convolutional_network_are_above_every_jacobian_fou
 
 
 def found_at_center(f, x, norm):
-    return np.linalg.norm(np.asarray(jax.jacobian(f)(x)).reshape(3, -1), NORMS[norm])
+    return np.linalg.norm(np.asarray(jax.jacobian(f)(x)).reshape(3, -1), norm.exponent)
 
 
 def test_l2_bounds_never_exceed_the_product_of_norms_and_expansions_are_far_below_it():
@@ -245,7 +262,7 @@ def test_l2_bounds_never_exceed_the_product_of_norms_and_expansions_are_far_belo
     x = np.ones(8, np.float32)
     product = audit(functools.partial(mlp, layers), (8,)).bound
     interval, expansion, linear = (
-        mlp_bounds(layers, x, RADII, norm="l2", method=m) for m in ("interval", "expansion", "linear")
+        mlp_bounds(layers, x, RADII, norm=l2, method=m) for m in ("interval", "expansion", "linear")
     )
     assert np.all(interval <= product * 1.001)
     assert np.all(expansion <= 0.7 * product)
@@ -259,7 +276,7 @@ def test_smooth_activations_are_bounded_on_both_sides_of_their_steepest_point():
         for center, radius in ((-1.0, 0.3), (0.1, 0.5)):
             points = jnp.linspace(center - radius, center + radius, 1001)
             steepest = jnp.max(jnp.abs(jax.vmap(jax.grad(function))(points)))
-            bound = local_bound(lambda x, g=function: g(x), jnp.array([center]), radius)
+            bound = local_bound(lambda x, g=function: g(x), jnp.array([center]), l2.ball(radius, box=None))
             assert steepest * (1 - 1e-5) <= bound <= steepest * (1 + 1e-3)
 
 
@@ -284,13 +301,13 @@ def test_a_product_of_two_values_is_bounded():
         return (x[0] * x[1])[None]
 
     for method in ("interval", "linear"):
-        bound = local_bound(f, jnp.array([1.0, 2.0]), 0.5, norm="linf", method=method)
+        bound = local_bound(f, jnp.array([1.0, 2.0]), linf.ball(0.5, box=None), method=method)
         assert 4.0 <= bound <= 4.01
 
 
 def test_a_layer_without_a_rule_gives_an_infinite_bound_and_a_constant_gives_zero():
-    assert local_bound(lambda x: jnp.cumprod(x), jnp.ones(3), 0.1) == jnp.inf
-    assert local_bound(lambda x: jnp.ones(3), jnp.ones(3), 0.1) == 0.0
+    assert local_bound(lambda x: jnp.cumprod(x), jnp.ones(3), l2.ball(0.1)) == jnp.inf
+    assert local_bound(lambda x: jnp.ones(3), jnp.ones(3), l2.ball(0.1)) == 0.0
 
 
 def test_float64_leaves_almost_no_rounding():
@@ -298,23 +315,24 @@ def test_float64_leaves_almost_no_rounding():
     x = np.random.default_rng(0).normal(size=5)
     exact = np.linalg.norm(jacobians(layers, x[None])[0], 2)
     with jax.enable_x64(True):
-        bound = float(local_bound(functools.partial(mlp, layers), jnp.asarray(x), 0.0))
+        bound = float(local_bound(functools.partial(mlp, layers), jnp.asarray(x), l2.ball(0.0, box=None)))
     assert exact <= bound <= exact * (1 + 1e-9)
 
 
 def test_wrong_arguments_are_refused():
-    for wrong, message in (
-        ({"radius": -0.1}, "radius must be 0 or greater, got -0.1"),
-        ({"radius": 0.1, "norm": "l3"}, "norm must be one of l1, l2, linf"),
-        ({"radius": 0.1, "method": "exact"}, "method must be one of interval, expansion, linear"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            local_bound(jnp.tanh, jnp.ones(2), **wrong)
+    with pytest.raises(TypeError, match="ball"):
+        local_bound(jnp.tanh, jnp.ones(2), 0.1)
+    with pytest.raises(TypeError, match="norm_out"):
+        local_bound(jnp.tanh, jnp.ones(2), l2.ball(0.1), norm_out="l2")
+    with pytest.raises(ValueError, match="norm must be l1, l2 or linf here, got largest l2"):
+        local_bound(jnp.tanh, jnp.ones((2, 2)), Largest(l2).ball(0.1))
+    with pytest.raises(ValueError, match="method must be one of interval, expansion, linear"):
+        local_bound(jnp.tanh, jnp.ones(2), l2.ball(0.1), method="exact")
 
 
 def test_an_entry_at_a_known_index_is_bounded_and_one_at_an_index_that_the_input_decides_is_not() -> None:
     rows = jnp.array([[3.0, 4.0], [1.0, 0.0]])
     x = jnp.array([0.2, 0.1])
-    bound = jax.jit(lambda index: local_bound(lambda z: (rows @ z)[index], x, 0.1))
+    bound = jax.jit(lambda index: local_bound(lambda z: (rows @ z)[index], x, l2.ball(0.1)))
     np.testing.assert_allclose([bound(0), bound(1)], [5.0, 1.0], rtol=1e-4)
-    assert np.isinf(local_bound(lambda z: (rows @ z)[jnp.argmax(z)], x, 0.1))
+    assert np.isinf(local_bound(lambda z: (rows @ z)[jnp.argmax(z)], x, l2.ball(0.1)))

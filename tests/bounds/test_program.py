@@ -11,6 +11,7 @@ from lipjax import networks
 from lipjax.bounds import global_bound, local_bound
 from lipjax.bounds.idioms import recognize
 from lipjax.bounds.program import Wire, trace
+from lipjax.norms import l2
 from lipjax.types import Model
 
 KERNEL = np.random.default_rng(0).normal(size=(6, 6)).astype(np.float32)
@@ -94,11 +95,11 @@ def test_a_scalar_that_is_spread_over_a_vector_counts_once_per_entry():
     exact = np.linalg.norm(jax.jacobian(f)(jnp.zeros(4)), 2)
     assert exact <= global_bound(f, (4,)) < 2 * exact
     for method in ("interval", "linear"):
-        assert exact <= local_bound(f, jnp.zeros(4), 0.0, method=method) <= exact * (1 + 1e-4)
+        assert exact <= local_bound(f, jnp.zeros(4), l2.ball(0.0, box=None), method=method) <= exact * (1 + 1e-4)
 
 
 def test_weights_may_be_traced():
     def bound(kernel):
-        return local_bound(lambda x: jnp.tanh(x @ kernel), jnp.zeros(6), 0.01, method="interval")
+        return local_bound(lambda x: jnp.tanh(x @ kernel), jnp.zeros(6), l2.ball(0.01, box=None))
 
     np.testing.assert_allclose(jax.jit(bound)(KERNEL), bound(KERNEL), rtol=1e-3)

@@ -7,6 +7,7 @@ import pytest
 
 from lipjax.bounds import audit, global_bound
 from lipjax.layers.convolution import convolve
+from lipjax.norms import linf
 
 KERNEL = np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
 NORM = np.linalg.norm(KERNEL, 2)
@@ -59,6 +60,6 @@ def test_what_is_not_such_a_layer_keeps_the_sum_of_its_branches():
 
 def test_the_bound_in_other_norms_is_the_sum_over_branches():
     f, x = residual(2.0 / NORM**2), jax.random.normal(jax.random.key(0), (50, 4))
-    bound = global_bound(f, (4,), norm_in="linf")
+    bound = global_bound(f, (4,), norm_in=linf)
     steepest = jnp.max(jnp.sum(jnp.abs(jax.vmap(jax.jacobian(f))(x)), axis=2))
     assert 1.0 < steepest <= bound

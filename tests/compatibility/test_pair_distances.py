@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from lipjax.compatibility import PairDistances, pair_distances
-from lipjax.norms import Norm, l1, l2, linf
+from lipjax.norms import Largest, Norm, l1, l2, linf
 from lipjax.types import Batch
 
 NORMS = pytest.mark.parametrize("norm", [linf, l1, l2], ids=lambda norm: norm.name)
@@ -324,7 +324,7 @@ def test_a_single_class_forbids_nothing(count: int) -> None:
         (np.array([[-np.inf], [0.1]]), np.zeros(2, int), {}, "must be finite"),
         (np.zeros((2049, 1), np.uint8), np.arange(2049), {}, "2049 classes"),
         (np.zeros((2, 3), np.uint8), np.zeros(2, int), {"block_size": 0}, "block_size"),
-        (np.zeros((2, 3), np.uint8), np.zeros(2, int), {"norm": linf._replace(name="l3")}, "linf, l1, l2"),
+        (np.zeros((2, 3), np.uint8), np.zeros(2, int), {"norm": Largest(linf)}, "l1, l2 or linf"),
         (
             np.zeros((2, 3), np.uint8),
             np.zeros(2, int),

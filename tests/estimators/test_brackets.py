@@ -49,9 +49,9 @@ def measured(norm: Norm, layers: list, x: jax.Array, index: jax.Array) -> Found:
             ascent_slope(ball, norm_out=norm)(key, f, x).value,
             pairwise_slope(ball, norm_out=norm)(key, f, x).value,
             clever(ball, target=TARGET, num_samples=64, num_batches=10)(key, f, x).largest,
-            local_bound(f, x, radius, norm=norm, method="interval"),
-            local_bound(f, x, radius, norm=norm, method="linear"),
-            local_bound(margin, x, radius, norm=norm, norm_out=linf, method="linear"),
+            local_bound(f, x, ball),
+            local_bound(f, x, ball, method="linear"),
+            local_bound(margin, x, ball, norm_out=linf, method="linear"),
         )
 
     curve = slope_curve(key, f, x[None], RADII, norm_in=norm, norm_out=norm, box=None).values[0]

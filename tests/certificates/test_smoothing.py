@@ -7,8 +7,8 @@ import pytest
 import scipy.optimize
 import scipy.stats
 
-from lipjax import smoothing
-from lipjax.smoothing import ABSTAIN, certified_radius, certify, class_counts, lower_confidence_bound, predict
+from lipjax.certificates import ABSTAIN, Certificate, certified, smoothed, smoothing
+from lipjax.certificates.smoothing import certified_radius, class_counts, lower_confidence_bound
 
 SIGMA = 0.5
 WEIGHTS = jnp.array([3.0, -4.0])
@@ -69,7 +69,7 @@ def test_counts_do_not_depend_on_the_chunk_size_and_have_the_right_law(key):
 def on_a_line():
     """Certificates of the interval's classifier at points of a line."""
     points = np.linspace(-2.5, 2.5, 31, dtype=np.float32)
-    return points, certify(jax.random.key(1), interval, points[:, None], sigma=SIGMA, num_samples=2000)
+    return points, smoothed(SIGMA, num_samples=2000).certify(jax.random.key(1), interval, points[:, None])
 
 
 def test_no_certificate_reaches_beyond_the_exact_boundary_of_the_smoothed_classifier(on_a_line):
@@ -94,7 +94,7 @@ def test_the_radius_is_that_of_the_bound_of_the_probability(on_a_line):
 def test_for_a_linear_classifier_the_certified_radius_approaches_the_distance_to_its_boundary(key):
     inputs = jnp.array([[0.5, 0.2], [0.1, 0.4], [0.9, 0.1]])
     distances = np.abs(inputs @ WEIGHTS) / 5
-    certificate = certify(key, half_planes, inputs, sigma=0.2, num_samples=20_000)
+    certificate = smoothed(0.2, num_samples=20_000).certify(key, half_planes, inputs)
     np.testing.assert_array_equal(certificate.labels, inputs @ WEIGHTS < 0)
     assert np.all(certificate.radii <= distances)
     assert np.all(certificate.radii >= 0.9 * np.minimum(distances, 0.2 * 3.2))
@@ -102,19 +102,19 @@ def test_for_a_linear_classifier_the_certified_radius_approaches_the_distance_to
 
 def test_an_examples_certificate_does_not_depend_on_the_others_and_levels_are_pixels(key):
     levels = np.array([[10, 40], [200, 30], [130, 100]], np.uint8)
-    whole = certify(key, half_planes, levels, sigma=SIGMA, num_samples=200)
+    quick = smoothed(SIGMA, num_samples=200)
+    whole = quick.certify(key, half_planes, levels)
     done = []
-    part = certify(
-        key, half_planes, (levels / 255).astype(np.float32)[:2], sigma=SIGMA, num_samples=200, progress=done.append
-    )
+    part = quick.certify(key, half_planes, (levels / 255).astype(np.float32)[:2], progress=done.append)
     np.testing.assert_array_equal(whole.radii[:2], part.radii)
     assert done == [1, 2]
 
 
 def test_predictions_are_decided_by_the_two_sided_binomial_test(key):
     inputs = jnp.stack([jnp.linspace(0.0, 0.3, 12), jnp.zeros(12)], axis=1)
-    labels = predict(key, half_planes, inputs, sigma=SIGMA, num_samples=300, failure=0.01)
-    counts = smoothing._every_count(key, half_planes, inputs, SIGMA, (300,), 250, lambda done: None)[:, 0]
+    settings = smoothed(SIGMA, num_samples=300, failure=0.01)
+    labels = settings.predict(key, half_planes, inputs)
+    counts = settings._counts(key, half_planes, inputs, (300,), lambda done: None)[:, 0]
     p_values = np.array([scipy.stats.binomtest(int(row.max()), 300).pvalue for row in counts])
     np.testing.assert_array_equal(labels == ABSTAIN, p_values > 0.01)
     np.testing.assert_array_equal(labels[p_values <= 0.01], counts.argmax(1)[p_values <= 0.01])
@@ -144,7 +144,14 @@ def test_memory_hardly_grows_with_the_number_of_draws():
     ],
     ids=["sigma", "failure", "num_samples"],
 )
-def test_wrong_settings_are_refused(key, wrong, message):
-    for function in (certify, predict):
-        with pytest.raises(ValueError, match=message):
-            function(key, half_planes, jnp.zeros((1, 2)), **{"sigma": SIGMA, **wrong})
+def test_wrong_settings_are_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        smoothed(**{"sigma": SIGMA, **wrong})
+
+
+def test_a_wrong_class_and_an_abstention_have_no_right_radius():
+    certificate = Certificate(np.array([0, 1, ABSTAIN]), np.array([0.5, 0.2, 0.0]))
+    radii = certificate.right_radii(np.array([0, 1, 1]))
+    np.testing.assert_array_equal(radii, [0.5, 0.2, -1.0])
+    np.testing.assert_array_equal(certified(radii, [0.0, 0.3]).mean(axis=0), [2 / 3, 1 / 3])
+    assert not certified(certificate.right_radii(np.array([1, 0, 0])), [0.0]).any()

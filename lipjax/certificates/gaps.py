@@ -1,4 +1,4 @@
-"""Certified accuracy: what no perturbation of a given length can change, by a global bound of the classifier.
+"""Radii in which a prediction can't change, by a global bound of the classifier.
 
 A right prediction stays right as long as the lead of its logit can't be lost:
 
@@ -11,7 +11,7 @@ A right prediction stays right as long as the lead of its logit can't be lost:
     >>> round(bound, 3)  # the logits are jointly 1-Lipschitz
     1.414
     >>> radii = certified_radii(model, batch, bound)
-    >>> accuracies = certified_accuracy(radii, [0.0, 0.1, 1.0])
+    >>> accuracies = certified(radii, [0.0, 0.1, 1.0]).mean(axis=0)
 """
 
 import math
@@ -20,12 +20,13 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from lipjax import checks
 from lipjax.bounds import global_bound
 from lipjax.evaluation import Classifier, logits
 from lipjax.losses import margin
+from lipjax.norms import l2, linf
 from lipjax.types import Batch
 
 
@@ -47,7 +48,7 @@ def gap_bound(f: Classifier, input_shape: Sequence[int]) -> float:
     """
     return min(
         math.sqrt(2.0) * global_bound(f, input_shape),
-        2.0 * global_bound(f, input_shape, norm_in="l2", norm_out="linf"),
+        2.0 * global_bound(f, input_shape, norm_in=l2, norm_out=linf),
     )
 
 
@@ -78,24 +79,26 @@ def certified_radii(f: Classifier, batch: Batch, bound: float, *, chunk_size: in
     return np.where(gaps > 0.0, radii, -1.0).astype(gaps.dtype)
 
 
-def certified_accuracy(radii: Float[np.ndarray, " batch"], at: Sequence[float]) -> list[float]:
-    """Share of the examples that are right and stay so under every perturbation of at most each of these lengths.
+def certified(radii: Float[np.ndarray, " batch"], at: Sequence[float]) -> Bool[np.ndarray, "batch lengths"]:
+    """Which examples are right and stay so under every perturbation of at most each of these lengths.
 
-    Never above clean accuracy, nor above the accuracy under any attack in the l2 ball of that radius.
+    The means over the examples are the certified accuracies: never above clean accuracy, nor above the accuracy under
+    any attack in the l2 ball of that radius.
 
     Args:
-        radii: One per example, from `certified_radii`.
-        at: Lengths, in l2.
+        radii: One per example, from `certified_radii` or `Certificate.right_radii`.
+        at: Lengths, in l2, in the units of the inputs (pixels in [0, 1]).
 
     Returns:
-        One share for each length.
+        One column for each length.
 
     Raises:
         ValueError: If a length is negative.
 
     Example:
-        >>> certified_accuracy(np.array([-1.0, 0.1, 0.3, 0.5]), [0.0, 0.2])
-        [0.75, 0.5]
+        >>> certified(np.array([-1.0, 0.1, 0.3, 0.5]), [0.0, 0.2]).mean(axis=0)
+        array([0.75, 0.5 ])
     """
-    checks.not_negative(radius=np.asarray(at))
-    return [float(np.mean(radii >= length)) for length in at]
+    lengths = np.asarray(at)
+    checks.not_negative(radius=lengths)
+    return radii[:, None] >= lengths

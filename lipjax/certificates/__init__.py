@@ -1,0 +1,8 @@
+"""What no perturbation of a given length can change: radii from the gaps of logits, and by randomised smoothing."""
+
+from lipjax.certificates.gaps import certified as certified
+from lipjax.certificates.gaps import certified_radii as certified_radii
+from lipjax.certificates.gaps import gap_bound as gap_bound
+from lipjax.certificates.smoothing import ABSTAIN as ABSTAIN
+from lipjax.certificates.smoothing import Certificate as Certificate
+from lipjax.certificates.smoothing import smoothed as smoothed

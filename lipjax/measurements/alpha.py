@@ -73,7 +73,6 @@ class alpha(Measurement):
         import xarray
 
         points = pixels(dataset.train.inputs[: self.num_points])
-        norms = {"norm_in": self.estimator.ball.norm, "norm_out": self.estimator.norm_out}
         curve = estimators.curve(
             key,
             self.estimator,
@@ -87,7 +86,8 @@ class alpha(Measurement):
             model,
             points,
             self.radii,
-            **norms,
+            ball=self.estimator.ball,
+            norm_out=self.estimator.norm_out,
             of_probabilities=self.of == "probabilities",
             method=self.bound,
             num_local=self.num_bounded,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class smoothed(Measurement):
-    """Class and certified l2 radius of the model's smoothed version at test examples; see `certificates.certify`.
+    """Class and certified l2 radius of the model's smoothed version at test examples; see `certificates.smoothed`.
 
     Attributes:
         sigma: Standard deviation of the noise (pixels in [0, 1]); train with `methods.gaussian` of the same.
@@ -39,7 +39,7 @@ class smoothed(Measurement):
         import xarray
 
         inputs, labels = (part[: self.num_examples] for part in dataset.test)
-        settings = {"sigma": self.sigma, "num_samples": self.num_samples, "failure": self.failure}
+        smoothing = certificates.smoothed(self.sigma, num_samples=self.num_samples, failure=self.failure)
         done = 0
 
         def progress(count: int) -> None:
@@ -47,7 +47,7 @@ class smoothed(Measurement):
             advance((count - done) * self.num_samples)
             done = count
 
-        found = certificates.certify(key, model, inputs, **settings, progress=progress)
+        found = smoothing.certify(key, model, inputs, progress)
         answers = {"label": found.labels, "radius": found.radii, "correct": found.labels == labels}
         return xarray.Dataset({f"smoothed_{name}": ("smoothed_example", part) for name, part in answers.items()})
 

@@ -28,8 +28,8 @@ from benchmarks.attacks import Foolbox, Run, in_torch, is_installed, rightly_cla
 from lipjax import attacks, datasets, estimators
 from lipjax.batching import over_examples
 from lipjax.estimators.quotient import difference_quotient
-from lipjax.norms import Norm
-from lipjax.types import Batch, Box, Estimate, Estimator, KeyArray, Model, Point, VectorFn
+from lipjax.norms import l2
+from lipjax.types import Batch, Estimate, KeyArray, Model, Point, VectorFn
 
 RADII = tuple(0.175 * j for j in range(1, 11))
 NUM_IMAGES, NUM_CLEVER_IMAGES = 50, 8
@@ -41,28 +41,25 @@ CLEVER_RADIUS = 5.0
 KEY = jax.random.key(0)
 
 
-def pgd_slope(radius: Any, *, norm_in: Norm, norm_out: Norm, bounds: Box = (0.0, 1.0)) -> Estimator:
+class pgd_slope(estimators.LocalEstimator):
     """The slope by plain PGD on the quotient: the same number of gradients as the rival's."""
-    attack = attacks.pgd(norm_in, radius, num_steps=NUM_STEPS)
 
-    def estimate(key: KeyArray, f: VectorFn, x: Point) -> Estimate:
-        quotient = difference_quotient(f, x, norm_in=norm_in, norm_out=norm_out)
-        witness = attack(key, quotient, x)
+    norm_out = l2
+
+    def __call__(self, key: KeyArray, f: VectorFn, x: Point) -> Estimate:
+        quotient = difference_quotient(f, x, norm_in=self.ball.norm, norm_out=self.norm_out)
+        witness = attacks.pgd(self.ball, num_steps=NUM_STEPS)(key, quotient, x)
         return Estimate(quotient(witness), witness)
 
-    return estimate
 
-
-def curve(estimator: Callable[..., Estimator], f: VectorFn, batch: Batch) -> Run:
-    return lambda: estimators.curve(KEY, estimator, f, batch.inputs, RADII).values.block_until_ready()
+def curve(estimator: estimators.LocalEstimator, model: Model, batch: Batch) -> Run:
+    return lambda: estimators.curve(KEY, estimator, model.single, batch.inputs, RADII).values.block_until_ready()
 
 
 def ascents(model: Model, batch: Batch) -> dict[str, Run]:
     runs = {
-        "lipjax pgd_slope": curve(pgd_slope, model.single, batch),
-        "lipjax slope_curve": lambda: estimators.slope_curve(
-            KEY, model.single, batch.inputs, RADII, num_samples=4, num_restarts=1
-        ).values.block_until_ready(),
+        "lipjax pgd_slope": curve(pgd_slope(), model, batch),
+        "lipjax growing_slope": curve(estimators.growing_slope(num_samples=4, num_restarts=1), model, batch),
     }
     if is_installed("foolbox"):
         for name, compiler in (("foolbox", lambda f: f), ("foolbox, jitted model", jax.jit)):
@@ -78,7 +75,7 @@ def clevers(model: Model, batch: Batch, *, targeted: bool = True) -> dict[str, R
     def scores(model: Model, inputs: jax.Array, targets: jax.Array) -> jax.Array:
         def score(key: KeyArray, x: jax.Array, target: jax.Array) -> jax.Array:
             chosen = target if targeted else None
-            return estimators.clever(CLEVER_RADIUS, target=chosen, **CLEVER)(key, model.single, x).score
+            return estimators.clever(l2.ball(CLEVER_RADIUS), target=chosen, **CLEVER)(key, model.single, x).score
 
         return over_examples(score, 1)(KEY, inputs, targets)
 

@@ -1,63 +1,53 @@
 """Blurs: each pixel becomes a mean over its surroundings."""
 
-import functools
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
+from lipjax import checks
 from lipjax.corruptions import chance, filters, motion, zoom
-from lipjax.corruptions.corruption import (
-    Constants,
-    Corruption,
-    Draws,
-    Levels,
-    Shape,
-    Values,
-    no_draws,
-    to_levels,
-)
+from lipjax.corruptions.corruption import Constants, Corruption, Draws, Levels, Shape, Values, to_levels
 from lipjax.types import KeyArray
+from lipjax.values import REQUIRED, count, number
 
 
-def gaussian_blur(sd: float) -> Corruption:
-    """Gaussian filter, cut at four standard deviations, edges repeated.
+class gaussian_blur(Corruption):
+    """Gaussian filter, cut at four standard deviations, edges repeated; nothing is random.
 
-    Args:
+    Attributes:
         sd: Standard deviation in pixels.
-
-    Returns:
-        Corruption without draws.
     """
-    return Corruption(lambda shape: {"taps": filters.gaussian_taps(sd)}, no_draws, _filter)
+
+    sd: float = number(REQUIRED, checks.not_negative, unit="pixels")
+
+    def constants(self, shape: Shape) -> Constants:
+        return {"taps": filters.gaussian_taps(self.sd)}
+
+    def transform(self, image: Levels, draws: Draws, constants: Constants) -> Levels:
+        return to_levels(filters.gaussian(image.astype(jnp.float32), constants["taps"]))
 
 
-def _filter(image: Levels, draws: Draws, constants: Constants) -> Levels:
-    return to_levels(filters.gaussian(image.astype(jnp.float32), constants["taps"]))
-
-
-def defocus_blur(radius: float, alias: float) -> Corruption:
+class defocus_blur(Corruption):
     """Mean over a disk whose edge is softened by a small Gaussian; the image is mirrored at its borders.
 
     The disk is drawn on whole pixels, so that radii below 1 (the first three severities for 32-pixel images) leave
-    one pixel and only the softening acts.
+    one pixel and only the softening acts. Nothing is random.
 
-    Args:
+    Attributes:
         radius: Radius of the disk in pixels.
         alias: Standard deviation of the softening in pixels.
-
-    Returns:
-        Corruption without draws.
     """
-    kernel = disk(radius, alias)
-    constants = {"kernel": kernel.astype(np.float32), "gain": np.float32(kernel.sum())}
-    return Corruption(lambda shape: constants, no_draws, _correlate)
 
+    radius: float = number(REQUIRED, checks.not_negative, unit="pixels")
+    alias: float = number(REQUIRED, checks.not_negative, unit="pixels")
 
-def _correlate(image: Levels, draws: Draws, constants: Constants) -> Levels:
-    return to_levels(filters.correlate(image.astype(jnp.float32), **constants))
+    def constants(self, shape: Shape) -> Constants:
+        kernel = disk(self.radius, self.alias)
+        return {"kernel": kernel.astype(np.float32), "gain": np.float32(kernel.sum())}
+
+    def transform(self, image: Levels, draws: Draws, constants: Constants) -> Levels:
+        return to_levels(filters.correlate(image.astype(jnp.float32), **constants))
 
 
 def disk(radius: float, alias: float) -> Float[np.ndarray, "size size"]:
@@ -82,38 +72,35 @@ def disk(radius: float, alias: float) -> Float[np.ndarray, "size size"]:
     return kernel[used[0] : used[-1] + 1, used[0] : used[-1] + 1]
 
 
-def glass_blur(sd: float, reach: int, iterations: int) -> Corruption:
+class glass_blur(Corruption):
     """Blur, local shuffling of the pixels, and the same blur again.
 
     Row by row from the bottom right, each pixel takes the value of one that is up to `reach` pixels up or left, or up
-    to `reach - 1` down or right. (The authors meant an exchange; their code copies.)
+    to `reach - 1` down or right. (The authors meant an exchange; their code copies.) Draws are `{offsets: [iterations,
+    rows, columns, 2]}`, for each visited pixel (right, down), in the order of the visits.
 
-    Args:
+    Attributes:
         sd: Standard deviation of the blur in pixels.
         reach: Largest offset in pixels.
         iterations: How often the pixels are visited: all but the first `reach + 1` and the last `reach - 1` rows and
             columns.
-
-    Returns:
-        Corruption with draws `{offsets: [iterations, rows, columns, 2]}`, for each visited pixel (right, down), in the
-        order of the visits.
     """
-    return Corruption(lambda shape: {"taps": filters.gaussian_taps(sd)}, _offsets_sampler(reach, iterations), _shuffle)
 
+    sd: float = number(REQUIRED, checks.not_negative, unit="pixels")
+    reach: int = count(unit="pixels")
+    iterations: int = count()
 
-@functools.cache
-def _offsets_sampler(reach: int, iterations: int) -> Callable[[KeyArray, Shape, Constants], Draws]:
-    def sample(key: KeyArray, shape: Shape, constants: Constants) -> Draws:
-        visits = (iterations, shape[0] - 2 * reach, shape[1] - 2 * reach, 2)
-        return {"offsets": jnp.floor(chance.uniform(key, visits, -reach, reach)).astype(jnp.int32)}
+    def constants(self, shape: Shape) -> Constants:
+        return {"taps": filters.gaussian_taps(self.sd)}
 
-    return sample
+    def sample(self, key: KeyArray, shape: Shape, constants: Constants) -> Draws:
+        visits = (self.iterations, shape[0] - 2 * self.reach, shape[1] - 2 * self.reach, 2)
+        return {"offsets": jnp.floor(chance.uniform(key, visits, -self.reach, self.reach)).astype(jnp.int32)}
 
-
-def _shuffle(image: Levels, draws: Draws, constants: Constants) -> Levels:
-    blurred = to_levels(filters.gaussian(image.astype(jnp.float32), constants["taps"]))
-    shuffled, _ = jax.lax.scan(lambda levels, offsets: (_visit(levels, offsets), None), blurred, draws["offsets"])
-    return to_levels(filters.gaussian(shuffled.astype(jnp.float32), constants["taps"]))
+    def transform(self, image: Levels, draws: Draws, constants: Constants) -> Levels:
+        blurred = to_levels(filters.gaussian(image.astype(jnp.float32), constants["taps"]))
+        shuffled, _ = jax.lax.scan(lambda levels, offsets: (_visit(levels, offsets), None), blurred, draws["offsets"])
+        return to_levels(filters.gaussian(shuffled.astype(jnp.float32), constants["taps"]))
 
 
 def _visit(
@@ -134,55 +121,52 @@ def _visit(
     return levels.reshape(-1, channels)[source[link]].reshape(levels.shape)
 
 
-def motion_blur(radius: int, sd: float) -> Corruption:
-    """Blur along a line at a random angle of up to 45 degrees from the horizontal.
+class motion_blur(Corruption):
+    """Blur along a line at a random angle of up to 45 degrees from the horizontal; draws are `{angle: degrees}`.
 
-    Args:
-        radius: Half the length of the line in pixels.
+    Attributes:
+        radius: Half the length of the line in whole pixels.
         sd: Standard deviation of the weights along it in pixels.
-
-    Returns:
-        Corruption with draws `{angle: degrees}`.
     """
-    return Corruption(lambda shape: {"taps": motion.motion_taps(radius, sd)}, _draw_angle, _move)
+
+    radius: float = number(REQUIRED, checks.positive, unit="pixels")
+    sd: float = number(REQUIRED, checks.positive, unit="pixels")
+
+    def constants(self, shape: Shape) -> Constants:
+        return {"taps": motion.motion_taps(int(self.radius), self.sd)}
+
+    def sample(self, key: KeyArray, shape: Shape, constants: Constants) -> Draws:
+        return {"angle": chance.uniform(key, (), -45.0, 45.0)}
+
+    def transform(self, image: Levels, draws: Draws, constants: Constants) -> Levels:
+        return to_levels(motion.motion(image.astype(jnp.float32), constants["taps"], draws["angle"]))
 
 
-def _draw_angle(key: KeyArray, shape: Shape, constants: Constants) -> Draws:
-    return {"angle": chance.uniform(key, (), -45.0, 45.0)}
+class zoom_blur(Corruption):
+    """Mean of the image and of its enlargements by 1, 1 + step, 1 + 2 step, ... up to `stop`; nothing is random.
 
-
-def _move(image: Levels, draws: Draws, constants: Constants) -> Levels:
-    return to_levels(motion.motion(image.astype(jnp.float32), constants["taps"], draws["angle"]))
-
-
-def zoom_blur(stop: float, step: float) -> Corruption:
-    """Mean of the image and of its enlargements by 1, 1 + step, 1 + 2 step, ... up to `stop`.
-
-    Args:
+    Attributes:
         stop: End of the factors (excluded, but for rounding, as `numpy.arange` does).
         step: Difference between factors.
-
-    Returns:
-        Corruption without draws.
     """
 
-    def constants(shape: Shape) -> Constants:
-        factors = np.arange(1, stop, step)
+    stop: float = number(REQUIRED, checks.positive)
+    step: float = number(REQUIRED, checks.positive)
+
+    def constants(self, shape: Shape) -> Constants:
+        factors = np.arange(1, self.stop, self.step)
         rows, columns = (
             jax.tree.map(lambda *parts: np.stack(parts), *(zoom.clipped_zoom(size, factor) for factor in factors))
             for size in shape[:2]
         )
         return {"rows": rows, "columns": columns}
 
-    return Corruption(constants, no_draws, _average_zooms)
+    def transform(self, image: Levels, draws: Draws, constants: Constants) -> Levels:
+        values = image.astype(jnp.float32)
 
+        def add(total: Values, grids: tuple[zoom.Grid, zoom.Grid]) -> tuple[Values, None]:
+            rows, columns = grids
+            return total + zoom.interpolate(zoom.interpolate(values, rows, 0), columns, 1), None
 
-def _average_zooms(image: Levels, draws: Draws, constants: Constants) -> Levels:
-    values = image.astype(jnp.float32)
-
-    def add(total: Values, grids: tuple[zoom.Grid, zoom.Grid]) -> tuple[Values, None]:
-        rows, columns = grids
-        return total + zoom.interpolate(zoom.interpolate(values, rows, 0), columns, 1), None
-
-    total, _ = jax.lax.scan(add, values, (constants["rows"], constants["columns"]))
-    return to_levels(total / (1 + constants["rows"].low.shape[0]))
+        total, _ = jax.lax.scan(add, values, (constants["rows"], constants["columns"]))
+        return to_levels(total / (1 + constants["rows"].low.shape[0]))

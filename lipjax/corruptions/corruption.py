@@ -1,8 +1,8 @@
 """What a corruption is: its chance is drawn first, and what it then does to an image is a deterministic function."""
 
 import functools
-from collections.abc import Callable, Mapping
-from typing import NamedTuple, TypeAlias
+from collections.abc import Mapping
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PyTree, UInt8
 
 from lipjax.types import KeyArray
+from lipjax.values import Value
 
 Shape: TypeAlias = tuple[int, ...]
 """Height, width and channels (1 or 3) of an image."""
@@ -27,35 +28,39 @@ Draws: TypeAlias = Mapping[str, PyTree[ArrayLike]]
 Constants: TypeAlias = Mapping[str, PyTree[ArrayLike]]
 
 
-class Corruption(NamedTuple):
-    """A corruption of one strength, as three pure functions.
+class Corruption(Value):
+    """A corruption of one strength; a new one is one more subclass with `transform`.
 
-    Everything that depends on the strength is in `constants`, computed by NumPy in double precision. `sample` and
-    `transform` see it as traced arrays, so severities whose constants have equal shapes share one compiled program.
-
-    Attributes:
-        constants: `(shape) -> constants`, kernels, matrices and tables for images of this shape.
-        sample: `(key, shape, constants) -> draws`, everything random, by name.
-        transform: `(image, draws, constants) -> image`, deterministic.
+    Everything that depends on the strength and the shape is in `constants`, computed by NumPy in double precision.
+    `sample` and `transform` see it as traced arrays, so strengths whose constants have equal shapes share one program.
 
     Example:
-        >>> from lipjax.corruptions.noise import gaussian_noise
-        >>> image = np.full((8, 8, 1), 128, np.uint8)
-        >>> gaussian_noise(sd=0.1)(jax.random.key(0), image).dtype
-        dtype('uint8')
+        >>> class negative(Corruption):
+        ...     def transform(self, image, draws, constants):
+        ...         return 255 - image
+        >>> negative()(jax.random.key(0), np.full((1, 2, 1), 55, np.uint8)).ravel()
+        Array([200, 200], dtype=uint8)
     """
 
-    constants: Callable[[Shape], Constants]
-    sample: Callable[[KeyArray, Shape, Constants], Draws]
-    transform: Callable[[Levels, Draws, Constants], Levels]
+    def constants(self, shape: Shape) -> Constants:
+        """Kernels, matrices and tables for images of a shape."""
+        return {}
+
+    def sample(self, key: KeyArray, shape: Shape, constants: Constants) -> Draws:
+        """Everything random, by name."""
+        return {}
+
+    def transform(self, image: Levels, draws: Draws, constants: Constants) -> Levels:
+        """The corrupted image, deterministic."""
+        raise NotImplementedError
 
     def draw(self, key: KeyArray, shape: Shape) -> Draws:
         """Everything random that one image of this shape needs."""
-        return _sample(key, constants_of(self, shape), shape=shape, sample=self.sample)
+        return _sample(self, key, constants_of(self, shape), shape=shape)
 
     def apply(self, image: Image, draws: Draws) -> Levels:
         """The corrupted image, a deterministic function of the image and the draws."""
-        return _transform(image, draws, constants_of(self, image.shape), transform=self.transform)
+        return _transform(self, image, draws, constants_of(self, image.shape))
 
     def __call__(self, key: KeyArray, image: Image) -> Levels:
         """The image, corrupted at random."""
@@ -64,28 +69,19 @@ class Corruption(NamedTuple):
 
 @functools.lru_cache(maxsize=512)
 def constants_of(corruption: Corruption, shape: Shape) -> Constants:
-    """The constants of a corruption for images of a shape, computed once."""
-    return corruption.constants(shape)
+    """The constants of a corruption for images of a shape, computed once; strengths have to be known."""
+    with jax.ensure_compile_time_eval():
+        return corruption.constants(shape)
 
 
-@functools.partial(jax.jit, static_argnames=("shape", "sample"))
-def _sample(key: KeyArray, constants: Constants, *, shape: Shape, sample: Callable) -> Draws:
-    return sample(key, shape, constants)
+@functools.partial(jax.jit, static_argnames="shape")
+def _sample(corruption: Corruption, key: KeyArray, constants: Constants, *, shape: Shape) -> Draws:
+    return corruption.sample(key, shape, constants)
 
 
-@functools.partial(jax.jit, static_argnames="transform")
-def _transform(image: Image, draws: Draws, constants: Constants, *, transform: Callable) -> Levels:
-    return transform(jnp.asarray(image), draws, constants)
-
-
-def no_constants(shape: Shape) -> Constants:
-    """For a corruption without strength-dependent arrays of the image's size."""
-    return {}
-
-
-def no_draws(key: KeyArray, shape: Shape, constants: Constants) -> Draws:
-    """For a deterministic corruption."""
-    return {}
+@jax.jit
+def _transform(corruption: Corruption, image: Image, draws: Draws, constants: Constants) -> Levels:
+    return corruption.transform(jnp.asarray(image), draws, constants)
 
 
 def to_levels(values: Values) -> Levels:

@@ -4,145 +4,132 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from lipjax import checks
 from lipjax.corruptions import box, chance, filters, hsv, jpeg, sampling
-from lipjax.corruptions.corruption import (
-    Constants,
-    Corruption,
-    Draws,
-    Levels,
-    Shape,
-    Values,
-    no_draws,
-    to_levels,
-)
+from lipjax.corruptions.corruption import Constants, Corruption, Draws, Levels, Shape, Values, to_levels
 from lipjax.corruptions.filters import unfused
 from lipjax.types import KeyArray
+from lipjax.values import REQUIRED, number
 
 
-def contrast(factor: float) -> Corruption:
-    """Pulls every channel towards its mean over the image, `(u - mean) * factor + mean`.
+class contrast(Corruption):
+    """Pulls every channel towards its mean over the image, `(u - mean) * factor + mean`; nothing is random.
 
-    Args:
+    Attributes:
         factor: Remaining contrast, 1 for all of it.
-
-    Returns:
-        Corruption without draws.
     """
-    return Corruption(lambda shape: {"factor": np.float32(factor)}, no_draws, _pull_to_mean)
+
+    factor: float = number(REQUIRED, checks.not_negative)
+
+    def constants(self, shape: Shape) -> Constants:
+        return {"factor": np.float32(self.factor)}
+
+    def transform(self, image: Levels, draws: Draws, constants: Constants) -> Levels:
+        mean = jnp.sum(image.astype(jnp.int32), axis=(0, 1)) / (image.shape[0] * image.shape[1])
+        return to_levels(unfused((image - mean) * constants["factor"]) + mean)
 
 
-def _pull_to_mean(image: Levels, draws: Draws, constants: Constants) -> Levels:
-    mean = jnp.sum(image.astype(jnp.int32), axis=(0, 1)) / (image.shape[0] * image.shape[1])
-    return to_levels(unfused((image - mean) * constants["factor"]) + mean)
+class pixelate(Corruption):
+    """Shrinks by box averages and enlarges by repetition, bit-equal to Pillow's BOX filter; nothing is random.
 
-
-def pixelate(factor: float) -> Corruption:
-    """Shrinks by box averages and enlarges by repetition, bit-equal to Pillow's BOX filter.
-
-    Args:
+    Attributes:
         factor: New size over old size.
-
-    Returns:
-        Corruption without draws.
     """
 
-    def constants(shape: Shape) -> Constants:
-        rows, columns = (box.mosaic_taps(size, int(size * factor)) for size in shape[:2])
+    factor: float = number(REQUIRED, checks.positive)
+
+    def constants(self, shape: Shape) -> Constants:
+        rows, columns = (box.mosaic_taps(size, int(size * self.factor)) for size in shape[:2])
         return {"rows": rows, "columns": columns}
 
-    return Corruption(constants, no_draws, _mosaic)
+    def transform(self, image: Levels, draws: Draws, constants: Constants) -> Levels:
+        return box.weigh(box.weigh(image, **constants["columns"], axis=1), **constants["rows"], axis=0)
 
 
-def _mosaic(image: Levels, draws: Draws, constants: Constants) -> Levels:
-    return box.weigh(box.weigh(image, **constants["columns"], axis=1), **constants["rows"], axis=0)
-
-
-def saturate(factor: float, shift: float) -> Corruption:
-    """Changes the saturation of the colour (HSV), `s * factor + shift` clipped to [0, 1].
+class saturate(Corruption):
+    """Changes the saturation of the colour (HSV), `s * factor + shift` clipped to [0, 1]; nothing is random.
 
     With a shift greys turn red, as in the published sets. An image of one channel stays as it is.
 
-    Args:
+    Attributes:
         factor: New saturation over old.
         shift: What is added after.
-
-    Returns:
-        Corruption without draws.
     """
-    constants = {"factor": np.float32(factor), "shift": np.float32(shift)}
-    return Corruption(lambda shape: constants, no_draws, _saturate)
+
+    factor: float = number(REQUIRED, checks.not_negative)
+    shift: float = number()
+
+    def constants(self, shape: Shape) -> Constants:
+        return {"factor": np.float32(self.factor), "shift": np.float32(self.shift)}
+
+    def transform(self, image: Levels, draws: Draws, constants: Constants) -> Levels:
+        if image.shape[-1] == 1:
+            return image
+        hue, saturation, value = hsv.from_rgb(image.astype(jnp.float32))
+        saturation = jnp.clip(unfused(saturation * constants["factor"]) + constants["shift"], 0.0, 1.0)
+        return to_levels(hsv.to_rgb(hue, saturation, value))
 
 
-def _saturate(image: Levels, draws: Draws, constants: Constants) -> Levels:
-    if image.shape[-1] == 1:
-        return image
-    hue, saturation, value = hsv.from_rgb(image.astype(jnp.float32))
-    saturation = jnp.clip(unfused(saturation * constants["factor"]) + constants["shift"], 0.0, 1.0)
-    return to_levels(hsv.to_rgb(hue, saturation, value))
-
-
-def jpeg_compression(quality: int) -> Corruption:
-    """Encodes as baseline JPEG with 4:2:0 subsampling and decodes, bit-equal to libjpeg-turbo.
+class jpeg_compression(Corruption):
+    """Encodes as baseline JPEG with 4:2:0 subsampling and decodes, bit-equal to libjpeg-turbo; nothing is random.
 
     Which coder made the published sets is unknown. The one of the authors' time (IJG libjpeg 9) resamples colour
     differently: on photographs by 1.0 to 2.3 levels in the mean.
 
-    Args:
-        quality: 1 (smallest file) to 100.
-
-    Returns:
-        Corruption without draws.
+    Attributes:
+        quality: 1 (smallest file) to 100, a whole number.
     """
-    return Corruption(lambda shape: jpeg.quantisation_tables(quality), no_draws, _code)
+
+    quality: float = number(REQUIRED, checks.positive)
+
+    def constants(self, shape: Shape) -> Constants:
+        return jpeg.quantisation_tables(int(self.quality))
+
+    def transform(self, image: Levels, draws: Draws, constants: Constants) -> Levels:
+        return jpeg.encode_decode(image, **constants)
 
 
-def _code(image: Levels, draws: Draws, constants: Constants) -> Levels:
-    return jpeg.encode_decode(image, **constants)
-
-
-def elastic_transform(amplitude: float, smoothness: float, jitter: float) -> Corruption:
+class elastic_transform(Corruption):
     """A random affine map, and then a random smooth displacement of every pixel.
 
     Three points of the image move by `jitter * U` and the image with them; then pixels move by `amplitude * G(U)`, G
     a Gaussian filter and U uniform in [-1, 1]. Both steps interpolate linearly. Positions are exact, as in OpenCV 5
-    (OpenCV 3 and 4 round them to 1/32 pixel: up to 6 levels, 0.17 in the mean).
+    (OpenCV 3 and 4 round them to 1/32 pixel: up to 6 levels, 0.17 in the mean). Draws are `{affine: [3, 2], dx:
+    [height, width], dy: [height, width]}`, uniform in [-1, 1].
 
-    Args:
+    Attributes:
         amplitude: Largest displacement before smoothing, over the image's shorter side.
         smoothness: Standard deviation of the filter, over the image's shorter side.
         jitter: Largest movement of the three points along an axis, over the image's shorter side.
-
-    Returns:
-        Corruption with draws `{affine: [3, 2], dx: [height, width], dy: [height, width]}`, uniform in [-1, 1].
     """
 
-    def constants(shape: Shape) -> Constants:
+    amplitude: float = number(REQUIRED, checks.not_negative)
+    smoothness: float = number(REQUIRED, checks.not_negative)
+    jitter: float = number(REQUIRED, checks.not_negative)
+
+    def constants(self, shape: Shape) -> Constants:
         size = min(shape[:2])
         return {
-            "amplitude": np.float32(amplitude * size),
-            "taps": filters.gaussian_taps(smoothness * size, truncate=3.0),
-            "jitter": np.float32(jitter * size),
+            "amplitude": np.float32(self.amplitude * size),
+            "taps": filters.gaussian_taps(self.smoothness * size, truncate=3.0),
+            "jitter": np.float32(self.jitter * size),
         }
 
-    return Corruption(constants, _draw_displacements, _deform)
+    def sample(self, key: KeyArray, shape: Shape, constants: Constants) -> Draws:
+        height, width = shape[:2]
+        numbers = chance.uniform(key, (6 + 2 * height * width,), -1.0, 1.0)
+        dx, dy = numbers[6:].reshape(2, height, width)
+        return {"affine": numbers[:6].reshape(3, 2), "dx": dx, "dy": dy}
 
-
-def _draw_displacements(key: KeyArray, shape: Shape, constants: Constants) -> Draws:
-    height, width = shape[:2]
-    numbers = chance.uniform(key, (6 + 2 * height * width,), -1.0, 1.0)
-    dx, dy = numbers[6:].reshape(2, height, width)
-    return {"affine": numbers[:6].reshape(3, 2), "dx": dx, "dy": dy}
-
-
-def _deform(image: Levels, draws: Draws, constants: Constants) -> Levels:
-    height, width = image.shape[:2]
-    moved = _affine(image.astype(jnp.float32), unfused(constants["jitter"] * draws["affine"]))
-    rows, columns = jnp.meshgrid(jnp.arange(height), jnp.arange(width), indexing="ij")
-    dx, dy = (
-        unfused(constants["amplitude"] * filters.gaussian(draws[name], constants["taps"], "symmetric"))
-        for name in ("dx", "dy")
-    )
-    return to_levels(sampling.bilinear(moved, rows + dy, columns + dx, sampling.symmetric))
+    def transform(self, image: Levels, draws: Draws, constants: Constants) -> Levels:
+        height, width = image.shape[:2]
+        moved = _affine(image.astype(jnp.float32), unfused(constants["jitter"] * draws["affine"]))
+        rows, columns = jnp.meshgrid(jnp.arange(height), jnp.arange(width), indexing="ij")
+        dx, dy = (
+            unfused(constants["amplitude"] * filters.gaussian(draws[name], constants["taps"], "symmetric"))
+            for name in ("dx", "dy")
+        )
+        return to_levels(sampling.bilinear(moved, rows + dy, columns + dx, sampling.symmetric))
 
 
 def _affine(values: Values, shifts: Float[Array, "3 2"]) -> Values:

@@ -4,87 +4,107 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
+from lipjax import checks
 from lipjax.corruptions import chance
 from lipjax.corruptions.corruption import Constants, Corruption, Draws, Levels, Shape, to_levels
 from lipjax.corruptions.filters import unfused
 from lipjax.types import KeyArray
+from lipjax.values import REQUIRED, number
 
 
-def gaussian_noise(sd: float) -> Corruption:
+class gaussian_noise(Corruption):
     """Additive noise `u + sd * N`, N standard normal and independent for every pixel and channel.
 
-    Args:
+    Draws are `{noise: standard normal [height, width, channel]}`.
+
+    Attributes:
         sd: Standard deviation, in pixel units.
 
-    Returns:
-        Corruption with draws `{noise: standard normal [height, width, channel]}`.
+    Example:
+        >>> import jax
+        >>> gaussian_noise(sd=0.1)(jax.random.key(0), np.full((8, 8, 1), 128, np.uint8)).dtype
+        dtype('uint8')
     """
-    return Corruption(lambda shape: {"sd": np.float32(255 * sd)}, _draw_normal, _add_noise)
+
+    sd: float = number(REQUIRED, checks.not_negative, unit="pixels in [0, 1]")
+
+    def constants(self, shape: Shape) -> Constants:
+        return {"sd": np.float32(255 * self.sd)}
+
+    def sample(self, key: KeyArray, shape: Shape, constants: Constants) -> Draws:
+        return {"noise": chance.normal(key, shape)}
+
+    def transform(self, image: Levels, draws: Draws, constants: Constants) -> Levels:
+        return to_levels(image + unfused(constants["sd"] * draws["noise"]))
 
 
-def speckle_noise(sd: float) -> Corruption:
+class speckle_noise(gaussian_noise):
     """Multiplicative noise `u + u * sd * N`, N standard normal: black stays black.
 
-    Args:
+    Draws are `{noise: standard normal [height, width, channel]}`.
+
+    Attributes:
         sd: Standard deviation, relative to the pixel.
-
-    Returns:
-        Corruption with draws `{noise: standard normal [height, width, channel]}`.
     """
-    return Corruption(lambda shape: {"sd": np.float32(sd)}, _draw_normal, _scale_noise)
+
+    def constants(self, shape: Shape) -> Constants:
+        return {"sd": np.float32(self.sd)}
+
+    def transform(self, image: Levels, draws: Draws, constants: Constants) -> Levels:
+        values = image.astype(jnp.float32)
+        return to_levels(values + unfused(values * constants["sd"] * draws["noise"]))
 
 
-def _draw_normal(key: KeyArray, shape: Shape, constants: Constants) -> Draws:
-    return {"noise": chance.normal(key, shape)}
-
-
-def _add_noise(image: Levels, draws: Draws, constants: Constants) -> Levels:
-    return to_levels(image + unfused(constants["sd"] * draws["noise"]))
-
-
-def _scale_noise(image: Levels, draws: Draws, constants: Constants) -> Levels:
-    values = image.astype(jnp.float32)
-    return to_levels(values + unfused(values * constants["sd"] * draws["noise"]))
-
-
-def impulse_noise(amount: float) -> Corruption:
+class impulse_noise(Corruption):
     """Salt and pepper: a share of the samples, each channel by itself, becomes 1 or 0 with equal probability.
 
-    Args:
+    Draws are `{hit, salt: bool [height, width, channel]}`.
+
+    Attributes:
         amount: Probability that a sample is hit.
-
-    Returns:
-        Corruption with draws `{hit, salt: bool [height, width, channel]}`.
     """
-    return Corruption(lambda shape: {"amount": np.float32(amount)}, _draw_impulses, _replace)
+
+    amount: float = number(REQUIRED, checks.fraction)
+
+    def constants(self, shape: Shape) -> Constants:
+        return {"amount": np.float32(self.amount)}
+
+    def sample(self, key: KeyArray, shape: Shape, constants: Constants) -> Draws:
+        # The upper 24 of the random bits decide whether a sample is hit, the lowest one which way.
+        bits = chance.bits(key, shape)
+        hit = (bits >> 8).astype(jnp.float32) < 2**24 * constants["amount"]
+        return {"hit": hit, "salt": (bits & 1).astype(bool)}
+
+    def transform(self, image: Levels, draws: Draws, constants: Constants) -> Levels:
+        return jnp.where(draws["hit"], jnp.where(draws["salt"], 255, 0), image).astype(jnp.uint8)
 
 
-def _draw_impulses(key: KeyArray, shape: Shape, constants: Constants) -> Draws:
-    # The upper 24 of the random bits decide whether a sample is hit, the lowest one which way.
-    bits = chance.bits(key, shape)
-    hit = (bits >> 8).astype(jnp.float32) < 2**24 * constants["amount"]
-    return {"hit": hit, "salt": (bits & 1).astype(bool)}
-
-
-def _replace(image: Levels, draws: Draws, constants: Constants) -> Levels:
-    return jnp.where(draws["hit"], jnp.where(draws["salt"], 255, 0), image).astype(jnp.uint8)
-
-
-def shot_noise(photons: int) -> Corruption:
+class shot_noise(Corruption):
     """Photon counting, `K / photons` with K ~ Poisson(photons * u); more than `photons` counts saturate.
 
-    Args:
-        photons: Expected count at a white pixel; fewer photons are noisier.
+    Draws are `{uniform: [height, width, channel]}`, which the transform turns into counts by the inverse distribution
+    function at each pixel's level; draws `{counts: whole numbers}` are taken as they are.
 
-    Returns:
-        Corruption with draws `{uniform: [height, width, channel]}`, which the transform turns into counts by the
-        inverse distribution function at each pixel's level; draws `{counts: whole numbers}` are taken as they are.
+    Attributes:
+        photons: Expected count at a white pixel, a whole number; fewer photons are noisier.
     """
 
-    def constants(shape: Shape) -> Constants:
+    photons: float = number(REQUIRED, checks.positive)
+
+    def constants(self, shape: Shape) -> Constants:
+        photons = int(self.photons)
         return {"distribution": _poisson_distribution(photons), "shades": _shades(photons)}
 
-    return Corruption(constants, _draw_uniform, _count_photons)
+    def sample(self, key: KeyArray, shape: Shape, constants: Constants) -> Draws:
+        return {"uniform": chance.uniform(key, shape)}
+
+    def transform(self, image: Levels, draws: Draws, constants: Constants) -> Levels:
+        if "counts" in draws:
+            counts = draws["counts"]
+        else:
+            levels = image.ravel().astype(jnp.int32)
+            counts = _quantiles(constants["distribution"], levels, draws["uniform"].ravel()).reshape(image.shape)
+        return jnp.asarray(constants["shades"])[jnp.minimum(counts, constants["shades"].size - 1)]
 
 
 def _width(photons: int) -> int:
@@ -105,19 +125,6 @@ def _shades(photons: int) -> UInt8[np.ndarray, " counts"]:
     """Level of each count, by the published arithmetic in double precision."""
     fractions = np.clip(np.arange(_width(photons)) / photons, 0.0, 1.0)
     return (255 * fractions).astype(np.uint8)
-
-
-def _draw_uniform(key: KeyArray, shape: Shape, constants: Constants) -> Draws:
-    return {"uniform": chance.uniform(key, shape)}
-
-
-def _count_photons(image: Levels, draws: Draws, constants: Constants) -> Levels:
-    if "counts" in draws:
-        counts = draws["counts"]
-    else:
-        levels = image.ravel().astype(jnp.int32)
-        counts = _quantiles(constants["distribution"], levels, draws["uniform"].ravel()).reshape(image.shape)
-    return jnp.asarray(constants["shades"])[jnp.minimum(counts, constants["shades"].size - 1)]
 
 
 def _quantiles(

@@ -1,7 +1,7 @@
 """The benchmark: nineteen corruptions by name, each at five severities, drawn, applied, or both for a whole batch."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
 import jax
@@ -10,41 +10,12 @@ import numpy as np
 from jaxtyping import Array, Num, UInt8
 
 from lipjax import batching, checks
-from lipjax.corruptions import blur, digital, noise, weather
 from lipjax.corruptions.corruption import Constants, Corruption, Draws, Image, Levels, Shape, constants_of
 from lipjax.corruptions.severities import NATIVE_SIZE, SEVERITIES
 from lipjax.types import KeyArray
 
-CONSTRUCTORS: Mapping[str, Callable[..., Corruption]] = MappingProxyType(
-    {
-        constructor.__name__: constructor
-        for constructor in (
-            noise.gaussian_noise,
-            noise.shot_noise,
-            noise.impulse_noise,
-            blur.defocus_blur,
-            blur.glass_blur,
-            blur.motion_blur,
-            blur.zoom_blur,
-            weather.snow,
-            weather.frost,
-            weather.fog,
-            weather.brightness,
-            digital.contrast,
-            digital.elastic_transform,
-            digital.pixelate,
-            digital.jpeg_compression,
-            noise.speckle_noise,
-            blur.gaussian_blur,
-            weather.spatter,
-            digital.saturate,
-        )
-    }
-)
-"""How each corruption is made, in the benchmark's order: fifteen, then the four extra ones."""
-
-NAMES: tuple[str, ...] = tuple(CONSTRUCTORS)
-"""All names, in the benchmark's order."""
+NAMES: tuple[str, ...] = tuple(SEVERITIES["cifar"])
+"""All names, in the benchmark's order: fifteen, then the four extra ones."""
 
 BENCHMARK: tuple[str, ...] = NAMES[:15]
 """The corruptions that mean corruption accuracy and error are taken over."""
@@ -71,8 +42,8 @@ def nearest_table(shape: Shape) -> str:
     return min(NATIVE_SIZE, key=lambda table: abs(NATIVE_SIZE[table] - min(shape[:2])))
 
 
-def published(name: str, severity: int, table: str) -> Corruption:
-    """A corruption of the published strength; the same record for the same arguments.
+def published(name: str, severity: int | None, table: str) -> Corruption:
+    """A corruption of the published strength.
 
     Raises:
         ValueError: If the name or the table is unknown, or severity is not one of 1, 2, 3, 4, 5.
@@ -86,12 +57,7 @@ def published(name: str, severity: int, table: str) -> Corruption:
     checks.one_of("table", table, tuple(SEVERITIES))
     if severity not in (1, 2, 3, 4, 5):
         raise ValueError(f"severity must be one of 1, 2, 3, 4, 5; got {severity!r}")
-    return _made(name, int(severity), table)
-
-
-@functools.cache
-def _made(name: str, severity: int, table: str) -> Corruption:
-    return CONSTRUCTORS[name](**SEVERITIES[table][name][severity - 1])
+    return SEVERITIES[table][name][severity - 1]
 
 
 def draw(key: KeyArray, shape: Shape, name: str, severity: int, table: str | None = None) -> Draws:
@@ -145,8 +111,8 @@ def apply(image: Image, draws: Draws, name: str, severity: int, table: str | Non
 def corrupt(
     key: KeyArray,
     images: Num[Array | np.ndarray, "batch height width channel"],
-    name: str,
-    severity: int,
+    corruption: Corruption | str,
+    severity: int | None = None,
     table: str | None = None,
     *,
     chunk_size: int = 128,
@@ -157,9 +123,9 @@ def corrupt(
         key: A typed key. Image i uses `fold_in(key, i)`.
         images: Levels 0..255 (uint8), or floats in [0, 1], which are rounded to the nearest level first (exact for
             floats that are level / 255, as `datasets.load` gives them).
-        name: One of `NAMES`.
-        severity: 1 (weak) to 5 (strong).
-        table: One of `SEVERITIES`; None takes the table whose native size is nearest.
+        corruption: A corruption, or one of `NAMES`.
+        severity: 1 (weak) to 5 (strong), of a corruption by name.
+        table: One of `SEVERITIES`, of a corruption by name; None takes the table whose native size is nearest.
         chunk_size: Images that are computed at once; bounds the memory.
 
     Returns:
@@ -174,25 +140,24 @@ def corrupt(
         (4, 8, 8, 1)
     """
     _check_shape(images.shape[1:])
-    chosen = published(name, severity, table or nearest_table(images.shape[1:]))
-    constants = constants_of(chosen, images.shape[1:])
-    return _corrupt(key, images, constants, sample=chosen.sample, transform=chosen.transform, chunk_size=chunk_size)
+    if isinstance(corruption, str):
+        corruption = published(corruption, severity, table or nearest_table(images.shape[1:]))
+    return _corrupt(key, images, corruption, constants_of(corruption, images.shape[1:]), chunk_size=chunk_size)
 
 
-@functools.partial(jax.jit, static_argnames=("sample", "transform", "chunk_size"))
+@functools.partial(jax.jit, static_argnames="chunk_size")
 def _corrupt(
     key: KeyArray,
     images: Num[Array | np.ndarray, "batch height width channel"],
+    corruption: Corruption,
     constants: Constants,
     *,
-    sample: Callable,
-    transform: Callable,
     chunk_size: int,
 ) -> UInt8[Array, "batch height width channel"]:
     def one(image_key: KeyArray, image: Num[Array, "height width channel"]) -> Levels:
         # The barrier keeps the compiler from rewriting the two parts as one, which would round differently.
-        draws = jax.lax.optimization_barrier(sample(image_key, image.shape, constants))
-        return transform(_as_levels(image), draws, constants)
+        draws = jax.lax.optimization_barrier(corruption.sample(image_key, image.shape, constants))
+        return corruption.transform(_as_levels(image), draws, constants)
 
     return batching.over_examples(one, chunk_size)(key, images)
 

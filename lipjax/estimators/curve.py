@@ -77,8 +77,9 @@ def curve(
     checks.inside(estimator.ball.box, xs=points)
     options: dict[str, Any] = {"chunk_size": chunk_size, "keep_witnesses": keep_witnesses, "mesh": mesh}
     labels = None if labels is None else jnp.asarray(labels)
-    found = _curve(key, estimator, single(f), points, jnp.atleast_2d(levels), labels, **options)
-    return Curve(levels, *found, estimator.ball.norm, estimator.norm_out, estimator.constant)
+    values, steepest, witnesses = _curve(key, estimator, single(f), points, jnp.atleast_2d(levels), labels, **options)
+    norms = estimator.ball.norm, estimator.norm_out  # type: ignore[attr-defined]
+    return Curve(levels, values, steepest, witnesses, *norms, estimator.constant)
 
 
 def slope_curve(

@@ -63,7 +63,8 @@ class LocalEstimator(Estimator):
         def at(radius: Scalar) -> Estimate:
             # The radius' bits make its own key, so that searches are independent, whatever else is asked.
             bits = jax.lax.bitcast_convert_type(radius.astype(jnp.float32), jnp.uint32)
-            return self.replace(ball=self.ball.replace(radius=radius))(jax.random.fold_in(key, bits), f, x)
+            found = self.replace(ball=self.ball.replace(radius=radius))(jax.random.fold_in(key, bits), f, x)
+            return Estimate(found.value, found.witness)
 
         found = jax.lax.map(at, radii)
         reachable = radii[None, :] <= radii[:, None]

@@ -2,7 +2,7 @@
 
 import dataclasses
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -89,6 +89,7 @@ class pairwise_slope(LocalEstimator):
         search = _Search(f, x, self.ball, self.norm_out)
         climb_key, breed_key = jax.random.split(key)
         scales = jnp.geomspace(*_SCALES, self.num_steps, dtype=x.dtype)
+        kinds = (search.nearby, search.across)
 
         def run(restart_key: KeyArray) -> _Tangent:
             tried = in_chunks(search.at_random, _AT_ONCE)(jax.random.split(restart_key, self.num_samples))
@@ -98,14 +99,17 @@ class pairwise_slope(LocalEstimator):
 
         def breed(kept: _Tangent, round_key: KeyArray) -> tuple[_Tangent, None]:
             keys = jax.random.split(round_key, (2, self.num_samples))
-            kinds = (search.nearby, search.across)
-            born = [in_chunks(partial(kind, kept), _AT_ONCE)(each) for kind, each in zip(kinds, keys, strict=True)]
-            return _steepest(_joined(kept, *born), len(kept.value)), None
+            starts = [in_chunks(partial(kind, kept), _AT_ONCE)(each) for kind, each in zip(kinds, keys, strict=True)]
+            born = in_chunks(search.tangent, _AT_ONCE)(*_joined(*starts))
+            return _steepest(_joined(kept, born), len(kept.value)), None
 
         found = jax.lax.map(run, jax.random.split(climb_key, self.num_restarts))
         kept = _steepest(jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), found), _NUM_KEPT)
         kept, _ = jax.lax.scan(breed, kept, jax.random.split(breed_key, self.num_steps))
         return search.attained(largest(kept))
+
+
+Tree = TypeVar("Tree")
 
 
 class _Tangent(NamedTuple):
@@ -157,13 +161,13 @@ class _Search:
     def apart(self, point: Point, direction: Point, distance: ArrayLike) -> Scalar:
         return self.norm_out.value(self.f(point + distance * direction) - self.f(point - distance * direction))
 
-    def nearby(self, kept: _Tangent, key: KeyArray) -> _Tangent:
+    def nearby(self, kept: _Tangent, key: KeyArray) -> tuple[Point, Point]:
         member_key, scale_key, noise_key = jax.random.split(key, 3)
         one = _member(member_key, kept)
         step = _log_uniform(scale_key, _SCALES) * self.noise(noise_key)
-        return self.tangent(self.within(one.point + self.ball.radius * step), one.direction)
+        return self.within(one.point + self.ball.radius * step), one.direction
 
-    def across(self, kept: _Tangent, key: KeyArray) -> _Tangent:
+    def across(self, kept: _Tangent, key: KeyArray) -> tuple[Point, Point]:
         one_key, other_key, scale_key, side_key = jax.random.split(key, 4)
         one, other = _member(one_key, kept), _member(other_key, kept)
         corner = _corner(self.f, one.point, other.point)
@@ -171,8 +175,7 @@ class _Search:
         sides = l2.steepest(l2.steepest(one.point - corner) + l2.steepest(other.point - corner))
         step = jax.random.rademacher(side_key, (), self.x.dtype) * _log_uniform(scale_key, _ACROSS) * sides
         is_inside = self.ball.norm.value(corner - self.x) <= self.ball.radius  # false for what is not a number
-        point = jnp.where(is_inside, self.within(corner + self.ball.radius * step), one.point)
-        return self.tangent(point, one.direction)
+        return jnp.where(is_inside, self.within(corner + self.ball.radius * step), one.point), one.direction
 
     def attained(self, tangent: _Tangent) -> Estimate:
         """The steepest pair of points along the tangent, moved inwards so far that both are in the ball and the box.
@@ -205,7 +208,7 @@ class _Search:
         return jax.tree.map(lambda leaf: leaf[jnp.argmax(sure)], found)
 
 
-def _joined(*found: _Tangent) -> _Tangent:
+def _joined(*found: Tree) -> Tree:
     return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *found)
 
 

@@ -1,6 +1,7 @@
 """The slope of a function around a point: the talk's local Lipschitz constant, from below and with a witness."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -99,7 +100,7 @@ class ascent_slope(LocalEstimator):
     def __call__(self, key: KeyArray, f: VectorFn, x: Point) -> Estimate:
         climbed = sure_quotient(f, x, norm_in=self.ball.norm, norm_out=self.norm_out)
 
-        def grow(best: Estimate, level: tuple[KeyArray, Scalar]) -> tuple[Estimate, None]:
+        def grow(best: Estimate, level: tuple[KeyArray, Any]) -> tuple[Estimate, None]:
             ball = self.ball.replace(radius=level[1])
             counts = {"num_samples": self.num_samples, "num_steps": self.num_steps, "num_restarts": 1}
             return search_ball(level[0], climbed, x, best, ball, **counts), None

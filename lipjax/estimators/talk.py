@@ -42,8 +42,8 @@ class talk_slope(LocalEstimator):
     num_samples: int = count(100)
 
     def __call__(self, key: KeyArray, f: VectorFn, x: Point) -> Estimate:
-        settings = {"norm_out": self.norm_out, "num_samples": self.num_samples}
-        return sampled_slope(self.ball, **settings, draw=on_sphere(self.ball.norm, linf))(key, f, x)
+        draw = on_sphere(self.ball.norm, linf)
+        return sampled_slope(self.ball, norm_out=self.norm_out, num_samples=self.num_samples, draw=draw)(key, f, x)
 
 
 def talk_curve(

@@ -1,7 +1,7 @@
 """The nineteen formulas once more: NumPy in double precision, one image, loops where loops are the definition.
 
 SciPy filters and resamples, Pillow codes JPEG and resizes, colorsys converts colours. `ORACLES[name](image, draws,
-**row)` is what `corruptions.apply` has to return, for a row of `SEVERITIES`.
+**row)` is what `corruptions.apply` has to return, for the `strengths` of a corruption of `SEVERITIES`.
 """
 
 import colorsys
@@ -10,6 +10,8 @@ import io
 import numpy as np
 import scipy.ndimage
 from PIL import Image
+
+from lipjax import values
 
 LUMA = np.array([0.299, 0.587, 0.114])
 
@@ -364,3 +366,9 @@ DRAWS = {
 def random_draws(name, seed, shape, row):
     """The named random numbers of a corruption, from NumPy; `{}` where nothing is random."""
     return DRAWS[name](np.random.default_rng(seed), shape, row) if name in DRAWS else {}
+
+
+def strengths(corruption):
+    """The settings of a corruption as arguments of its oracle; whole numbers are ints, as Pillow wants its quality."""
+    row = {name: number for name, number in values.settings(corruption).items() if number is not None}
+    return {name: int(number) if number == int(number) else number for name, number in row.items()}

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import optax
 import pytest
-from corruption_oracles import ORACLES, random_draws
+from corruption_oracles import ORACLES, random_draws, strengths
 
 from lipjax import corruptions, datasets, evaluation, networks, systems, training
 from lipjax.types import Batch
@@ -30,7 +30,7 @@ def corrupted():
     images = np.round(255 * dataset.test.inputs[:NUM_IMAGES]).astype(np.uint8)
     found = {}
     for name in corruptions.NAMES:
-        row = corruptions.SEVERITIES["cifar"][name][SEVERITY - 1]
+        row = strengths(corruptions.published(name, SEVERITY, "cifar"))
         draws = [random_draws(name, seed, images.shape[1:], row) for seed in range(NUM_IMAGES)]
         ours = [corruptions.apply(*pair, name, SEVERITY, "cifar") for pair in zip(images, draws, strict=True)]
         theirs = [ORACLES[name](*pair, **row) for pair in zip(images, draws, strict=True)]

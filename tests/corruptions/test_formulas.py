@@ -9,7 +9,7 @@ import functools
 import jax
 import numpy as np
 import pytest
-from corruption_oracles import ORACLES, pictures, random_draws
+from corruption_oracles import ORACLES, pictures, random_draws, strengths
 
 from lipjax import corruptions
 
@@ -38,7 +38,7 @@ TOLERANCES = {
 
 
 def assert_follows_formula(name, severity, table, images):
-    row = corruptions.SEVERITIES[table][name][severity - 1]
+    row = strengths(corruptions.published(name, severity, table))
     actual, expected = [], []
     for seed, image in enumerate(images):
         draws = random_draws(name, seed, image.shape, row)
@@ -92,6 +92,6 @@ def test_images_need_not_be_square(name):
 def test_every_corruption_keeps_the_shape_and_the_type(shape, table):
     images = jax.ShapeDtypeStruct((2, *shape), np.uint8)
     for name in corruptions.NAMES:
-        corrupt = functools.partial(corruptions.corrupt, name=name, severity=5, table=table)
+        corrupt = functools.partial(corruptions.corrupt, corruption=name, severity=5, table=table)
         result = jax.eval_shape(corrupt, jax.random.key(0), images)
         assert (result.shape, result.dtype) == (images.shape, np.uint8), name

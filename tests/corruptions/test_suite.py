@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from corruption_oracles import pictures
+from corruption_oracles import pictures, strengths
 
 from lipjax import corruptions
 
@@ -161,7 +161,7 @@ def test_families_partition_the_names():
 def test_severities_are_the_published_ones(table):
     assert set(corruptions.SEVERITIES[table]) == set(corruptions.NAMES)
     for name, rows in PUBLISHED[table].items():
-        actual = [tuple(row.values()) for row in corruptions.SEVERITIES[table][name]]
+        actual = [tuple(strengths(corruption).values()) for corruption in corruptions.SEVERITIES[table][name]]
         np.testing.assert_allclose(actual, rows, rtol=1e-15, err_msg=name)
 
 

@@ -78,7 +78,7 @@ def curve(
     options: dict[str, Any] = {"chunk_size": chunk_size, "keep_witnesses": keep_witnesses, "mesh": mesh}
     labels = None if labels is None else jnp.asarray(labels)
     values, steepest, witnesses = _curve(key, estimator, single(f), points, jnp.atleast_2d(levels), labels, **options)
-    norms = estimator.ball.norm, estimator.norm_out  # type: ignore[attr-defined]
+    norms = estimator.ball.norm, estimator.norm_out
     return Curve(levels, values, steepest, witnesses, *norms, estimator.constant)
 
 

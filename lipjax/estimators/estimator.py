@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from lipjax import checks
-from lipjax.norms import Ball, l2
+from lipjax.norms import Ball, Norm, l2
 from lipjax.types import Estimate, Estimator, KeyArray, Point, Scalar, VectorFn
 from lipjax.values import setting
 
@@ -49,6 +49,11 @@ class LocalEstimator(Estimator):
 
     ball: Ball = setting(l2.ball(1.0))
     constant: ClassVar[str] = "slope"
+
+    @property
+    def norm_out(self) -> Norm:
+        """Norm of output differences."""
+        raise NotImplementedError
 
     def check(self) -> None:
         checks.positive(radius=self.ball.radius)

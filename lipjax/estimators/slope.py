@@ -14,7 +14,7 @@ from lipjax.estimators.estimator import LocalEstimator
 from lipjax.estimators.growing import growing_search, search_ball
 from lipjax.estimators.quotient import difference_quotient, sure_quotient
 from lipjax.norms import Norm, l2, named
-from lipjax.types import Estimate, KeyArray, Point, Scalar, VectorFn
+from lipjax.types import Estimate, KeyArray, Point, VectorFn
 from lipjax.values import count, setting
 
 _AT_ONCE = 25

@@ -38,7 +38,7 @@ STRONGER = {  # another number, and arrays of the same shapes
     "glass_blur": corruptions.glass_blur(0.3, reach=1, iterations=1),
     "motion_blur": corruptions.published("motion_blur", 1, "cifar"),
     "spatter": corruptions.published("spatter", 2, "cifar"),
-    "zoom_blur": corruptions.zoom_blur(1.33, step=0.02),
+    "zoom_blur": corruptions.zoom_blur(1.31, step=0.02),
 }
 
 

@@ -22,8 +22,8 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from experiments.cli import UsageError
-from lipjax import attacks, estimators, layers, norms, values
-from lipjax.types import Attack, Estimator
+from lipjax import attacks, estimators, evaluation, layers, norms, values
+from lipjax.types import Attack, BoundaryAttack, Estimator
 from lipjax.values import Value
 
 _COLON = "_colon_"
@@ -121,7 +121,11 @@ def exported(package: ModuleType, *roles: type) -> dict[str, Any]:
     }
 
 
+ALL_ATTACKS = exported(attacks, Attack, BoundaryAttack) | exported(evaluation, evaluation.Suite)
+"""What climbs, what walks to a boundary, and suites of both."""
+
 ROLES: dict[type, dict[str, Any]] = {
+    evaluation.Suite: ALL_ATTACKS,
     Attack: exported(attacks, Attack),
     Estimator: exported(estimators, Estimator),
     layers.Layers: exported(layers, layers.Layers),
@@ -235,7 +239,8 @@ def _converted(cls: type, name: str, raw: Any) -> Any:
             raise UsageError(f"{name}={raw!r} is none of {', '.join(words)}")
         return words[raw]
     hint = typing.get_type_hints(cls).get(name)
-    role = next((table for role, table in ROLES.items() if inspect.isclass(hint) and issubclass(hint, role)), None)
+    kinds = [kind for kind in (hint, *typing.get_args(hint)) if inspect.isclass(kind)]
+    role = next((table for role, table in ROLES.items() if any(issubclass(kind, role) for kind in kinds)), None)
     if role is not None and isinstance(raw, str | Choice):
         return build(raw if isinstance(raw, Choice) else Choice(raw, {}), role)
     if words is not None and isinstance(raw, str):

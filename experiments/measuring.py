@@ -4,16 +4,15 @@ import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments import cli, corruption_sets, flags
+from experiments import cli, corruption_sets, flags, language
 from experiments.corruption_sets import CorruptionFlags
 from experiments.language import ROLES, build, exported, flag_errors
 from lipjax import attacks, evaluation, measurements, norms, records
 from lipjax.measurements import Measurement
-from lipjax.types import Attack, BoundaryAttack, Dataset, Estimator, Model
+from lipjax.types import Dataset, Estimator, Model
 
 NORMS = tuple(norms.NAMES)
-ATTACKS = exported(attacks, Attack, BoundaryAttack) | exported(evaluation, evaluation.Suite)
-ATTACKS["pgd20"] = attacks.pgd(num_steps=20)
+ATTACKS = language.ALL_ATTACKS | {"pgd20": attacks.pgd(num_steps=20)}
 ESTIMATORS = ROLES[Estimator]
 
 

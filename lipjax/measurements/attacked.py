@@ -1,5 +1,6 @@
 """Answers after attacks."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ class attacked(Measurement):
         attacked(attack=pgd(ball=Ball(norm=l2, radius=0.5), num_steps=50))
     """
 
-    attack: Any = attacks.pgd(norms.linf.ball(8 / 255), num_steps=20)
+    attack: Attack | BoundaryAttack | Suite | Callable = attacks.pgd(norms.linf.ball(8 / 255), num_steps=20)
     num_examples: int | None = setting(None)
 
     splits = ("test",)

@@ -7,7 +7,7 @@ import numpy as np
 
 from lipjax import bounds, checks, estimators, parallel
 from lipjax.measurements.measurement import Measurement
-from lipjax.types import Dataset, Estimator, KeyArray, pixels, single
+from lipjax.types import Dataset, KeyArray, pixels, single
 from lipjax.values import Check, count, setting
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class alpha(Measurement):
     """
 
     radii: tuple[float, ...] = setting(RADII, _positive, unit="pixels in [0, 1]")
-    estimator: Estimator = estimators.growing_slope(num_samples=4, num_restarts=1)
+    estimator: estimators.LocalEstimator = estimators.growing_slope(num_samples=4, num_restarts=1)
     of: str = setting("probabilities", _legal(*OUTPUTS))
     num_points: int = count(100)
     bound: str = setting("interval", _legal(*LOCAL))

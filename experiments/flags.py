@@ -1,7 +1,6 @@
 """Flags that several commands share, and the objects that their words become."""
 
 import dataclasses
-from typing import Any
 
 from experiments import language
 from experiments.cli import UsageError, flag
@@ -11,12 +10,13 @@ from lipjax.augmentation import Augment
 from lipjax.norms import Ball
 from lipjax.training import Optimizer, Schedule
 from lipjax.types import Box, Dataset, Network, System
+from lipjax.values import Value
 
 NETWORKS = exported(networks, Network)
 SYSTEMS = systems.ROWS
 OPTIMIZERS = exported(training, Optimizer)
 SCHEDULES = exported(training, Schedule)
-AUGMENTATIONS = exported(augmentation, Augment)
+AUGMENTATIONS = exported(augmentation, Value)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -101,9 +101,9 @@ def optimizer(flags: TrainingFlags) -> Optimizer:
     Raises:
         UsageError: If a name, an option or the learning rate can't be used.
     """
-    given: dict[str, Any] = {"num_steps": flags.num_steps}
+    given = {"learning_rate": flags.learning_rate, "num_steps": flags.num_steps}
     with flag_errors("learning_rate or --schedule"):
-        schedule = build(flags.schedule, SCHEDULES, peak=flags.learning_rate, **given)
+        schedule = build(flags.schedule, SCHEDULES, **given)
     with flag_errors("optimizer"):
         return build(flags.optimizer, OPTIMIZERS, learning_rate=schedule)
 

@@ -262,19 +262,14 @@ def run(config: Config) -> Json:
     alpha = measuring.alpha(config, dataset)
     asked = [*measuring.robustness(config, dataset, config.data_dir), alpha]
     settings = cli.settings(config)
-    folder = (
-        Path(config.out_dir)
-        if config.out_dir
-        else train.STORE / records.name_of(settings, "study", Path(config.dataset).stem)
-    )
-    with records.hold(folder):
+    name = records.name_of(settings, "study", Path(config.dataset).stem)
+    with records.open_run(config.out_dir or train.STORE / name, settings) as held:
         answers = answers_of(config, dataset, cells, asked)
         figures = measurements.summary(answers, certified_at=config.certified_radii)
         systems = {}
-        for label, text in {label: text for text, label in labels_of(config.systems).items()}.items():
+        for text, label in labels_of(config.systems).items():
             own = figures.sel(system=label)
-            of_alpha = results.of_alpha(own, alpha)
-            systems[label] = results.of_system(own) | {"system": text, "alpha": of_alpha}
+            systems[label] = results.of_system(own) | {"system": text, "alpha": results.of_alpha(own, alpha)}
         found = {
             "dataset": config.dataset,
             "network": config.network,
@@ -284,10 +279,10 @@ def run(config: Config) -> Json:
             "systems": systems,
             "ranking": ranking_of(systems),
         }
-        records.write_json(folder / "results.json", found)
-        report.write_csv(folder / "results.csv", table_of(systems, config.radii))
-        _draw(folder, found, config)
-    _show(found, config, folder)
+        held.finish(found)
+        report.write_csv(held.path / "results.csv", table_of(systems, config.radii))
+        _draw(held.path, found, config)
+    _show(found, config, held.path)
     return found
 
 

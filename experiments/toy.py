@@ -9,18 +9,16 @@ figure `toy` (PNG and SVG) and `toy.json` say what was measured of each.
 """
 
 import dataclasses
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Array, Float
 
 from experiments import cli
-from lipjax import datasets, methods, networks, records, report, training
+from lipjax import datasets, layers, methods, networks, norms, records, report, training
 from lipjax.types import Batch, Method, Model, Output, System, Terms
 
 
@@ -41,19 +39,21 @@ class Config:
             raise cli.UsageError(f"--radius must be above 0 and below 0.25, where balls meet; got {self.radius}")
 
 
-def _squared_error(model: Model, batch: Batch, output: Output) -> Terms:
-    return {"squared_error": jnp.mean((output.logits[:, 0] - batch.labels) ** 2)}
+class squared_error(Method):
+    """Fits the labels as numbers."""
+
+    def loss(self, model: Model, batch: Batch, output: Output) -> Terms:
+        return {"squared_error": jnp.mean((output.logits[:, 0] - batch.labels) ** 2)}
 
 
-def systems(config: Config, bounds: tuple[float, float]) -> dict[str, System]:
+def systems(config: Config, box: tuple[float, float]) -> dict[str, System]:
     """The three fits: functions of one number to one number, which differ in layers and penalty."""
-    family = partial(networks.mlp, 1, widths=(64, 64))
-    fit = Method(loss=_squared_error)
-    slope = methods.local_slope(alpha=1.0, radius=config.radius, bounds=bounds)
+    network, fit = networks.mlp(1, widths=(64, 64)), squared_error()
+    slope = methods.local_slope(norms.l2.ball(config.radius, box), alpha=1.0)
     return {
-        "no constraint": System(family(), fit),
-        "alpha = 1 everywhere": System(family(layers=networks.nonexpansive), fit),
-        f"alpha = 1 within {config.radius:g} of the data": System(family(), methods.chain(fit, slope)),
+        "no constraint": System(network, fit),
+        "alpha = 1 everywhere": System(network.replace(layers=layers.nonexpansive), fit),
+        f"alpha = 1 within {config.radius:g} of the data": System(network, methods.chain(fit, slope)),
     }
 
 
@@ -80,18 +80,18 @@ def measure(model: Model, inputs: Float[np.ndarray, "examples 1"], labels: Any, 
 
 def run(config: Config) -> dict[str, Any]:
     """Trains the three fits, measures them, and draws them."""
-    folder = Path(config.out_dir)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cli.UsageError(f"--out_dir: {error}") from error
+    with records.open_run(config.out_dir, cli.settings(config)) as held:
+        return _fitted(config, held.path)
+
+
+def _fitted(config: Config, folder: Path) -> dict[str, Any]:
     dataset = datasets.load("toy")
     inputs, labels = np.asarray(dataset.train.inputs), np.asarray(dataset.train.labels)
-    bounds = dataset.box or (-2.0, 1.0)
-    optimizer = optax.adam(optax.cosine_decay_schedule(config.learning_rate, config.num_steps))
-    grid = np.linspace(*bounds, 1201, dtype=np.float32)
+    box = dataset.box or (-2.0, 1.0)
+    optimizer = training.adam(training.cosine(config.learning_rate, config.num_steps))
+    grid = np.linspace(*box, 1201, dtype=np.float32)
     fits, measured = {}, {}
-    for name, system in systems(config, bounds).items():
+    for name, system in systems(config, box).items():
         model = training.fit(
             jax.random.key(config.seed),
             system,

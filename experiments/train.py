@@ -129,15 +129,15 @@ def run(config: Config, dataset: Dataset | None = None, log: training.Log | None
             num_steps=config.num_steps,
             batch_size=config.batch_size,
             augment=plan.augment,
-            run=held,
-            log=log,
-            pace=training.Pace(
+            execution=training.Execution(
+                run=held,
+                log=log,
+                progress=config.progress,
                 log_every=config.log_every,
                 checkpoint_every=config.checkpoint_every,
                 steps_per_dispatch=math.gcd(config.log_every, STEPS_PER_DISPATCH),
+                mesh=_mesh(config),
             ),
-            mesh=_mesh(config),
-            progress=config.progress,
         )
         records.save_model(held.path, model, dataset.input_shape)
         results = {

@@ -113,7 +113,7 @@ def measure_one(
     A model is measured as `network.freeze` makes it: the same function with plain kernels, so that all systems of one
     family share compiled programs.
     """
-    frozen = model.network.freeze(model.variables, parts.dataset.input_shape) if isinstance(model, Model) else model
+    frozen = _frozen(model, parts.dataset) if isinstance(model, Model) else model
     known = None if folder is None else _identity(model)
     found = []
     for measurement in measurements:
@@ -123,6 +123,11 @@ def measure_one(
         found.append(records.recalled(folder, measurement.name, decided_by, compute))
         tell(measurement.cost(parts.dataset) - told())
     return records.joined(found)
+
+
+def _frozen(model: Model, dataset: Dataset) -> Model:
+    frozen = model.network.freeze(model.variables, dataset.input_shape)
+    return Model(frozen.network, frozen.variables)
 
 
 def _counting(advance: Advance) -> tuple[Advance, Callable[[], float]]:

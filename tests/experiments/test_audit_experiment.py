@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import pytest
 
-from experiments import audit, choices, cli, train
+from experiments import audit, cli, train
 from lipjax import networks
 
 
@@ -24,8 +24,7 @@ class Strange(nn.Module):
         return nn.Dense(self.num_classes, name="logits")(x), {}
 
 
-def strange(num_classes, *, layers=networks.vanilla, mean=0.0, std=1.0):
-    return networks.from_linen(Strange(num_classes))
+STRANGE = networks.from_linen(Strange(2))
 
 
 def trained(out_dir: Path, *flags: str) -> Path:
@@ -46,8 +45,8 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_layer_is_printed_and_written_with_its_constant(plain: Path, capsys: pytest.CaptureFixture) -> None:
     results = audited(plain)
     printed = capsys.readouterr().out
-    written = json.loads((plain / "audit.json").read_text())
-    rows = list(csv.DictReader((plain / "audit.csv").read_text().splitlines()))
+    written = json.loads((plain / "audit-l2.json").read_text())
+    rows = list(csv.DictReader((plain / "audit-l2.csv").read_text().splitlines()))
     assert (
         written["bound"] == results["bound"] == pytest.approx(math.prod(row["constant"] for row in results["layers"]))
     )
@@ -73,16 +72,15 @@ def test_a_nonexpansive_network_keeps_its_promise(tmp_path: Path) -> None:
 
 
 def test_a_layer_without_a_rule_is_unknown_and_nothing_is_promised(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setitem(choices.NETWORKS, "strange", strange)
-    results = audited(trained(tmp_path, "--network=strange"))
+    results = audited(trained(tmp_path, f"--network={__name__}:STRANGE"))
     operations = {layer["operation"]: layer["side"] for layer in results["layers"]}
     assert operations["cumprod"] == "unknown"
     assert operations["dense"] == "exact"
     assert len(results["unknown"]) == 1
     assert results["bound"] == math.inf
-    assert json.loads((tmp_path / "audit.json").read_text())["bound"] == "Infinity"
+    assert json.loads((tmp_path / "audit-l2.json").read_text())["bound"] == "Infinity"
     assert "unknown: " in capsys.readouterr().out
 
 

@@ -3,12 +3,14 @@
 import csv
 import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from experiments import cli, local_lipschitz, robustness, study, train
+from experiments import cli, flags, local_lipschitz, robustness, study, train
+from lipjax import estimators, measurements, records
 
 pytestmark = pytest.mark.slow
 
@@ -26,11 +28,26 @@ ARGUMENTS = [
 ]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where runs are kept during these tests."""
+    path = tmp_path_factory.mktemp("study") / "runs"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "STORE", path)
+        yield path
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(store: Path) -> Path:
     """The directory of a finished study."""
-    path = tmp_path_factory.mktemp("study") / "finished"
+    path = store.parent / "finished"
     study.run(cli.parse(study.Config, [*ARGUMENTS, f"--out_dir={path}"]))
+    return path
+
+
+def run_of(store: Path, system: str) -> Path:
+    """The directory of the only training of a system."""
+    (path,) = [path.parent for path in store.glob("*/flags.json") if records.read_json(path)["system"] == system]
     return path
 
 
@@ -48,9 +65,9 @@ def test_results_have_every_field_that_readers_rely_on(results: dict) -> None:
             "brightness": 5,
             "contrast": 5,
         }
-        fields = {"radii", "max", "mean", "definition", "norm_in", "norm_out", "of", "num_points", "num_samples"}
+        fields = {"radii", "max", "mean", "definition", "norm_in", "norm_out", "of", "num_points", "estimator"}
         assert fields <= system["alpha"].keys()
-        assert 0 <= system["pgd_accuracy"] <= system["clean_accuracy"][0] <= 1
+        assert 0 <= system["attacked_accuracy"] <= system["clean_accuracy"][0] <= 1
     assert {"clean", "relative_performance", "small_radius_alpha", "kendall_tau"} <= results["ranking"].keys()
 
 
@@ -75,32 +92,102 @@ def test_a_table_and_every_figure_are_written(folder: Path) -> None:
 
 
 def test_a_finished_study_computes_nothing_again(folder: Path, results: dict, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*arguments: object, **keywords: object) -> None:
-        raise AssertionError("computed again")
-
-    for module, name in ((train, "run"), (robustness, "under_corruption"), (local_lipschitz, "measure")):
-        monkeypatch.setattr(module, name, refuse)
+    count = counted(monkeypatch)
     again = study.run(cli.parse(study.Config, [*ARGUMENTS, f"--out_dir={folder}"]))
     assert again["ranking"] == results["ranking"]
+    assert count == []
+
+
+def counted(patch: pytest.MonkeyPatch) -> list[str]:
+    """Names of what is trained and measured from now on."""
+    done: list[str] = []
+    train_run, measure = train.run, measurements.Measurement.run
+
+    def trained(config, *arguments, **keywords):
+        done.append(f"train {config.system}, {config.seed}")
+        return train_run(config, *arguments, **keywords)
+
+    def measured(measurement, *arguments, **keywords):
+        done.append(repr(measurement) if measurement.name == "attacked" else measurement.name)
+        return measure(measurement, *arguments, **keywords)
+
+    patch.setattr(train, "run", trained)
+    patch.setattr(measurements.Measurement, "run", measured)
+    return done
+
+
+def test_another_radius_system_or_seed_computes_what_is_missing_only(
+    folder: Path, results: dict, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = counted(monkeypatch)
+    systems = study.run(cli.parse(study.Config, [*ARGUMENTS, "--radii=0.1,0.5", f"--out_dir={folder}-radii"]))["systems"]
+    assert done == ["alpha"] * 3
+    assert systems["V"]["alpha"]["max"] == results["systems"]["V"]["alpha"]["max"][:2]
+    done.clear()
+    study.run(cli.parse(study.Config, [*ARGUMENTS, "--radius=4/255", f"--out_dir={folder}-radius"]))
+    assert len(done) == 3
+    assert all(name.startswith("attacked(") for name in done)
+    done.clear()
+    flags = ["--systems=V,P(beta=1e-4),P(beta=1e-3)", f"--out_dir={folder}-systems"]
+    systems = study.run(cli.parse(study.Config, [*ARGUMENTS, *flags]))["systems"]
+    assert list(systems) == ["V", "P(beta=1e-4)", "P(beta=1e-3)"]
+    assert [name for name in done if name.startswith("train")] == ["train P(beta=1e-4), 0", "train P(beta=1e-3), 0"]
+    done.clear()
+    seeds = study.run(cli.parse(study.Config, [*ARGUMENTS, "--systems=V", "--num_seeds=2", f"--out_dir={folder}-seeds"]))
+    assert [name for name in done if name.startswith("train")] == ["train V, 1"]
+    first = results["systems"]["V"]
+    assert seeds["systems"]["V"]["clean_accuracy"][0] == first["clean_accuracy"][0]
+    assert seeds["systems"]["V"]["alpha"]["per_seed"][0] == first["alpha"]["max"]
+    assert seeds["systems"]["V"]["alpha"]["max"] == np.mean(seeds["systems"]["V"]["alpha"]["per_seed"], axis=0).tolist()
+
+
+def test_the_directory_of_other_flags_is_refused(folder: Path) -> None:
+    with pytest.raises(records.RunRefused, match="num_points was 5, now 6"):
+        study.run(cli.parse(study.Config, [*ARGUMENTS, "--num_points=6", f"--out_dir={folder}"]))
+
+
+def test_the_answers_of_all_runs_open_as_one_table(folder: Path, store: Path) -> None:
+    answers = records.open(store / "*")
+    figures = measurements.summary(answers.sel(system=["V", "P", "PGD(num_steps=1)"], seed=[0]))
+    results = json.loads((folder / "results.json").read_text())["systems"]
+    for system, label in (("V", "V"), ("P", "P"), ("PGD(num_steps=1)", "PGD")):
+        assert figures.clean_accuracy.sel(system=system).item() == results[label]["clean_accuracy"][0]
+    assert {"system", "seed", "example"} <= set(answers.correct.to_dataframe().index.names)
 
 
 def test_a_study_that_was_stopped_continues_to_the_same_results(
     tmp_path: Path, results: dict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(train, "STORE", tmp_path / "runs")
     config = cli.parse(study.Config, [*ARGUMENTS, f"--out_dir={tmp_path / 'stopped'}"])
     with monkeypatch.context() as patch:
-        patch.setattr(robustness, "under_corruption", lambda *arguments: 1 / 0)
+        patch.setattr(measurements.corrupted, "run", lambda *arguments, **keywords: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             study.run(config)
     continued = study.run(config)
     assert continued["ranking"] == results["ranking"]
     for label, system in results["systems"].items():
-        assert json.loads(json.dumps(continued["systems"][label])) == system
+        assert json.loads(json.dumps(records.to_json(continued["systems"][label]))) == system
 
 
-def test_the_directory_of_other_flags_is_refused(folder: Path) -> None:
-    with pytest.raises(Exception, match="num_points"):
-        study.run(cli.parse(study.Config, [*ARGUMENTS, "--num_points=6", f"--out_dir={folder}"]))
+def test_a_run_whose_data_and_directory_were_moved_is_found_and_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "STORE", tmp_path / "runs")
+    (tmp_path / "old").mkdir()
+    rng = np.random.default_rng(0)
+    arrays = {f"{kind}_{split}": None for kind in "xy" for split in ("train", "test")}
+    for split in ("train", "test"):
+        arrays[f"x_{split}"] = rng.integers(0, 256, (60, 8, 8, 1), dtype=np.uint8)
+        arrays[f"y_{split}"] = np.arange(60) % 3
+    np.savez(tmp_path / "old" / "mine.npz", **arrays)
+    flags = ["--network=mlp(widths=(4,))", "--num_steps=5", "--log_every=5", "--checkpoint_every=5", "--batch_size=20"]
+    first = train.run(cli.parse(train.Config, [*flags, f"--dataset={tmp_path / 'old' / 'mine.npz'}"]))
+    (tmp_path / "new").mkdir()
+    (tmp_path / "old" / "mine.npz").rename(tmp_path / "new" / "mine.npz")
+    Path(first["run_dir"]).rename(tmp_path / "runs" / "renamed")
+    again = train.run(cli.parse(train.Config, [*flags, f"--dataset={tmp_path / 'new' / 'mine.npz'}"]))
+    assert Path(again["run_dir"]).name == "renamed"
+    assert again["test_accuracy"] == first["test_accuracy"]
+    assert records.load(tmp_path / "runs" / "renamed").single(np.zeros((8, 8, 1), np.float32)).shape == (3,)
 
 
 @pytest.mark.parametrize(
@@ -108,10 +195,12 @@ def test_the_directory_of_other_flags_is_refused(folder: Path) -> None:
     [
         ("--systems=V,vanillla", "'vanillla' is none of vanilla, parseval"),
         ("--systems=V,V", "has a name twice"),
+        ("--recipes=VV(num_steps=3)", "'VV' is none of the systems V, P, PGD"),
         ("--corruptions=fogg", "fogg"),
         ("--attacks=pgdd", "'pgdd' is none of"),
         ("--attacks=pgd(steps=3)", "no option 'steps'"),
         ("--radius=-1", "radius must be 0 or greater"),
+        ("--radius=8", "did you mean 8/255"),
         ("--radii=0.1,-0.2", "--radii must be positive"),
         ("--certified_radii=-1", "radius must be 0 or greater"),
         ("--num_points=0", "num_points"),
@@ -127,29 +216,34 @@ def test_a_wrong_flag_stops_before_any_compute_and_says_what_is_legal(tmp_path: 
     assert not out_dir.exists()
 
 
-def test_robustness_and_slopes_of_one_run_are_those_of_the_study(folder: Path, results: dict) -> None:
+def test_robustness_and_slopes_of_one_run_are_those_of_the_study(
+    folder: Path, results: dict, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = run_of(store, "P")
+    done = counted(monkeypatch)
     measured = robustness.run(
         robustness.Config(
-            run_dir=str(folder / "P-seed0"),
-            corruptions=("contrast",),
+            run_dir=str(path),
+            corruptions=("brightness", "contrast"),
             attacks=("pgd(num_steps=2)",),
             radius=results["settings"]["radius"],
             progress=False,
         )
     )
+    assert done == []
     system = results["systems"]["P"]
     assert measured["clean_accuracy"] == system["clean_accuracy"][0]
     assert measured["corruption_accuracy"]["contrast"] == system["corruption_accuracy"]["contrast"]
-    assert measured["attacked_accuracy"] == system["pgd_accuracy"]
-    assert (folder / "P-seed0" / "robustness_corruptions.png").stat().st_size > 10_000
+    assert measured["attacked_accuracy"] == system["attacked_accuracy"]
+    (figure,) = path.glob("robustness-*_corruptions.png")
+    assert figure.stat().st_size > 10_000
 
-    slopes = local_lipschitz.run(
-        local_lipschitz.Config(run_dir=str(folder / "P-seed0"), radii=(0.1, 0.5, 1.0), num_points=5)
-    )
+    slopes = local_lipschitz.run(local_lipschitz.Config(run_dir=str(path), radii=(0.1, 0.5, 1.0), num_points=5))
     np.testing.assert_allclose(slopes["alpha"]["max"], system["alpha"]["max"], rtol=1e-5)
-    rows = list(csv.DictReader((folder / "P-seed0" / "lipschitz_points.csv").read_text().splitlines()))
-    assert len(rows) == 5
-    assert (folder / "P-seed0" / "lipschitz_steepest.png").stat().st_size > 10_000
+    (points,) = path.glob("lipschitz-*_points.csv")
+    assert len(list(csv.DictReader(points.read_text().splitlines()))) == 5
+    (steepest,) = path.glob("lipschitz-*_steepest.png")
+    assert steepest.stat().st_size > 10_000
 
 
 def test_a_directory_without_a_run_is_refused(tmp_path: Path) -> None:
@@ -164,36 +258,23 @@ def test_a_preset_gives_defaults_that_flags_replace(preset: str) -> None:
     wanted = study.Config.PRESETS[preset] | {"num_steps": 7}
     assert {name: getattr(config, name) for name in wanted} == wanted
     ours = dataclasses.replace(config, dataset="fashion_mnist_mini", num_train=200, num_test=100)
-    for unit in study.units_of(ours, Path("folder")):
-        train.prepare(unit.config)
+    dataset = flags.dataset(ours)
+    for cell in study.cells_of(ours):
+        train.prepare(cell.config, dataset)
 
 
 def test_a_recipe_changes_the_training_of_its_system_only() -> None:
     config = cli.parse(study.Config, ["--systems=V,P", '--recipes=P(optimizer="sgd(momentum=0)", num_steps=7)'])
-    plain, changed = (unit.config for unit in study.units_of(config, Path("folder")))
+    plain, changed = (cell.config for cell in study.cells_of(config))
     assert (plain.optimizer, plain.num_steps) == (config.optimizer, config.num_steps)
     assert (changed.optimizer, changed.num_steps) == ("sgd(momentum=0)", 7)
 
 
-def test_labels_leave_out_options() -> None:
-    assert study.label_of("P(beta=3e-4) + PGD(norm=l2, radius=1/4)") == "P+PGD"
+def test_labels_leave_out_options_unless_they_tell_systems_apart() -> None:
+    assert study.labels_of(("P(beta=3e-4) + PGD(norm=l2, radius=1/4)",)) == {"P(beta=3e-4) + PGD(norm=l2, radius=1/4)": "P+PGD"}
+    nested = ("V", "PGD(radius=(1/4))", "PGD(radius=1/2)")
+    assert study.labels_of(nested) == {"V": "V", nested[1]: nested[1], nested[2]: nested[2]}
 
 
-def test_seeds_are_averaged_and_listed() -> None:
-    config = dataclasses.replace(cli.parse(study.Config, ARGUMENTS), num_seeds=2, systems=("V",))
-    units = study.units_of(config, Path("folder"))
-    done = {"corruption brightness": {}, "corruption contrast": {}}
-    for index, unit in enumerate(units):
-        done[f"train {unit.name}"] = {"test_accuracy": 0.8 + 0.1 * index, "train_accuracy": 1.0}
-        done[f"attack {unit.name} {config.attacks[0]}"] = {"accuracies": {"pgd": 0.2 * index}, "warnings": {}}
-        done[f"certified {unit.name}"] = {"bound": 2.0, "radii": [0.1], "accuracies": [0.1 * index]}
-        done[f"alpha {unit.name}"] = {"max": [1.0 + index], "mean": [0.5], "upper": [4.0], "upper_mean": [2.0]}
-        for name in ("brightness", "contrast"):
-            done[f"corruption {name}"][unit.name] = [0.5 + 0.1 * index] * 5
-    system = study.of_system("V", units, done, config)
-    assert system["clean_accuracy"] == [0.8, 0.9]
-    assert system["relative_performance"] == pytest.approx(0.85 - 0.55)
-    assert system["pgd_accuracy"] == pytest.approx(0.1)
-    assert system["certified"] == {"bound": [2.0, 2.0], "radii": [0.1], "accuracies": [pytest.approx(0.05)]}
-    assert system["alpha"]["max"] == [1.5]
-    assert system["alpha"]["per_seed"] == [[1.0], [2.0]]
+def test_the_talks_radii_are_those_of_the_estimator() -> None:
+    assert study.Config.PRESETS["talk"]["radii"] == estimators.TALK_RADII

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from experiments import cli, toy
+from lipjax import records
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def test_without_constraint_the_fit_is_steeper_near_the_data(fits: dict) -> None
 def test_a_folder_that_can_not_be_made_is_refused_before_any_training(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.touch()
-    with pytest.raises(cli.UsageError, match="--out_dir"):
+    with pytest.raises(records.RunRefused, match="can't make the run directory"):
         toy.run(cli.parse(toy.Config, [f"--out_dir={path}"]))
 
 

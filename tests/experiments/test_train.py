@@ -11,7 +11,8 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import cli, train
+import lipjax
+from experiments import cli, flags, measuring, train
 from lipjax import evaluation, records
 
 pytestmark = pytest.mark.shipped  # runs that were killed end with the same bits
@@ -62,7 +63,7 @@ def while_a_checkpoint_is_written(out_dir: Path, last: int) -> Callable[[], bool
 
 
 def parameters(out_dir: Path) -> list[bytes]:
-    return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(train.load(out_dir).model.variables)]
+    return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(records.load(out_dir).variables)]
 
 
 @pytest.fixture(scope="module")
@@ -108,24 +109,26 @@ def test_a_run_is_read_back_as_the_model_that_was_trained(tmp_path: Path) -> Non
     )
     results = train.run(config)
     assert results["test_accuracy"] > 0.2
-    assert json.loads((tmp_path / "results.json").read_text()) == records.to_json(results)
+    assert json.loads((tmp_path / "results.json").read_text()) | {"run_dir": str(tmp_path)} == records.to_json(results)
     terms = records.read_metrics(tmp_path)[-1]
     assert set(terms) == {"step", "loss", "accuracy", "cross_entropy", "laplacian"}
-    trained = train.load(tmp_path)
-    assert cli.settings(trained.config) == cli.settings(config)
+    assert records.read_json(tmp_path / "flags.json") == cli.settings(config)
+    assert evaluation.accuracy(lipjax.load(tmp_path), flags.dataset(config).test) == results["test_accuracy"]
+    trained = measuring.trained(measuring.RunFlags(run_dir=str(tmp_path)))
+    assert trained.system == config.system
     assert evaluation.accuracy(trained.model, trained.dataset.test) == results["test_accuracy"]
 
 
 @pytest.mark.parametrize(
     ("flag", "message"),
     [
-        ("--system=lipschitz", "'lipschitz' is none of vanilla, parseval, l2_nonexpansive, laplacian, adversarial"),
+        ("--system=lipschitz", "'lipschitz' is none of vanilla, parseval"),
         ("--system=parseval+l2_nonexpansive", "--system: at most one of the combined systems may choose the layers"),
-        ("--system=laplacian(weight=-1)", "--system: weight must be 0 or greater, got -1"),
-        ("--network=cnn(depth=3)", "cnn has no option 'depth'; it has channels, widths, dtype"),
+        ("--system=laplacian(weight=-1)", "weight must be 0 or greater, got -1"),
+        ("--network=cnn(depth=3)", "cnn has no option 'depth'; it has"),
         ("--network=mlp+cnn", "'mlp+cnn' has several names"),
         ("--optimizer=sgd(", "'sgd(' is not of the form"),
-        ("--learning_rate=-0.1", "--learning_rate: learning_rate must be positive, got -0.1"),
+        ("--learning_rate=-0.1", "must be positive, got -0.1"),
         ("--schedule=linear", "'linear' is none of constant, cosine, drops"),
         ("--augment=rotate", "'rotate' is none of flip_left_right, random_crop"),
         ("--dataset=no_such_set", "--dataset: "),
@@ -150,7 +153,9 @@ def test_a_wrong_flag_stops_before_compute_and_names_what_is_legal(
 
 
 def test_a_directory_of_other_settings_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    with records.open_run(tmp_path, cli.settings(train.Config(dataset="toy", network="mlp", batch_size=16))):
+    config = train.Config(dataset="toy", network="mlp", batch_size=16)
+    dataset = flags.dataset(config)
+    with records.open_run(tmp_path, train.prepare(config, dataset).settings(dataset)):
         pass
     assert command("--dataset=toy", "--network=mlp", "--batch_size=16", "--seed=1", f"--out_dir={tmp_path}") == 2
     assert "seed was 0, now 1" in capsys.readouterr().err
@@ -162,12 +167,25 @@ def test_a_diverging_run_stops_with_step_and_term(tmp_path: Path, capsys: pytest
     assert not (tmp_path / "results.json").exists()
 
 
-@pytest.mark.parametrize("content", [None, "{}", '{"seed": 0, "radius": 0.1}', '{"seed": '])
-def test_what_is_no_training_run_is_not_read(content: str | None, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["flags.json", "model.json", "model.npz"])
+@pytest.mark.parametrize("content", [None, "{}", "[1]", '{"seed": '])
+def test_what_is_no_training_run_is_not_read(name: str, content: str | None, tmp_path: Path) -> None:
+    config = train.Config(dataset="toy", network="mlp(widths=(4,))", batch_size=16, num_steps=1, out_dir=str(tmp_path))
+    train.run(config)
+    (tmp_path / name).unlink()
     if content is not None:
-        (tmp_path / "config.json").write_text(content)
+        (tmp_path / name).write_text(content)
     with pytest.raises(cli.UsageError, match="can't be read as a training run"):
-        train.load(tmp_path)
+        measuring.trained(measuring.RunFlags(run_dir=str(tmp_path)))
+
+
+def test_the_same_training_in_other_words_is_the_same_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "STORE", tmp_path)
+    shared = {"dataset": "toy", "network": "mlp(widths=(4,))", "batch_size": 16, "num_steps": 1}
+    first = train.run(train.Config(system="parseval(beta=3e-4)", **shared))
+    again = train.run(train.Config(system="P(beta=0.0003)", log_every=1, checkpoint_every=1, num_test=20, **shared))
+    other = train.run(train.Config(system="P(beta=0.003)", **shared))
+    assert again["run_dir"] == first["run_dir"] != other["run_dir"]
 
 
 def test_help_explains_every_flag_with_its_unit(capsys: pytest.CaptureFixture) -> None:

@@ -2,8 +2,9 @@
 
 `lipjax.types` is the page to read first. Three questions and where they are answered: is a Lipschitz constraint
 compatible with a dataset (`compatibility`), how steep is a network around its training points (`estimators` from
-below, `bounds` from above), is it robust (`corruptions`, `attacks`, `evaluation`, `certificates`)? `networks`,
-`methods` and `systems` say what is trained, `training` trains it.
+below, `bounds` from above), is it robust (`corruptions`, `attacks`, `evaluation`, `certificates`)? `layers`,
+`networks`, `methods` and `systems` say what is trained, `training` trains it, `measurements` say all of it of many
+networks at once, and `statistics` whether the second answer predicts the third.
 """
 
 from lipjax import attacks as attacks
@@ -18,6 +19,7 @@ from lipjax import estimators as estimators
 from lipjax import evaluation as evaluation
 from lipjax import layers as layers
 from lipjax import losses as losses
+from lipjax import measurements as measurements
 from lipjax import methods as methods
 from lipjax import networks as networks
 from lipjax import norms as norms
@@ -30,3 +32,4 @@ from lipjax import systems as systems
 from lipjax import training as training
 from lipjax import types as types
 from lipjax import values as values
+from lipjax.records import load as load

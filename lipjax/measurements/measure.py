@@ -1,5 +1,6 @@
 """Measurements of many models on one dataset: what is missing is computed, what is there is read."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ import jax
 
 from lipjax import records
 from lipjax.measurements.measurement import Advance, Measurement, as_measurement
-from lipjax.types import Dataset, KeyArray, Model, single
+from lipjax.types import Dataset, KeyArray, Model, Variables, single
 from lipjax.values import Json, to_json
 
 if TYPE_CHECKING:
@@ -126,8 +127,12 @@ def measure_one(
 
 
 def _frozen(model: Model, dataset: Dataset) -> Model:
-    frozen = model.network.freeze(model.variables, dataset.input_shape)
-    return Model(frozen.network, frozen.variables)
+    network, (params, state) = model.network, model.variables
+    frozen = network.freeze(Variables(params, state), dataset.input_shape)
+    if model.start is None:
+        return frozen
+    start = network.freeze(Variables(model.start, state), dataset.input_shape)
+    return dataclasses.replace(frozen, start=start.variables.params)
 
 
 def _counting(advance: Advance) -> tuple[Advance, Callable[[], float]]:

@@ -215,7 +215,7 @@ def traceable(function: Function) -> Function:
 def to_json(setting: Any) -> Any:
     """A value, or a setting of one, in terms of JSON: `{"type": "module:class", **settings}`, without loss.
 
-    Functions become `{"ref": "module:name"}`, arrays `{"array": [...], "dtype": ...}`, numbers that are not finite the
+    Flax modules are written likewise, functions become `{"ref": "module:name"}`, arrays `{"array": [...], "dtype": ...}`, numbers that are not finite the
     words "Infinity", "-Infinity" and "NaN".
 
     Raises:
@@ -241,7 +241,16 @@ def to_json(setting: Any) -> Any:
         return "NaN" if math.isnan(setting) else "Infinity" if setting > 0 else "-Infinity"
     if setting is None or isinstance(setting, str | bool | int | float):
         return setting
+    if _is_linen(type(setting)):
+        fields = {field.name: getattr(setting, field.name) for field in dataclasses.fields(setting) if field.init}
+        own = {name: to_json(item) for name, item in fields.items() if name not in ("parent", "name")}
+        return {"type": _reference(type(setting))} | own
     return {"ref": _reference(setting)}
+
+
+def _is_linen(cls: type) -> bool:
+    # A user's flax.linen module is a frozen dataclass of settings too; flax itself is at home in `networks`.
+    return any(f"{base.__module__}.{base.__name__}" == "flax.linen.module.Module" for base in cls.__mro__)
 
 
 def _reference(thing: Any) -> str:
@@ -270,7 +279,7 @@ def from_json(content: Any) -> Any:
         return resolve(content["ref"])
     fields = dict(content)
     cls = resolve(str(fields.pop("type", "")))
-    if not (inspect.isclass(cls) and issubclass(cls, Value)):
+    if not (inspect.isclass(cls) and (issubclass(cls, Value) or _is_linen(cls))):
         raise ValueError(f"{content.get('type')!r} is not the type of a value")
     try:
         return cls(**{name: from_json(item) for name, item in fields.items()})

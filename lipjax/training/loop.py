@@ -153,9 +153,10 @@ def fit(
     keys = _Keys(*jax.random.split(key, 4))
     program = _Program(network, system.method, as_optimizer(optimizer), batch_size, augment, mesh)
     state = parallel.replicate(init(keys.init, network, dataset.input_shape, program.optimizer), mesh)
+    start = jax.tree.map(jnp.copy, state.variables.params)  # the training steps take the state's own arrays
     state = run.restore(state) if run else state
     disable = None if execution.progress is None else not execution.progress
     with tqdm(total=num_steps, initial=int(state.step), unit="step", disable=disable) as bar:
         examples = parallel.replicate(dataset.train, mesh)
         state = _train(program, keys, state, examples, num_steps, execution, bar)
-    return Model(network, state.variables)
+    return Model(network, state.variables, start)

@@ -1,5 +1,6 @@
 """Answers after attacks."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +9,7 @@ from lipjax import attacks, evaluation, norms
 from lipjax.evaluation import Suite
 from lipjax.measurements.measurement import Advance, Measurement, ignore
 from lipjax.types import Attack, Batch, BoundaryAttack, Dataset, KeyArray
-from lipjax.values import setting
+from lipjax.values import Value, setting
 
 if TYPE_CHECKING:
     import xarray
@@ -44,16 +45,40 @@ class attacked(Measurement):
     def __call__(
         self, key: KeyArray, model: Any, dataset: Dataset, advance: Advance = ignore, folder: Path | None = None
     ) -> "xarray.Dataset":
+        batch, done = Batch(*(part[: self.num_examples] for part in dataset.test)), 0.0
 
-        batch = Batch(*(part[: self.num_examples] for part in dataset.test))
-        if isinstance(self.attack, Suite):
-            return self._by_suite(key, model, batch, dataset, advance, folder)
-        done = 0
-
-        def progress(count: int) -> None:
+        def tell(share: float) -> None:
             nonlocal done
-            advance((count - done) * self._cost())
-            done = count
+            advance((share - done) * self.cost(dataset))
+            done = share
 
-        withstood = evaluation.withstood(key, model, batch, self.attack, progress=progress)
-        return self._labelled([str(self.attack)], withstood[None])
+        if isinstance(self.attack, Suite):
+            found = evaluation.cascade(
+                key, model, batch, self.attack, journal=folder, progress=lambda stage, share: tell(share)
+            )
+            stages = {name: flags for name, flags in found.withstood.items() if name != "clean"}
+            labels = [f"{self.attack}: {name}" for name in stages]
+            signs = {f"warnings of {self.attack}": json.dumps(found.health.flags)} if found.health.flags else {}
+            return _labelled(labels, np.stack([*stages.values()]), signs)
+        withstood = evaluation.withstood(
+            key, model, batch, self.attack, progress=lambda count: tell(count / len(batch.labels))
+        )
+        return _labelled([_name(self.attack)], withstood[None], {})
+
+    def cost(self, dataset: Dataset) -> float:
+        count = len(dataset.test.labels[: self.num_examples])
+        if isinstance(self.attack, Suite):
+            stages = self.attack.stages(dataset.num_classes)
+            return float(count * sum(stage.cost * stage.repeats for stage in stages))
+        steps = getattr(self.attack, "num_steps", getattr(self.attack, "num_queries", 1))
+        return float(count * steps * getattr(self.attack, "num_restarts", 1))
+
+
+def _name(attack: Any) -> str:
+    return repr(attack) if isinstance(attack, Value) else getattr(attack, "__name__", repr(attack))
+
+
+def _labelled(attacks: list[str], withstood: np.ndarray, attributes: dict[str, str]) -> "xarray.Dataset":
+    import xarray
+
+    return xarray.Dataset({"withstood": (("attack", "example"), withstood)}, {"attack": attacks}, attributes)

@@ -9,19 +9,24 @@ import pytest
 import tensorflow_datasets as tfds
 
 from experiments import cli, corrupt, corruption_sets, robustness, train
-from lipjax import attacks, corruptions, datasets
-from lipjax.attacks.suites import Stage, untargeted
-from lipjax.losses import cross_entropy
+from lipjax import attacks, corruptions, datasets, norms
+from lipjax.evaluation import Stage, Suite
 
 NAMES = ("contrast", "fog")
 FLAGS = [f"--corruptions={','.join(NAMES)}", "--attacks=fgsm", "--noprogress"]
 
 
-def twice(norm, num_classes, bounds):
+class twice(Suite):
     """A suite of two attacks."""
-    weak, strong = (lambda radius, n=n: attacks.pgd(norm, radius, num_steps=n, bounds=bounds) for n in (1, 5))
-    objective = untargeted(cross_entropy)
-    return Stage("weak", weak, objective, cost=1.0), Stage("strong", strong, objective, cost=5.0)
+
+    ball: norms.Ball = norms.linf.ball(8 / 255)
+
+    def stages(self, num_classes):
+        weak, strong = (attacks.pgd(self.ball, num_steps=steps) for steps in (1, 5))
+        return Stage("weak", weak, cost=1.0), Stage("strong", strong, cost=5.0)
+
+
+TWICE = f"{__name__}:twice"
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +62,14 @@ def measure(folder: Path, *flags: str) -> dict:
     return robustness.run(cli.parse(robustness.Config, [*FLAGS, f"--run_dir={folder}", *flags]))
 
 
+def written(folder: Path, ending: str) -> Path:
+    """The newest file that the command wrote."""
+    return max(folder.glob(f"robustness-*{ending}"), key=lambda path: path.stat().st_mtime)
+
+
 def test_tables_by_corruption_severity_and_family_have_the_same_numbers(folder: Path, results: dict) -> None:
     accuracies = results["corruption_accuracy"]
-    rows = list(csv.DictReader((folder / "robustness.csv").read_text().splitlines()))
+    rows = list(csv.DictReader(written(folder, ".csv").read_text().splitlines()))
     assert [(row["corruption"], row["family"]) for row in rows] == [
         ("contrast", "weather" if "contrast" in corruptions.FAMILIES["weather"] else "digital"),
         ("fog", "weather"),
@@ -69,7 +79,7 @@ def test_tables_by_corruption_severity_and_family_have_the_same_numbers(folder: 
         assert [float(row[f"severity {s}"]) for s in range(1, 6)] == accuracies[row["corruption"]]
         assert float(row["mean"]) == pytest.approx(results["family_accuracy"][row["family"]])
     assert float(rows[2]["mean"]) == pytest.approx(results["mean_corruption_accuracy"])
-    assert json.loads((folder / "robustness.json").read_text())["corruption_accuracy"] == accuracies
+    assert json.loads(written(folder, ".json").read_text())["corruption_accuracy"] == accuracies
 
 
 def test_published_images_give_what_computed_ones_gave(folder: Path, images: Path, results: dict) -> None:
@@ -83,7 +93,7 @@ def test_published_images_give_what_computed_ones_gave(folder: Path, images: Pat
 def test_the_published_images_of_tfds_have_the_names_that_are_asked_for() -> None:
     known = {config.name for config in tfds.builder_cls("cifar10_corrupted").BUILDER_CONFIGS}
     asked = []
-    load = corruption_sets._from_tfds("folder")
+    load = corruption_sets.published(corruption_sets.TFDS, "folder")._load
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(datasets, "load_test", lambda name, data_dir: asked.append((name, data_dir)))
         for name in corruptions.NAMES:
@@ -112,26 +122,32 @@ def test_a_baseline_may_be_a_file_or_the_published_one(folder: Path, results: di
     assert of_alexnet["relative_mean_corruption_error"] is None
 
 
-def test_attacks_and_suites_are_reported_side_by_side(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(robustness.SUITES, "twice", twice)
-    results = measure(folder, "--attacks=twice,fgsm,pgd(num_steps=2)", "--radius=4/255")
-    after = results["attacks"]["twice"]["accuracies"]
-    assert list(after) == ["clean", "weak", "strong"]
-    assert after["clean"] == results["clean_accuracy"] >= after["weak"] >= after["strong"]
-    assert list(results["attacks"]["pgd(num_steps=2)"]["accuracies"]) == ["pgd(num_steps=2)"]
-    assert results["attacked_accuracy"] == min(map(robustness.final_accuracy, results["attacks"].values()))
-    assert len(list(folder.glob("attack-*-0/adversarial.npy"))) == 1
+def test_attacks_and_suites_are_reported_side_by_side(folder: Path) -> None:
+    results = measure(folder, f"--attacks={TWICE},fgsm,pgd(num_steps=2)", "--radius=4/255")
+    ball = norms.linf.ball(4 / 255)
+    names = [f"{twice(ball)}: weak", f"{twice(ball)}: strong", str(attacks.fgsm(ball)), str(attacks.pgd(ball, num_steps=2))]
+    assert list(results["attacks"]) == names
+    weak, strong, *_ = results["attacks"].values()
+    assert results["clean_accuracy"] >= weak >= strong
+    assert results["attacked_accuracy"] <= min(results["attacks"].values())
+    assert len(list(folder.glob("measurements/attacked-*.parts/adversarial.npy"))) == 1
 
 
-def test_an_attack_advances_the_bar_by_its_cost_in_all(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(robustness.SUITES, "twice", twice)
-    config = cli.parse(robustness.Config, [*FLAGS, f"--run_dir={folder}", "--attacks=twice,pgd(num_steps=2)"])
-    trained, attackers = train.load(folder), robustness.attackers_of(config)
-    for task in robustness.tasks_of(config, attackers, folder, "bar", trained)[-2:]:
-        steps: list[float] = []
-        task.compute(steps.append)
-        assert min(steps) > 0
-        assert sum(steps) == pytest.approx(task.cost)
+def test_another_radius_overwrites_nothing(folder: Path, results: dict) -> None:
+    before = {path: path.read_bytes() for path in folder.glob("robustness-*")}
+    other = measure(folder, "--radius=1/255")
+    assert other["attacked_accuracy"] >= results["attacked_accuracy"]
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_function_of_ones_own_is_an_attack(folder: Path, results: dict) -> None:
+    unmoved = measure(folder, f"--attacks={__name__}:unmoved")
+    assert unmoved["attacks"] == {"unmoved": results["clean_accuracy"]}
+
+
+def unmoved(key, objective, center):
+    """The weakest attack."""
+    return center
 
 
 def test_the_smoothed_network_is_certified_where_a_sigma_is_given(
@@ -144,7 +160,7 @@ def test_the_smoothed_network_is_certified_where_a_sigma_is_given(
     assert smoothing["radii"] == [0.0, 0.05, 9.0]
     assert 1 - smoothing["abstained"] >= certified[0] >= certified[1] > certified[2] == 0.0
     assert "certified accuracy" in capsys.readouterr().out
-    written = json.loads((folder / "robustness.json").read_text())
+    written = json.loads(written(folder, ".json").read_text())
     assert written["smoothing"] == smoothing
     assert written["smoothed_accuracy"] == certified[0]
     assert "smoothing" not in results
@@ -153,14 +169,14 @@ def test_the_smoothed_network_is_certified_where_a_sigma_is_given(
 @pytest.mark.parametrize(
     ("flag", "message"),
     [
-        ("--smoothing_sigma=-1", "--smoothing_sigma: smoothing_sigma must be 0 or greater, got -1"),
-        ("--smoothing_failure=0", "smoothing_failure must be above 0 and below 1"),
+        ("--smoothing_sigma=-1", "--smoothing_sigma: sigma must be positive, got -1"),
+        ("--smoothing_failure=0 --smoothing_sigma=1", "failure must be above 0 and below 1"),
         ("--corruptions=cifar10_c", "--published must be their folder"),
         ("--corruptions=rain", "rain"),
         ("--published=nowhere", "--published: .*contrast.npy is not there"),
         ("--baseline=nowhere", "--baseline: .*nowhere"),
-        ("--attacks=standrd", "'standrd' is none of .*pgd20.*, standard$"),
-        ("--attacks=standard(num_steps=3)", "standard has no options"),
+        ("--attacks=standrd", "'standrd' is none of .*standard.*pgd20"),
+        ("--attacks=standard(num_steps=3)", "standard has no option 'num_steps'"),
         ("--attacks=pgd(steps=3)", "no option 'steps'"),
         ("--radius=-1", "radius must be 0 or greater"),
         ("--run_dir=nowhere", "nowhere can't be read as a training run"),
@@ -168,7 +184,7 @@ def test_the_smoothed_network_is_certified_where_a_sigma_is_given(
 )
 def test_a_wrong_flag_stops_before_any_compute(folder: Path, flag: str, message: str) -> None:
     with pytest.raises(cli.UsageError, match=message):
-        measure(folder, flag)
+        measure(folder, *flag.split())
 
 
 @pytest.mark.parametrize(

@@ -30,12 +30,11 @@ from matplotlib.figure import Figure
 
 from experiments import cli
 from experiments.language import flag_errors
-from lipjax import datasets, records, report
+from lipjax import datasets, norms, records, report
 from lipjax.compatibility import PairDistances, pair_distances
 from lipjax.report.figures import COLOURS
 from lipjax.types import Batch, Dataset, pixels
 
-NORMS = norms.NAMES
 EVENLY = 0.05 * np.arange(1, 21)
 FRACTIONS = {"linf": 0.25 + 0.04 * np.arange(20), "l2": EVENLY, "l1": EVENLY}
 """Distances of the table, as fractions of the largest possible distance: in linf those of slide 13."""
@@ -62,7 +61,7 @@ class Config:
     data_dir: str | None = cli.flag(None, "TFDS data directory, for datasets of TFDS; default ~/tensorflow_datasets.")
     split: str = cli.flag("train", "Whose pairs are counted.", legal=tuple(SPLITS))
     num_examples: int | None = cli.flag(None, "Only the first examples of each split; default all.", minimum=1)
-    norm: str = cli.flag("linf", "Norm of the distance.", legal=tuple(NORMS))
+    norm: str = cli.flag("linf", "Norm of the distance.", legal=tuple(norms.NAMES))
     radius: float = cli.flag(0.15, "Radius of the balls that must meet.", unit="the norm, of pixels in [0, 1]")
     distances: tuple[float, ...] = cli.flag((), "Distances 1 / alpha of the table; default those of slide 13.")
     out_dir: str = cli.flag("runs/compatibility", "The run directory.", recorded=False)
@@ -91,7 +90,7 @@ def distances_of(config: Config, dataset: Dataset) -> Float[np.ndarray, " distan
     if config.distances:
         return np.array(config.distances)
     low, high = dataset.box or (0.0, 1.0)
-    largest = float(NORMS[config.norm].value(jnp.full(dataset.input_shape, high - low)))
+    largest = float(norms.named(config.norm).value(jnp.full(dataset.input_shape, high - low)))
     return FRACTIONS[config.norm] * largest
 
 
@@ -152,7 +151,7 @@ def run(config: Config) -> dict[str, Any]:
     with records.open_run(config.out_dir, cli.settings(config)) as held:
         result = pair_distances(
             *batch,
-            NORMS[config.norm],
+            norms.named(config.norm),
             other=other,
             thresholds=[*distances, 2 * config.radius],
             journal_dir=held.path / "journal",

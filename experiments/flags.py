@@ -10,13 +10,12 @@ from lipjax.augmentation import Augment
 from lipjax.norms import Ball
 from lipjax.training import Optimizer, Schedule
 from lipjax.types import Box, Dataset, Network, System
-from lipjax.values import Value
 
 NETWORKS = exported(networks, Network)
 SYSTEMS = systems.ROWS
 OPTIMIZERS = exported(training, Optimizer)
 SCHEDULES = exported(training, Schedule)
-AUGMENTATIONS = exported(augmentation, Value)
+AUGMENTATIONS = exported(augmentation, Augment)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -101,7 +100,7 @@ def optimizer(flags: TrainingFlags) -> Optimizer:
     Raises:
         UsageError: If a name, an option or the learning rate can't be used.
     """
-    given = {"learning_rate": flags.learning_rate, "num_steps": flags.num_steps}
+    given = {"peak": flags.learning_rate, "num_steps": flags.num_steps}
     with flag_errors("learning_rate or --schedule"):
         schedule = build(flags.schedule, SCHEDULES, **given)
     with flag_errors("optimizer"):

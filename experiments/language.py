@@ -130,7 +130,6 @@ ROLES: dict[type, dict[str, Any]] = {
     Estimator: exported(estimators, Estimator),
     layers.Layers: exported(layers, layers.Layers),
     norms.Ball: {"Ball": norms.Ball},
-    norms.Norm: norms.NAMES,
 }
 """What settings of these types are called."""
 
@@ -238,13 +237,15 @@ def _converted(cls: type, name: str, raw: Any) -> Any:
         if raw not in words:
             raise UsageError(f"{name}={raw!r} is none of {', '.join(words)}")
         return words[raw]
+    if words is not None and isinstance(raw, str):
+        return words(raw)
+    if words is not None and raw is not None and not isinstance(raw, Choice):
+        raise UsageError(f"{name} takes a word, got {raw!r}")
     hint = typing.get_type_hints(cls).get(name)
     kinds = [kind for kind in (hint, *typing.get_args(hint)) if inspect.isclass(kind)]
     role = next((table for role, table in ROLES.items() if any(issubclass(kind, role) for kind in kinds)), None)
     if role is not None and isinstance(raw, str | Choice):
         return build(raw if isinstance(raw, Choice) else Choice(raw, {}), role)
-    if words is not None and isinstance(raw, str):
-        return words(raw)
     if isinstance(raw, Choice):
         raise UsageError(f"{name} takes no {raw.name}(...)")
     return raw

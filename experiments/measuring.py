@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from experiments import cli, corruption_sets, flags, language
 from experiments.corruption_sets import CorruptionFlags
-from experiments.language import ROLES, build, exported, flag_errors
-from lipjax import attacks, evaluation, measurements, norms, records
+from experiments.language import ROLES, build, flag_errors
+from lipjax import attacks, measurements, norms, records
 from lipjax.measurements import Measurement
 from lipjax.types import Dataset, Estimator, Model
 

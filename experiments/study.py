@@ -164,7 +164,7 @@ def answers_of(config: Config, dataset: Dataset, cells: list[Cell], asked: list)
                     parts,
                     asked,
                     folder / "measurements",
-                    lambda what, done, name=name: told.advance(f"{what} {name}", done),
+                    told.of(name),
                 )
     return records.combined(answers)
 

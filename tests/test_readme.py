@@ -40,7 +40,9 @@ def test_the_whole_study_runs_with_objects_of_ones_own(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     train, test = names["dataset"].train, names["dataset"].test
-    small = names["dataset"]._replace(train=Batch(*(part[:200] for part in train)), test=Batch(*(part[:50] for part in test)))
+    small = names["dataset"]._replace(
+        train=Batch(*(part[:200] for part in train)), test=Batch(*(part[:50] for part in test))
+    )
     exec(fewer(BLOCKS[1]), names | {"dataset": small})
     printed = capsys.readouterr().out
     rows = [line.split() for line in printed.splitlines() if line.split()[:1] in (["V"], ["P"])]

@@ -16,7 +16,7 @@ from lipjax.bounds.local import local_bound
 from lipjax.bounds.program import unmasked
 from lipjax.bounds.softmax import softmax_bound
 from lipjax.norms import Ball, Norm, l2
-from lipjax.types import Model
+from lipjax.types import Model, VectorFn, single
 
 
 class UpperCurve(NamedTuple):
@@ -38,7 +38,7 @@ class BracketError(RuntimeError):
 
 
 def upper_curve(
-    model: Model,
+    model: Model | VectorFn,
     xs: Float[Array | np.ndarray, "points ..."],
     radii: Float[ArrayLike, " radii"] | Sequence[float],
     *,
@@ -72,31 +72,31 @@ def upper_curve(
     everywhere = global_bound(model, points.shape[1:], norm_in=ball.norm, norm_out=norm_out)
     constants = np.full((len(points), levels.size), everywhere)
     if num_local:
-        local = _local(model, points[:num_local], levels, ball, norm_out, method=method)
+        local = _local(single(model), points[:num_local], levels, ball, norm_out, method=method)
         constants[:num_local] = np.minimum(everywhere, local)
     if of_probabilities:
         norm_out = unmasked(ball.norm) if norm_out is None else norm_out
-        constants = _through_softmax(model, points, jnp.asarray(constants, points.dtype), levels, norm_out)
+        constants = _through_softmax(single(model), points, jnp.asarray(constants, points.dtype), levels, norm_out)
     return UpperCurve(np.asarray(constants, np.float64), everywhere, num_local)
 
 
 @partial(jax.jit, static_argnames="method")
 def _local(
-    model: Model, xs: Array, radii: Array, ball: Ball, norm_out: Norm | None, *, method: str
+    f: VectorFn, xs: Array, radii: Array, ball: Ball, norm_out: Norm | None, *, method: str
 ) -> Float[Array, "points radii"]:
     def bound(x: Array, radius: Array) -> Array:
-        return local_bound(model, x, ball.replace(radius=radius), norm_out=norm_out, method=method)
+        return local_bound(f, x, ball.replace(radius=radius), norm_out=norm_out, method=method)
 
     return jax.lax.map(lambda x: jax.lax.map(lambda radius: bound(x, radius), radii), xs)
 
 
 @jax.jit
 def _through_softmax(
-    model: Model, xs: Array, constants: Array, radii: Array, norm_out: Norm
+    f: VectorFn, xs: Array, constants: Array, radii: Array, norm_out: Norm
 ) -> Float[Array, "points radii"]:
     def of_point(point: tuple[Array, Array]) -> Float[Array, " radii"]:
         x, own = point
-        bound = partial(softmax_bound, model.single(x), norm_out=norm_out)
+        bound = partial(softmax_bound, f(x), norm_out=norm_out)
         return jax.vmap(bound)(own, radii)
 
     return jax.lax.map(of_point, (xs, constants), batch_size=64)

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lipjax import attacks, evaluation, norms
 from lipjax.evaluation import Suite
 from lipjax.measurements.measurement import Advance, Measurement, ignore

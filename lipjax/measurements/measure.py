@@ -66,9 +66,9 @@ def measure(
     answers = {}
     for name, given in by_name.items():
         for seed, model in enumerate(_listed(given)):
-            advance = functools.partial(told.advance, f"{name}, seed {seed}" if len(_listed(given)) > 1 else name)
+            of = f"{name}, seed {seed}" if len(_listed(given)) > 1 else name
             where = None if folder is None else Path(folder)
-            answers[name, seed] = measure_one(key, model, parts, asked, where, advance)
+            answers[name, seed] = measure_one(key, model, parts, asked, where, told.of(of))
     return records.combined(answers)
 
 
@@ -81,6 +81,10 @@ class Told:
 
     def __init__(self, progress: Progress | None, total: float):
         self._progress, self._total, self._done = progress, max(total, 1.0), 0.0
+
+    def of(self, whom: str) -> Callable[[str, float], None]:
+        """`advance` for the work on one model."""
+        return lambda what, done: self.advance(f"{what} {whom}", done)
 
     def advance(self, name: str, done: float) -> None:
         """Tells that so much more is done."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from lipjax.types import Dataset, KeyArray, Model
+from lipjax.types import Dataset, KeyArray
 from lipjax.values import Value, setting
 
 if TYPE_CHECKING:
@@ -44,12 +44,12 @@ class Measurement(Value):
         """What files, flags and results call it."""
         return type(self).__name__
 
-    def __call__(self, key: KeyArray, model: Model, dataset: Dataset) -> "xarray.Dataset":
+    def __call__(self, key: KeyArray, model: Any, dataset: Dataset) -> "xarray.Dataset":
         """The answers. A measurement that takes long also has `advance: Advance` and `folder: Path | None`.
 
         Args:
             key: A typed key; the same for all models, so that they meet the same noise.
-            model: What is measured, or any callable of one input.
+            model: A `Model`, or any callable of one input.
             dataset: Its examples.
         """
         raise NotImplementedError
@@ -80,7 +80,7 @@ class from_function(Measurement):
         """The name of the function."""
         return getattr(self.function, "__name__", "function")
 
-    def __call__(self, key: KeyArray, model: Model, dataset: Dataset) -> "xarray.Dataset":
+    def __call__(self, key: KeyArray, model: Any, dataset: Dataset) -> "xarray.Dataset":
         return self.function(key, model, dataset)
 
 

@@ -125,7 +125,12 @@ def test_a_baseline_may_be_a_file_or_the_published_one(folder: Path, results: di
 def test_attacks_and_suites_are_reported_side_by_side(folder: Path) -> None:
     results = measure(folder, f"--attacks={TWICE},fgsm,pgd(num_steps=2)", "--radius=4/255")
     ball = norms.linf.ball(4 / 255)
-    names = [f"{twice(ball)}: weak", f"{twice(ball)}: strong", str(attacks.fgsm(ball)), str(attacks.pgd(ball, num_steps=2))]
+    names = [
+        f"{twice(ball)}: weak",
+        f"{twice(ball)}: strong",
+        str(attacks.fgsm(ball)),
+        str(attacks.pgd(ball, num_steps=2)),
+    ]
     assert list(results["attacks"]) == names
     weak, strong, *_ = results["attacks"].values()
     assert results["clean_accuracy"] >= weak >= strong

@@ -120,7 +120,9 @@ def test_another_radius_system_or_seed_computes_what_is_missing_only(
     folder: Path, results: dict, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = counted(monkeypatch)
-    systems = study.run(cli.parse(study.Config, [*ARGUMENTS, "--radii=0.1,0.5", f"--out_dir={folder}-radii"]))["systems"]
+    systems = study.run(cli.parse(study.Config, [*ARGUMENTS, "--radii=0.1,0.5", f"--out_dir={folder}-radii"]))[
+        "systems"
+    ]
     assert done == ["alpha"] * 3
     assert systems["V"]["alpha"]["max"] == results["systems"]["V"]["alpha"]["max"][:2]
     done.clear()
@@ -133,7 +135,9 @@ def test_another_radius_system_or_seed_computes_what_is_missing_only(
     assert list(systems) == ["V", "P(beta=1e-4)", "P(beta=1e-3)"]
     assert [name for name in done if name.startswith("train")] == ["train P(beta=1e-4), 0", "train P(beta=1e-3), 0"]
     done.clear()
-    seeds = study.run(cli.parse(study.Config, [*ARGUMENTS, "--systems=V", "--num_seeds=2", f"--out_dir={folder}-seeds"]))
+    seeds = study.run(
+        cli.parse(study.Config, [*ARGUMENTS, "--systems=V", "--num_seeds=2", f"--out_dir={folder}-seeds"])
+    )
     assert [name for name in done if name.startswith("train")] == ["train V, 1"]
     first = results["systems"]["V"]
     assert seeds["systems"]["V"]["clean_accuracy"][0] == first["clean_accuracy"][0]
@@ -170,7 +174,9 @@ def test_a_study_that_was_stopped_continues_to_the_same_results(
         assert json.loads(json.dumps(records.to_json(continued["systems"][label]))) == system
 
 
-def test_a_run_whose_data_and_directory_were_moved_is_found_and_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_whose_data_and_directory_were_moved_is_found_and_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(train, "STORE", tmp_path / "runs")
     (tmp_path / "old").mkdir()
     rng = np.random.default_rng(0)
@@ -271,7 +277,9 @@ def test_a_recipe_changes_the_training_of_its_system_only() -> None:
 
 
 def test_labels_leave_out_options_unless_they_tell_systems_apart() -> None:
-    assert study.labels_of(("P(beta=3e-4) + PGD(norm=l2, radius=1/4)",)) == {"P(beta=3e-4) + PGD(norm=l2, radius=1/4)": "P+PGD"}
+    assert study.labels_of(("P(beta=3e-4) + PGD(norm=l2, radius=1/4)",)) == {
+        "P(beta=3e-4) + PGD(norm=l2, radius=1/4)": "P+PGD"
+    }
     nested = ("V", "PGD(radius=(1/4))", "PGD(radius=1/2)")
     assert study.labels_of(nested) == {"V": "V", nested[1]: nested[1], nested[2]: nested[2]}
 

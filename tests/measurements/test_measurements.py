@@ -73,7 +73,7 @@ def test_answers_are_kept_and_found_again_unless_what_decides_them_changes(
 ) -> None:
     if name == "corrupted":
         images = np.zeros((2, 16, 16, 1), np.uint8)
-        dataset = datasets.from_arrays("black", (images, [0, 1]), (images, [0, 1]))
+        dataset = datasets.from_arrays("black", (images, np.arange(2)), (images, np.arange(2)))
     first = measured(dataset, ROWS[name], folder=tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(type(ROWS[name]), "run", lambda *arguments, **keywords: 1 / 0)
@@ -241,7 +241,7 @@ def test_every_system_is_measured_as_the_function_that_was_trained(name: str, da
 
 def test_two_systems_of_one_family_share_their_programs(dataset: Dataset) -> None:
     shared = [systems.ROWS[name](networks.mlp(2, widths=(5,))).network for name in ("vanilla", "parseval")]
-    frozen = [network.freeze(network.init(KEY, dataset.input_shape)) for network in shared]
+    frozen = [network.freeze(network.init(KEY, dataset.input_shape), dataset.input_shape) for network in shared]
     assert frozen[0].network == frozen[1].network
     chex.assert_trees_all_equal_shapes(*[model.variables for model in frozen])
 
@@ -250,6 +250,9 @@ def test_models_that_are_saved_are_measured_alike(dataset: Dataset, tmp_path: Pa
     network = networks.mlp(2, widths=(3,))
     model = Model(network, network.init(KEY, dataset.input_shape))
     records.save_model(tmp_path, model, dataset.input_shape)
-    one, other = (measure(KEY, given, dataset, [measurements.clean()], folder=tmp_path / "answers") for given in (model, records.load(tmp_path)))
+    one, other = (
+        measure(KEY, given, dataset, [measurements.clean()], folder=tmp_path / "answers")
+        for given in (model, records.load(tmp_path))
+    )
     assert one.identical(other)
     assert len(list((tmp_path / "answers").glob("*.nc"))) == 1

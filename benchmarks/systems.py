@@ -8,62 +8,45 @@ ratio to plain training in the same round.
 """
 
 import argparse
-import functools
-import re
 import time
 from collections.abc import Callable
 
 import jax
 import numpy as np
-import optax
 
-from experiments import choices
-from lipjax import datasets, networks, report, training
+from lipjax import datasets, networks, report, systems, training
 from lipjax.types import Batch
 
 STEPS_PER_ROUND = 5
-PAPERS = {
-    "vanilla": "",
-    "parseval": "Cisse et al. 2017",
-    "parseval_cisse": "Cisse et al. 2017",
-    "parseval_lassance": "Lassance et al. 2021",
-    "l2_nonexpansive": "Qian and Wegman 2019",
-    "laplacian": "Lassance et al. 2021",
-    "adversarial": "Madry et al. 2018",
-    "madry_cifar10": "Madry et al. 2018",
-    "madry_mnist": "Madry et al. 2018",
-    "fast_adversarial": "Wong et al. 2020",
-    "trades": "Zhang et al. 2019",
-    "local_linearity": "Qin et al. 2019",
-    "input_gradient": "Ross and Doshi-Velez 2018",
-    "jacobian": "Hoffman et al. 2019",
-    "gaussian": "Cohen et al. 2019",
-    "spectral": "Miyato et al. 2018",
-    "aol": "Prach and Lampert 2022",
-    "sll": "Araujo et al. 2023",
-    "orthogonal": "Li et al. 2019",
+HARD, SOFT = "hard, everywhere", "soft, around the data"
+ABOUT = {
+    "vanilla": ("", "none"),
+    "parseval": ("Cisse et al. 2017", "soft, everywhere"),
+    "parseval_cisse": ("Cisse et al. 2017", "soft, everywhere"),
+    "parseval_lassance": ("Lassance et al. 2021", "soft, everywhere"),
+    "l2_nonexpansive": ("Qian and Wegman 2019", HARD),
+    "laplacian": ("Lassance et al. 2021", "soft, around the boundary"),
+    "adversarial": ("Madry et al. 2018", SOFT),
+    "madry_cifar10": ("Madry et al. 2018", SOFT),
+    "madry_mnist": ("Madry et al. 2018", SOFT),
+    "fast_adversarial": ("Wong et al. 2020", SOFT),
+    "trades": ("Zhang et al. 2019", SOFT),
+    "local_linearity": ("Qin et al. 2019", SOFT),
+    "local_slope": ("ours", SOFT),
+    "input_gradient": ("Ross and Doshi-Velez 2018", "soft, at the data"),
+    "jacobian": ("Hoffman et al. 2019", "soft, at the data"),
+    "gaussian": ("Cohen et al. 2019", "hard, where smoothing certifies"),
+    "spectral": ("Miyato et al. 2018", HARD),
+    "aol": ("Prach and Lampert 2022", HARD),
+    "sll": ("Araujo et al. 2023", HARD),
+    "orthogonal": ("Li et al. 2019", HARD),
 }
+"""The paper of each row, and what it promises."""
 
 
-def rows() -> dict[str, Callable]:
-    """Every row of the table once, under its first name."""
-    found: dict[str, Callable] = {}
-    for name, row in choices.SYSTEMS.items():
-        if all(row is not known for known in found.values()):
-            found[name] = row
-    return found
-
-
-def promise(row: Callable) -> str:
-    """What the docstring of a row says that it promises."""
-    constructor = row.func if isinstance(row, functools.partial) else row
-    said = re.search(r"\b(hard|soft) promise,? ([\w ]+?)(?=\.)", constructor.__doc__ or "")
-    return f"{said[1]}, {said[2]}" if said else "none"
-
-
-def stepper(row: Callable, batch: Batch) -> Callable[[], None]:
+def stepper(row: systems.Row, batch: Batch) -> Callable[[], None]:
     """Makes some training steps, the state of which it keeps."""
-    system, optimizer, key = row(functools.partial(networks.cnn, 10)), optax.adam(1e-3), jax.random.key(0)
+    system, optimizer, key = row(networks.cnn(10)), training.adam(1e-3), jax.random.key(0)
     step = jax.jit(training.make_step(system.network, system.method, optimizer))
     state = training.init(key, system.network, batch.inputs.shape[1:], optimizer)
 
@@ -88,11 +71,10 @@ def main() -> None:
     parser.add_argument("--batch_size", type=int, default=100, help="examples in a step")
     parser.add_argument("--systems", default="", help="rows, with commas between them; default all")
     flags = parser.parse_args()
-    table = rows()
-    chosen = flags.systems.split(",") if flags.systems else list(table)
+    chosen = flags.systems.split(",") if flags.systems else list(ABOUT)
     train = datasets.load("fashion_mnist_mini").train
     batch = jax.tree.map(jax.numpy.asarray, Batch(*(leaf[: flags.batch_size] for leaf in train)))
-    steppers = {name: stepper(table[name], batch) for name in ["vanilla", *chosen]}
+    steppers = {name: stepper(systems.ROWS[name], batch) for name in ["vanilla", *chosen]}
     for advance in steppers.values():
         advance()
     rounds = [{name: seconds(advance) for name, advance in steppers.items()} for _ in range(flags.num_rounds)]
@@ -101,8 +83,8 @@ def main() -> None:
             [
                 {
                     "system": name,
-                    "paper": PAPERS.get(name, ""),
-                    "promise": promise(table[name]),
+                    "paper": ABOUT.get(name, ("", ""))[0],
+                    "promise": ABOUT.get(name, ("", ""))[1],
                     "ms per step": f"{1000 * np.median([one[name] for one in rounds]):.1f}",
                     "cost / V": f"{np.median([one[name] / one['vanilla'] for one in rounds]):.1f}",
                 }

@@ -9,7 +9,9 @@ import optax
 import pytest
 from scipy.special import log_softmax, softmax
 
-from lipjax import networks, records, training, values
+from lipjax import methods, networks, records, training, values
+from lipjax.augmentation import random_crop
+from lipjax.norms import linf
 from lipjax.training import loop
 from lipjax.types import Batch, Dataset, Method, Model, Network, Output, System, Variables, pixels
 
@@ -244,6 +246,49 @@ def test_two_seeds_share_one_compiled_program() -> None:
     compiled = loop._advance._cache_size()
     fit(PLAIN, key=jax.random.key(7), num_steps=2)
     assert loop._advance._cache_size() == compiled
+
+
+def varied(scale: float) -> tuple[Method, training.Optimizer]:
+    """A training in which every number depends on the scale."""
+    method = methods.chain(
+        methods.adversarial(linf.ball(0.1 * scale), step_size=0.05 * scale, num_steps=2),
+        methods.gaussian(0.1 * scale),
+        methods.input_gradient(0.1 * scale),
+        methods.parseval(0.01 * scale),
+    )
+    return method, training.adam(training.cosine(0.01 * scale, 2))
+
+
+def test_trainings_that_differ_in_numbers_share_one_compiled_program() -> None:
+    before, models = loop._advance._cache_size(), []
+    for scale in (1.0, 0.5):
+        method, optimizer = varied(scale)
+        network = networks.mlp(CLASSES, widths=(3,))
+        models.append(fit(System(network, method), optimizer=optimizer, num_steps=2, augment=random_crop(1)))
+    assert loop._advance._cache_size() == before + 1
+    assert np.any(models[0].variables.params["dense0"]["kernel"] != models[1].variables.params["dense0"]["kernel"])
+
+
+class shrink(Method):
+    """A method of somebody's own: the parameters are scaled after every update."""
+
+    factor: float = values.number(0.5)
+
+    def project(self, params: dict) -> dict:
+        return {**params, "w": self.factor * params["w"]}
+
+
+def test_a_method_defined_elsewhere_trains_alone_and_in_a_chain() -> None:
+    free, shrunk = fit(PLAIN, num_steps=1), fit(System(NETWORK, shrink(0.25)), num_steps=1)
+    np.testing.assert_allclose(shrunk.variables.params["w"], 0.25 * free.variables.params["w"], rtol=1e-6)
+    twice = fit(System(NETWORK, methods.chain(shrink(0.5), shrink(0.5))), num_steps=1)
+    np.testing.assert_allclose(twice.variables.params["w"], shrunk.variables.params["w"], rtol=1e-6)
+
+
+def test_what_a_method_trains_beside_the_network_is_added_by_fit() -> None:
+    model = fit(System(networks.mlp(CLASSES, widths=(3,)), methods.l2_nonexpansive()), num_steps=2)
+    assert set(model.variables.params) == {"network", "scales"}
+    assert np.any(model.variables.params["scales"]["u"] != 1.0)
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,8 @@ class BatchNorm(nn.Module):
 
 def weights(module: nn.Module, *scales: Float[Array, ""] | float) -> Weights:
     """The scales of a module, noted for a frozen network."""
-    keep(module, weights=jnp.stack([jnp.asarray(scale) for scale in scales]))
+    if module.is_mutable_collection("intermediates"):  # otherwise programs would have a stack that nobody reads
+        keep(module, weights=jnp.stack([jnp.asarray(scale) for scale in scales]))
     return Weights(*scales)
 
 

@@ -5,6 +5,7 @@ from lipjax.attacks.climb import restarted as restarted
 from lipjax.attacks.deepfool import deepfool as deepfool
 from lipjax.attacks.fab import fab as fab
 from lipjax.attacks.fgsm import fgsm as fgsm
+from lipjax.attacks.fmn import fmn as fmn
 from lipjax.attacks.momentum import momentum_pgd as momentum_pgd
 from lipjax.attacks.objectives import aim as aim
 from lipjax.attacks.objectives import evasion as evasion

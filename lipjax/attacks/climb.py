@@ -1,14 +1,13 @@
-"""What attacks share: the ball and the box they stay in, the best point so far, and restarts."""
+"""What attacks share: the best point so far, and restarts."""
 
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Bool
+from jaxtyping import Array, Bool
 
 from lipjax import checks
-from lipjax.norms import Norm
 from lipjax.types import AttackFn, Box, KeyArray, Objective, Point, Scalar
 
 
@@ -62,20 +61,6 @@ def not_below_center(search: Search) -> AttackFn:
 def into_box(point: Point, bounds: Box) -> Point:
     """The nearest point with every entry within the bounds; the point itself where bounds is None."""
     return point if bounds is None else jnp.clip(point, *bounds)
-
-
-def into_ball(point: Point, center: Point, *, norm: Norm, radius: ArrayLike, bounds: Box) -> Point:
-    """A point of the ball around `center` that is also in the box.
-
-    Projects on the ball, then on the box. For a center inside the box the second step moves every entry towards the
-    center, so the result stays in the ball, in every lp norm.
-    """
-    return into_box(center + norm.project(point - center, radius), bounds).astype(center.dtype)
-
-
-def random_point(key: KeyArray, center: Point, *, norm: Norm, radius: ArrayLike, bounds: Box) -> Point:
-    """A uniform point of the ball, moved into the box."""
-    return into_box(center + radius * norm.sample(key, center.shape), bounds).astype(center.dtype)
 
 
 def restarted(attack: AttackFn, num_restarts: int) -> AttackFn:

@@ -42,6 +42,7 @@ ROWS = {
     "apgd_restarts": Row(functools.partial(attacks.apgd, num_steps=30, num_restarts=2)),
     "square": Row(functools.partial(attacks.square, num_queries=300)),
     "fab": Row(functools.partial(attacks.fab, num_steps=10), uses_key=False),
+    "fmn": Row(functools.partial(attacks.fmn, num_steps=40), uses_key=False),
     "deepfool": Row(functools.partial(attacks.deepfool, num_steps=10), uses_key=False, stops_in_l1=True),
 }
 # In l1 these search in ways of their own.
@@ -123,7 +124,7 @@ def test_a_boundary_within_the_ball_is_crossed_and_one_outside_is_not(name, norm
 
 
 @pytest.mark.parametrize("norm", [linf, l2, l1], ids=lambda norm: norm.name)
-@pytest.mark.parametrize("name", ["momentum_pgd", "fab", "deepfool"])
+@pytest.mark.parametrize("name", ["momentum_pgd", "fab", "fmn", "deepfool"])
 def test_in_a_masked_norm_an_attack_does_what_it_does_to_the_function_of_what_may_move(name, norm):
     free = np.flatnonzero(MASK)
     start, weights = jnp.ravel(CENTER)[free], jnp.ravel(NORMAL)[free]
@@ -195,7 +196,7 @@ def test_robust_accuracy_is_the_share_of_examples_farther_from_the_boundary_than
         assert (len(traces) == 0) == (number > 0)
 
 
-@pytest.mark.parametrize("name", ["pgd", "momentum_pgd", "apgd", "square", "fab", "deepfool"])
+@pytest.mark.parametrize("name", ["pgd", "momentum_pgd", "apgd", "square", "fab", "fmn", "deepfool"])
 def test_without_a_box_a_point_may_leave_the_unit_cube(name):
     attack = ROWS[name].make(l2.ball(10.0, None))
     point = jax.jit(lambda key: attack(key, lambda x: jnp.sum(x) - 40.0, jnp.zeros(SHAPE) + 0.5))(jax.random.key(0))
@@ -232,6 +233,9 @@ WRONG = {
     "fab_bias": (lambda: attacks.fab(bias=-0.1), "bias must be between 0 and 1"),
     "fab_retreat": (lambda: attacks.fab(retreat=2.0), "retreat must be between 0 and 1"),
     "fab_overshoot": (lambda: attacks.fab(overshoot=0.0), "overshoot must be positive"),
+    "fmn_steps": (lambda: attacks.fmn(num_steps=0), "num_steps"),
+    "fmn_step_size": (lambda: attacks.fmn(step_size=0.0), "step_size must be positive"),
+    "fmn_adaptation": (lambda: attacks.fmn(adaptation=1.5), "adaptation must be between 0 and 1"),
     "deepfool_steps": (lambda: attacks.deepfool(num_steps=0), "num_steps"),
     "deepfool_overshoot": (lambda: attacks.deepfool(overshoot=-0.1), "overshoot"),
     "square_queries": (lambda: attacks.square(num_queries=0), "num_queries"),

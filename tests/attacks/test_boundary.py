@@ -103,6 +103,18 @@ def test_fab_finds_the_nearest_point_beyond_a_plane(norm):
     assert 1.0 <= norm.value(point - center) / shortest_length(norm, -0.5) < 1.06
 
 
+@every_norm
+def test_fmn_finds_the_nearest_point_beyond_a_plane(norm):
+    center = jnp.asarray(POINT, jnp.float32)
+
+    def beyond(x):
+        return jnp.vdot(jnp.asarray(NORMAL, jnp.float32), x - center) - 0.5
+
+    point = jax.jit(lambda: attacks.fmn(norm.ball(jnp.inf), num_steps=200)(jax.random.key(0), beyond, center))()
+    assert beyond(point) > 0
+    assert 1.0 <= norm.value(point - center) / shortest_length(norm, -0.5) < 1.02
+
+
 def on_every_example(attack, victim):
     def one(x, label):
         return attack(jax.random.key(0), attacks.margins(victim.f, label), x)
@@ -140,13 +152,26 @@ def test_fab_finds_shorter_perturbations_than_deepfool(norm, four_classes):
     assert jnp.max(ratios) < 1.05
 
 
-@pytest.mark.parametrize("make", [attacks.fab, attacks.deepfool])
+@pytest.mark.parametrize("norm", [linf, l2, l1], ids=lambda norm: norm.name)
+def test_fmn_finds_perturbations_as_short_as_those_of_foolbox(norm, four_classes):
+    name = {"linf": "LInfFMNAttack", "l2": "L2FMNAttack", "l1": "L1FMNAttack"}[norm.name]
+    model = foolbox.JAXModel(jax.vmap(four_classes.f), bounds=(0, 1))
+    criterion = foolbox.criteria.Misclassification(eagerpy.astensor(four_classes.labels))
+    oracle = getattr(foolbox.attacks, name)(steps=60)
+    expected = oracle.run(model, eagerpy.astensor(four_classes.inputs), criterion).raw
+    points = on_every_example(attacks.fmn(norm.ball(jnp.inf), num_steps=60), four_classes)
+    assert jnp.all(is_fooled(four_classes, points))
+    ratios = lengths(norm, points, four_classes) / lengths(norm, expected, four_classes)
+    assert jnp.median(ratios) < 1.02
+
+
+@pytest.mark.parametrize("make", [attacks.fab, attacks.fmn, attacks.deepfool])
 def test_a_center_beyond_the_boundary_is_returned_as_it_is(make):
     center = jnp.full(4, 0.5)
     np.testing.assert_array_equal(make(l2.ball(jnp.inf))(jax.random.key(0), lambda x: jnp.sum(x), center), center)
 
 
-@pytest.mark.parametrize("make", [attacks.fab, attacks.deepfool])
+@pytest.mark.parametrize("make", [attacks.fab, attacks.fmn, attacks.deepfool])
 def test_a_radius_pulls_the_point_back_into_the_ball(make):
     center = jnp.full(4, 0.5)
     point = make(l2.ball(0.1))(jax.random.key(0), lambda x: jnp.sum(x) - 3.0, center)

@@ -7,17 +7,15 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.special import erf
 from jaxtyping import Array, Float
+
+from lipjax.bounds.rounding import eps
 
 Entries: TypeAlias = Float[Array, "..."]
 Interval: TypeAlias = tuple[Any, Any]
 Function: TypeAlias = Callable[[Any], Any]
-
-
-def eps() -> float:
-    """Twice the largest relative error of one operation: 1.2e-7 in float32, 2.2e-16 where JAX computes in float64."""
-    return float(jnp.finfo(jnp.result_type(float)).eps)
 
 
 class Lines(NamedTuple):
@@ -125,11 +123,24 @@ def _step(condition: Any) -> Any:
     return condition.astype(jnp.result_type(float))
 
 
+def _elu(factor: Any, rate: Any) -> Activation:
+    """`z` above 0 and `a (exp(b z) - 1)` below: convex, or steepest at 0."""
+
+    def value(z: Any) -> Any:
+        return jnp.where(z > 0.0, z, factor * jnp.expm1(rate * jnp.minimum(z, 0.0)))
+
+    def derivative(z: Any) -> Any:
+        return jnp.where(z > 0.0, 1.0, factor * rate * jnp.exp(rate * jnp.minimum(z, 0.0)))
+
+    return (convex if np.all(factor * rate <= 1.0) else s_shaped)(value, derivative)
+
+
 ACTIVATIONS: dict[str, Callable[..., Activation]] = {
     "max": lambda level: convex(lambda z: jnp.maximum(z, level), lambda z: _step(z > level)),
     "min": lambda level: concave(lambda z: jnp.minimum(z, level), lambda z: _step(z < level)),
     "relu": lambda: convex(lambda z: jnp.maximum(z, 0.0), lambda z: _step(z > 0.0)),
     "leaky_relu": lambda slope: convex(lambda z: jnp.maximum(z, slope * z), lambda z: jnp.where(z > 0.0, 1.0, slope)),
+    "elu": _elu,
     "abs": lambda: convex(jnp.abs, jnp.sign, _with_zero(jnp.abs)),
     "square": lambda: convex(jnp.square, lambda z: 2.0 * z, _with_zero(jnp.square)),
     "exp": lambda: convex(jnp.exp, jnp.exp),

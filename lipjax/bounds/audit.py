@@ -1,21 +1,20 @@
 """Which layer breaks a Lipschitz promise: the constant of every layer of any network, and of the whole of them."""
 
-import dataclasses
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
 from lipjax import checks
-from lipjax.bounds.affine import Gain, gain, is_affine, moves_entries
-from lipjax.bounds.idioms import recognize
-from lipjax.bounds.interval import activation, is_activation
+from lipjax.bounds.carried import Gain
 from lipjax.bounds.program import Program, Step, Wire, confined, trace
-from lipjax.bounds.residual import fuse_residuals
-from lipjax.norms import Norm, l1, l2
+from lipjax.bounds.rules import fuse_residuals, recognize, rule_of
+from lipjax.bounds.rules.affine import Affine, Moves, Scaling
+from lipjax.norms import Norm, l2
 from lipjax.operators import is_plain
 from lipjax.types import Model, VectorFn
 
@@ -134,7 +133,7 @@ class Auditor:
             step = self.program.steps[output.index - 1]
             if step.op == "concatenate":
                 return max(self.paths[wire.index].total for wire in step.wires)
-            if not moves_entries(step) or len(step.wires) > 1:
+            if not isinstance(rule_of(step), Moves) or len(step.wires) > 1:
                 break
             output = step.wires[0]
         return self.bound()
@@ -150,15 +149,15 @@ class Auditor:
         if len(step.wires) > 1:
             return self._join(step)
         path = self.paths[step.wires[0].index]
-        if moves_entries(step):
+        if isinstance(rule_of(step), Moves):
             return path
-        row = self._row(step, _constant(step, self.norm))
+        row = self._row(step, rule_of(step).constant(step, self.norm))
         path = path._replace(total=_times(path.total, row.constant))
         return self._scale(step, path, row) if _is_uniform(step) else self._layer(step, path, row)
 
     def _layer(self, step: Step, path: _Path, row: Layer) -> _Path:
         kept = self._kept(path)
-        if path.waiting and is_affine(step):
+        if path.waiting and isinstance(rule_of(step), Affine):
             kept /= path.waiting.constant or 1.0
             row = row._replace(constant=_times(row.constant, path.waiting.constant))
         elif path.waiting:
@@ -183,11 +182,13 @@ class Auditor:
     def _join(self, step: Step) -> _Path:
         paths = [self.paths[wire.index] for wire in step.wires]
         start = self._kept(self.paths[self.dominators[-1]]._replace(waiting=None))
-        combine = _JOINS.get(step.op, lambda values, norm: math.inf)
-        block = combine([self._kept(path) for path in paths], self.norm)
-        side, how = ("upper", "sum over its branches") if step.op in _JOINS else _UNKNOWN
-        self._rows.append(self._row(step, Gain(block / start if start else 0.0, side, how)))
-        return _Path(combine([path.total for path in paths], self.norm), min(block, start))
+        join = partial(rule_of(step).join, norm=self.norm)
+        block, whole = (join([of(path) for path in paths]) for of in (self._kept, lambda path: path.total))
+        if block is None or whole is None:
+            self._rows.append(self._row(step, Gain(math.inf if start else 0.0, "unknown", "no rule for it")))
+            return _Path(math.inf, start)
+        self._rows.append(self._row(step, Gain(block / start if start else 0.0, "upper", "sum over its branches")))
+        return _Path(whole, min(block, start))
 
     def _kept(self, path: _Path) -> float:
         row = 1.0 if path.row is None else min(self._rows[path.row].constant, 1.0)
@@ -195,22 +196,7 @@ class Auditor:
 
     def _row(self, step: Step, own: Gain) -> Layer:
         name = step.scope or f"#{self.program.steps.index(step)}"
-        return Layer(name, _NAMES.get(step.op, step.op), float(own.value), own.side, own.how, step.result.shape)
-
-
-_NAMES = {
-    "add": "sum of branches",
-    "conv_general_dilated": "convolution",
-    "dot_general": "dense",
-    "mul": "scale",
-    "norm_pool": "norm pooling",
-    "reduce_sum": "sum",
-    "residual": "residual layer",
-    "reduce_window_max": "max pooling",
-    "reduce_window_sum": "window sum",
-    "two_sided_relu": "two-sided relu",
-}
-_UNKNOWN = ("unknown", "no rule for it")
+        return Layer(name, rule_of(step).name or step.op, float(own.value), own.side, own.how, step.result.shape)
 
 
 def _times(one: float, other: float) -> float:
@@ -218,46 +204,7 @@ def _times(one: float, other: float) -> float:
 
 
 def _is_uniform(step: Step) -> bool:
-    return step.op == "mul" and len(step.wires) == 1 and bool(np.ptp(np.abs(step.constants[0])) == 0.0)
-
-
-def _power_sum(values: Sequence[float], norm: Norm) -> float:
-    return float(np.linalg.norm(values, norm.exponent))
-
-
-_JOINS: dict[str, Callable[[Sequence[float], Norm], float]] = {
-    "add": lambda values, norm: sum(values),
-    "concatenate": _power_sum,
-    "max": _power_sum,
-    "min": _power_sum,
-    "select_n": _power_sum,
-}
-
-
-def _constant(step: Step, norm: Norm) -> Gain:
-    if is_affine(step):
-        return gain(step, norm)
-    if is_activation(step):
-        slopes = np.abs(activation(step).slopes(np.float32(-np.inf), np.float32(np.inf)))
-        return Gain(float(np.max(slopes)), "exact", "steepest slope")
-    return _CONSTANTS.get(step.op, lambda *_: Gain(math.inf, *_UNKNOWN))(step, norm)
-
-
-def _of_max_pool(step: Step, norm: Norm) -> Gain:
-    # An entry wins in all windows that it is in, at most; the sums over windows count them.
-    cover = gain(dataclasses.replace(step, op="reduce_window_sum"), l1).value
-    return Gain(cover ** (1 / norm.exponent), "exact", "windows that share an entry")
-
-
-_CONSTANTS: dict[str, Callable[[Step, Norm], Gain]] = {
-    "norm_pool": lambda step, norm: Gain(step.params["gains"][norm.exponent], "exact", "windows that share an entry"),
-    "residual": lambda step, norm: Gain(step.params["constant"], "upper", "one kernel both ways"),
-    "reduce_max": lambda *_: Gain(1.0, "exact", "picks entries"),
-    "reduce_min": lambda *_: Gain(1.0, "exact", "picks entries"),
-    "reduce_window_max": _of_max_pool,
-    "sort": lambda *_: Gain(1.0, "exact", "moves entries"),
-    "two_sided_relu": lambda *_: Gain(1.0, "exact", "one side at a time"),
-}
+    return isinstance(rule_of(step), Scaling) and bool(np.ptp(np.abs(step.constants[0])) == 0.0)
 
 
 def audit(f: VectorFn | Model, input_shape: Sequence[int], *, norm: Norm = l2, tolerance: float = 1e-4) -> Audit:

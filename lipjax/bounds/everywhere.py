@@ -7,14 +7,13 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from lipjax.bounds.activations import eps
 from lipjax.bounds.audit import Auditor
-from lipjax.bounds.expansion import LARGEST, is_gate, measure
-from lipjax.bounds.idioms import recognize
-from lipjax.bounds.interval import Region, has_rule
+from lipjax.bounds.carried import Region
+from lipjax.bounds.expansion import LARGEST, measure
 from lipjax.bounds.local import expanded
 from lipjax.bounds.program import Program, Wire, confined, trace
-from lipjax.bounds.residual import fuse_residuals
+from lipjax.bounds.rounding import eps
+from lipjax.bounds.rules import fuse_residuals, has_local_rule, is_gate, recognize
 from lipjax.norms import Norm, l1, l2, linf
 from lipjax.operators import is_plain
 from lipjax.types import Model, VectorFn
@@ -86,7 +85,7 @@ def _product(program: Program, norm: Norm, first: Norm, last: Norm) -> float:
 
 def _averaged(program: Program, first: Norm, last: Norm) -> float:
     """The bound by the expansion on a ball of infinite radius."""
-    known = isinstance(program.output, Wire) and all(map(has_rule, program.steps))
+    known = isinstance(program.output, Wire) and all(map(has_local_rule, program.steps))
     if not known or sum(map(is_gate, program.steps)) > _MOST_GATES:
         return math.inf
     regions = [_unbounded(program.shape(Wire(i)), path.total) for i, path in enumerate(Auditor(program, l2).paths)]

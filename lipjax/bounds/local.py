@@ -10,12 +10,13 @@ from jaxtyping import Array, Float
 
 from lipjax import checks
 from lipjax.bounds import linear
-from lipjax.bounds.activations import eps
+from lipjax.bounds.backward import output_derivative
+from lipjax.bounds.carried import Region
 from lipjax.bounds.expansion import Expansion, changes_of, expand, measure, slopes_and_norm
-from lipjax.bounds.idioms import recognize
-from lipjax.bounds.interval import Refine, Region, has_rule, input_region, keep, propagate
-from lipjax.bounds.jacobian import propagate_back, spectral
+from lipjax.bounds.forward import Refine, forward, input_region, keep
 from lipjax.bounds.program import Program, Wire, confined, trace
+from lipjax.bounds.rounding import eps, spectral
+from lipjax.bounds.rules import has_local_rule, recognize
 from lipjax.norms import Ball, Norm, l2
 from lipjax.operators import is_plain
 from lipjax.types import Model, Point, Scalar, VectorFn
@@ -45,8 +46,8 @@ def _least(*bounds: Scalar) -> Scalar:
 
 
 def _interval(program: Program, x: Point, ball: Ball, norm_out: Norm) -> Scalar:
-    norm_in, regions = ball.norm, propagate(program, input_region(x, ball))
-    derivative = propagate_back(program, regions)
+    norm_in, regions = ball.norm, forward(program, input_region(x, ball))
+    derivative = output_derivative(program, regions)
     center, lower, upper = (rows.reshape(rows.shape[0], -1) for rows in derivative[:3])
     factor = _through_l2(center, norm_in, norm_out)
     at_center = _matrix_norm(center, norm_in, norm_out)
@@ -79,7 +80,7 @@ def _norm_of(expansion: Expansion, norm_in: Norm, norm_out: Norm) -> Scalar:
 
 
 def _expansion(program: Program, x: Point, ball: Ball, norm_out: Norm, cut: Refine = keep) -> Scalar:
-    at_center = propagate(program, input_region(x, ball.replace(radius=0.0)))
+    at_center = forward(program, input_region(x, ball.replace(radius=0.0)))
 
     def refine(program: Program, regions: list[Region], wire: Wire) -> Region:
         region, center = measure(program, regions, wire, norm_in=ball.norm), at_center[wire.index]
@@ -88,7 +89,7 @@ def _expansion(program: Program, x: Point, ball: Ball, norm_out: Norm, cut: Refi
         regions[wire.index] = region._replace(lower=lower, upper=upper).within(math.inf)
         return cut(program, regions, wire)
 
-    bound = expanded(program, propagate(program, input_region(x, ball), refine), ball.norm, norm_out)
+    bound = expanded(program, forward(program, input_region(x, ball), refine), ball.norm, norm_out)
     return jnp.minimum(bound, _interval(program, x, ball, norm_out))
 
 
@@ -154,6 +155,6 @@ def local_bound(
     program = recognize(trace(f, x.shape))
     if not isinstance(program.output, Wire):
         return jnp.zeros(())
-    if not all(map(has_rule, program.steps)):
+    if not all(map(has_local_rule, program.steps)):
         return jnp.array(jnp.inf)
     return _METHODS[method](program, x, ball.replace(norm=norm_in), norm_out)

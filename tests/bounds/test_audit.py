@@ -11,8 +11,8 @@ import pytest
 from lipjax import layers, networks, norms
 from lipjax.bounds import audit, global_bound
 from lipjax.bounds.audit import Auditor
-from lipjax.bounds.idioms import recognize
 from lipjax.bounds.program import trace
+from lipjax.bounds.rules import recognize
 from lipjax.norms import l1, l2, linf
 from lipjax.types import Model
 

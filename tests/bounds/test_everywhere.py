@@ -10,7 +10,7 @@ import pytest
 
 from lipjax import estimators, networks
 from lipjax.bounds import audit, global_bound
-from lipjax.bounds.jacobian import spectral
+from lipjax.bounds.rounding import spectral
 from lipjax.norms import Norm, l1, l2, linf, masked
 from lipjax.types import Model
 

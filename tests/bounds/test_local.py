@@ -8,8 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lipjax.bounds import audit, local_bound
+from lipjax.bounds import audit, global_bound, local_bound
 from lipjax.bounds.activations import ACTIVATIONS
+from lipjax.bounds.program import trace
+from lipjax.bounds.rules import recognize
 from lipjax.norms import Largest, l1, l2, linf, masked
 
 RADII = np.array([1e-3, 0.03, 0.1, 0.3, 1.0, 3.0])
@@ -283,10 +285,31 @@ def test_smooth_activations_are_bounded_on_both_sides_of_their_steepest_point():
             assert steepest * (1 - 1e-5) <= bound <= steepest * (1 + 1e-3)
 
 
+@pytest.mark.parametrize(
+    ("function", "steepest"),
+    [
+        (jax.nn.elu, 1.0),
+        (lambda x: jax.nn.elu(x, 0.5), 1.0),
+        (jax.nn.selu, 1.0507009873554805 * 1.6732632423543772),
+        (lambda x: jnp.where(x > 0.0, 0.0, x), 1.0),
+        (lambda x: jnp.where(x <= 0.0, 0.0, x), 1.0),
+    ],
+    ids=["elu", "elu of a half", "selu", "negative part", "positive part"],
+)
+def test_functions_written_by_their_two_sides_of_zero_are_bounded_everywhere_and_on_balls(function, steepest):
+    assert global_bound(function, (2,)) == pytest.approx(steepest, rel=1e-5)
+    for center, radius in ((0.1, 0.3), (-1.0, 0.3), (1.0, 0.3)):
+        points = jnp.linspace(center - radius, center + radius, 1001)
+        at_most = jnp.max(jnp.abs(jax.vmap(jax.grad(function))(points)))
+        bound = local_bound(function, jnp.array([center]), l2.ball(radius, box=None))
+        assert at_most * (1 - 1e-5) <= bound <= at_most + 1e-3 + (steepest - at_most) * (center == 0.1)
+        np.testing.assert_allclose(recognize(trace(function, (1,))).run(points), function(points), atol=1e-6)
+
+
 def test_the_lines_of_every_activation_enclose_it():
     z = jnp.linspace(0.0, 1.0, 101)
     for name, make in ACTIVATIONS.items():
-        function = make(*{"max": (0.2,), "min": (0.2,), "leaky_relu": (0.1,)}.get(name, ()))
+        function = make(*{"max": (0.2,), "min": (0.2,), "leaky_relu": (0.1,), "elu": (1.5, 1.1)}.get(name, ()))
         for low, high in ((-1.0, -0.2), (-0.7, 0.9), (0.1, 2.0), (0.5, 0.5)):
             if name in ("log", "log1p", "sqrt") and low < 0:
                 continue

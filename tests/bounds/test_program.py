@@ -8,9 +8,12 @@ import pytest
 
 from lipjax import layers as kinds
 from lipjax import networks
-from lipjax.bounds import global_bound, local_bound
-from lipjax.bounds.idioms import recognize
+from lipjax.bounds import audit, global_bound, local_bound
+from lipjax.bounds.carried import Gain
 from lipjax.bounds.program import Wire, trace
+from lipjax.bounds.rules import recognize, rule
+from lipjax.bounds.rules.affine import gain
+from lipjax.bounds.rules.rule import Rule
 from lipjax.norms import l2
 from lipjax.types import Model
 
@@ -80,6 +83,7 @@ def test_what_only_looks_like_an_idiom_is_left_alone():
     assert "two_sided_relu" not in operations(lambda x: jnp.concatenate([jax.nn.relu(x), jax.nn.relu(-x[::-1])]))
     assert "norm_pool" not in operations(lambda x: jnp.sqrt(jnp.sum(x.reshape(3, 2) ** 2, axis=1) - 1.0))
     assert "leaky_relu" not in operations(lambda x: jnp.where(x > 0.0, x, 2.0 * x))
+    assert "leaky_relu" not in operations(lambda x: jnp.where(x != 0.0, x, 0.5 * x))
 
 
 def test_what_does_not_depend_on_the_input_is_evaluated():
@@ -103,3 +107,32 @@ def test_weights_may_be_traced():
         return local_bound(lambda x: jnp.tanh(x @ kernel), jnp.zeros(6), l2.ball(0.01, box=None))
 
     np.testing.assert_allclose(jax.jit(bound)(KERNEL), bound(KERNEL), rtol=1e-3)
+
+
+def test_what_is_known_of_a_step_ends_with_its_program_and_no_tracer_stays():
+    @jax.jit
+    def bound(kernel):
+        return local_bound(lambda x: jnp.tanh(x @ kernel) @ kernel, jnp.zeros(6), l2.ball(0.01, box=None))
+
+    with jax.checking_leaks():
+        traced = bound(jnp.asarray(KERNEL))
+    again = local_bound(lambda x: jnp.tanh(x @ KERNEL) @ KERNEL, jnp.zeros(6), l2.ball(0.01, box=None))
+    np.testing.assert_allclose(traced, again, rtol=1e-3)
+    program = trace(lambda x: x @ KERNEL, (6,))
+    gain(program.steps[0], l2)
+    assert trace(lambda x: x @ KERNEL, (6,)).steps[0].known == {}
+
+
+def test_a_kind_of_layer_from_outside_is_one_class_and_one_registration(monkeypatch):
+    class RunningMaximum(Rule):
+        name = "running maximum"
+        ops = ("cummax",)
+
+        def constant(self, step, norm):
+            return Gain(float(step.result.size) ** (1 / norm.exponent), "upper", "one entry wins everywhere")
+
+    assert np.isinf(global_bound(jax.lax.cummax, (4,)))
+    monkeypatch.setattr(rule, "KINDS", [*rule.KINDS, RunningMaximum()])
+    report = audit(jax.lax.cummax, (4,))
+    assert [(layer.operation, layer.constant) for layer in report.layers] == [("running maximum", 2.0)]
+    assert global_bound(jax.lax.cummax, (4,)) == 2.0

@@ -13,10 +13,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from lipjax.bounds.affine import gain
-from lipjax.bounds.interval import activation, is_activation
-from lipjax.bounds.program import Builder, Operand, Program, Step, Wire
-from lipjax.norms import l2
+from lipjax.bounds.carried import Gain
+from lipjax.bounds.program import Builder, Step, Wire
+from lipjax.bounds.rules.activation import Elementwise, activation
+from lipjax.bounds.rules.affine import gain
+from lipjax.bounds.rules.rule import Rule, rule_of
+from lipjax.norms import Norm, l2
 
 
 class _Branch(NamedTuple):
@@ -26,23 +28,10 @@ class _Branch(NamedTuple):
     factor: float
 
 
-def fuse_residuals(program: Program) -> Program:
-    """The same function with such layers as single steps `residual`, whose l2 constant is their parameter."""
-    builder = Builder(program.input_shape)
-    renamed: list[Wire] = [Wire(0)]
-
-    def rename(operand: Operand) -> Operand:
-        return renamed[operand.index] if isinstance(operand, Wire) else operand
-
-    for step in program.steps:
-        builder.scope = step.scope
-        step = dataclasses.replace(step, operands=tuple(map(rename, step.operands)))
-        found = _residual(builder, step) if step.op == "add" and len(step.wires) == 2 else None
-        renamed.append(found or builder.add(step.op, step.operands, step.apply, **step.params))
-    return builder.finish(rename(program.output)) if any(step.op == "residual" for step in builder.steps) else program
-
-
-def _residual(builder: Builder, step: Step) -> Wire | None:
+def residual(builder: Builder, step: Step) -> Wire | None:
+    """A sum of a wire and such a branch of it as one step, whose l2 constant is its parameter."""
+    if len(step.wires) != 2:
+        return None
     for x, end in (step.wires, step.wires[::-1]):
         branch = _branch(builder, x, end)
         constant = _constant(branch) if branch else None
@@ -67,7 +56,8 @@ def _branch(builder: Builder, x: Wire, end: Wire) -> _Branch | None:
     while steps and steps[-1].op == "mul" and np.ndim(steps[-1].constants[0]) == 0:
         factor *= float(steps.pop().constants[0])
     shifted = [step for step in steps if step.op != "add"]
-    if [step.op in _KERNELS for step in shifted] != [True, False, True] or not is_activation(shifted[1]):
+    is_kernel = [step.op in _KERNELS for step in shifted]
+    if is_kernel != [True, False, True] or not isinstance(rule_of(shifted[1]), Elementwise):
         return None
     low, high = activation(shifted[1]).slopes(np.float32(-np.inf), np.float32(np.inf))
     known = not any(isinstance(constant, jax.core.Tracer) for step in steps for constant in step.constants)
@@ -114,3 +104,14 @@ def _conv_kernel(step: Step) -> np.ndarray | None:
 
 
 _KERNELS = {"conv_general_dilated": _conv_kernel, "dot_general": _dense_kernel}
+
+
+class Residual(Rule):
+    """Such a layer."""
+
+    name = "residual layer"
+
+    ops = ("residual",)
+
+    def constant(self, step: Step, norm: Norm) -> Gain:
+        return Gain(step.params["constant"], "upper", "one kernel both ways")

@@ -1,0 +1,146 @@
+"""What is carried through a program: regions forwards, and derivatives, linear forms and gates backwards."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from lipjax.bounds.program import Step
+from lipjax.bounds.rounding import length
+from lipjax.types import Scalar
+
+Entries: TypeAlias = Float[Array, "..."]
+Rows: TypeAlias = Float[Array, "outputs ..."]
+
+
+class Region(NamedTuple):
+    """What is known of a wire while the input moves in the ball.
+
+    Attributes:
+        center: The value at the center of the ball.
+        lower: Lower bounds, entry by entry.
+        upper: Upper bounds.
+        spread: Bound of the l2 distance to `center`.
+        norm: Bound of the l2 operator norm of the derivative with respect to the input.
+        slopes: Bounds of the dual norms of the entries' gradients with respect to the input; inf where not computed.
+    """
+
+    center: Entries
+    lower: Entries
+    upper: Entries
+    spread: Scalar
+    norm: Scalar
+    slopes: Any = math.inf
+
+    @property
+    def farthest(self) -> Entries:
+        """How far each entry can be from its value at the center."""
+        return jnp.maximum(self.upper - self.center, self.center - self.lower)
+
+    @property
+    def magnitude(self) -> Entries:
+        """Largest absolute value of each entry."""
+        return jnp.maximum(jnp.abs(self.lower), jnp.abs(self.upper))
+
+    def within(self, reach: Entries | Scalar | float) -> "Region":
+        """The region cut with a bound of how far entries move, each of the bounds made tighter by the other."""
+        lower = jnp.minimum(jnp.fmax(self.lower, self.center - reach), self.center)
+        upper = jnp.maximum(jnp.fmin(self.upper, self.center + reach), self.center)
+        cut = self._replace(lower=lower, upper=upper)
+        return cut._replace(spread=jnp.fmin(self.spread, length(cut.farthest)))
+
+
+class Around(NamedTuple):
+    """A step with the regions of what it reads and of its result."""
+
+    step: Step
+    operands: list[Region]
+    result: Region
+
+
+class Derivative(NamedTuple):
+    """What is known of the outputs' derivative with respect to one wire, while the input moves in the ball.
+
+    Attributes:
+        center: The derivative at the center of the ball, one row per output.
+        lower: Lower bounds of its entries.
+        upper: Upper bounds.
+        change: Bound of the l2 operator norm of the derivative minus `center`.
+        norm: Bound of the l2 operator norm of the derivative.
+    """
+
+    center: Rows
+    lower: Rows
+    upper: Rows
+    change: Scalar
+    norm: Scalar
+
+
+class Relaxed(NamedTuple):
+    """A linear form of a result that is bounded from above by linear forms of the operands.
+
+    Attributes:
+        forms: Their coefficients.
+        shift: A number to add.
+    """
+
+    forms: list[Entries]
+    shift: Scalar
+
+
+class Form(NamedTuple):
+    """Derivatives of some entries of a later wire with respect to a wire.
+
+    Attributes:
+        rows: One per entry.
+        norm: Bound of the l2 operator norm of the rows of all entries of the later wire, by the steps in between.
+    """
+
+    rows: Rows
+    norm: Scalar
+
+
+class Gate(NamedTuple):
+    """A nonlinear step seen as slopes that may change, `rows * change` of the operand's derivative.
+
+    Attributes:
+        form: What multiplies the slopes.
+        change: How far each slope can be from its middle.
+        slopes: Bounds of the dual norms of the gradients that a changed slope lets through.
+        norm: Bound of the l2 operator norm of all of them together.
+    """
+
+    form: Form
+    change: Entries
+    slopes: Entries
+    norm: Scalar
+
+
+class Expanded(NamedTuple):
+    """A form of a result as forms of the operands with known slopes.
+
+    Attributes:
+        forms: One per operand.
+        gates: What the slopes may change.
+        rounding: How far, in l2, rounding can have moved each row.
+    """
+
+    forms: list[Form]
+    gates: Sequence[Gate] = ()
+    rounding: Any = 0.0
+
+
+class Gain(NamedTuple):
+    """The Lipschitz constant of a step, of each wire's part alone where there are several.
+
+    Attributes:
+        value: The constant, or a bound of it.
+        side: "exact", "upper" or "unknown".
+        how: How it was obtained.
+    """
+
+    value: Any
+    side: str
+    how: str

@@ -1,0 +1,140 @@
+"""Steps, programs of steps, and the builder that collects them."""
+
+import dataclasses
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Wire:
+    """A value that depends on the input: 0 is the input itself, i + 1 is what step i returns."""
+
+    index: int
+
+
+Operand: TypeAlias = Any
+"""A `Wire`, or an array that does not depend on the input."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Step:
+    """One operation.
+
+    Attributes:
+        op: Name of the primitive, or of the idiom that was recognised.
+        scope: Where in the network: the path of the flax module or other named scopes; may be empty.
+        operands: What it reads: wires and constants.
+        given: Shapes and types of the wires among them.
+        apply: Values of all operands to the value of the result.
+        result: Shape and type of the result.
+        params: Parameters of the primitive.
+        known: What has been found out about it: its norms. It lives as long as its program, and so may hold tracers.
+    """
+
+    op: str
+    scope: str
+    operands: tuple[Operand, ...]
+    given: tuple[jax.ShapeDtypeStruct, ...]
+    apply: Callable[..., Any]
+    result: jax.ShapeDtypeStruct
+    params: Mapping[str, Any]
+    known: dict[Any, Any] = dataclasses.field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def wires(self) -> list[Wire]:
+        """The operands that depend on the input."""
+        return [operand for operand in self.operands if isinstance(operand, Wire)]
+
+    @property
+    def constants(self) -> list[Any]:
+        """The operands that do not."""
+        return [operand for operand in self.operands if not isinstance(operand, Wire)]
+
+    def __call__(self, *values: Any) -> Any:
+        """The result, given the values of the wires."""
+        remaining = iter(values)
+        return self.apply(*[next(remaining) if isinstance(o, Wire) else o for o in self.operands])
+
+
+class Program(NamedTuple):
+    """A function as steps in order of evaluation.
+
+    Attributes:
+        input_shape: Shape of the input.
+        steps: The steps; step i returns wire i + 1.
+        output: The result: a wire, or a constant for a function that ignores its input.
+    """
+
+    input_shape: tuple[int, ...]
+    steps: tuple[Step, ...]
+    output: Operand
+
+    def shape(self, wire: Wire) -> tuple[int, ...]:
+        """Shape of a wire's value."""
+        return self.steps[wire.index - 1].result.shape if wire.index else self.input_shape
+
+    def run(self, x: Any) -> Any:
+        """The function's value."""
+        values = [x]
+        for step in self.steps:
+            values.append(step(*[values[wire.index] for wire in step.wires]))
+        return values[self.output.index] if isinstance(self.output, Wire) else self.output
+
+
+class Builder:
+    """Collects the steps of a program; what has been computed before is not computed again."""
+
+    def __init__(self, input_shape: Sequence[int]) -> None:
+        self.input_shape = tuple(input_shape)
+        self.steps: list[Step] = []
+        self.scope = ""
+        self._known: dict[Any, Wire] = {}
+
+    def add(self, op: str, operands: Sequence[Operand], apply: Callable[..., Any], **params: Any) -> Wire:
+        """The wire of a step, which is appended unless it is there."""
+        values = [self.abstract(operand) if isinstance(operand, Wire) else operand for operand in operands]
+        given = tuple(self.abstract(operand) for operand in operands if isinstance(operand, Wire))
+        result = jax.eval_shape(apply, *values)
+        key = op, result.shape, tuple(map(_identity, operands)), tuple(params), tuple(map(_identity, params.values()))
+        if key not in self._known:
+            self.steps.append(Step(op, self.scope, tuple(operands), given, apply, result, params))
+            self._known[key] = Wire(len(self.steps))
+        return self._known[key]
+
+    def abstract(self, wire: Wire) -> jax.ShapeDtypeStruct:
+        """Shape and type of a wire's value."""
+        if wire.index:
+            return self.steps[wire.index - 1].result
+        return jax.ShapeDtypeStruct(self.input_shape, jnp.result_type(float))
+
+    def producer(self, operand: Operand, op: str) -> Step | None:
+        """The step that returns this operand, if it is one and does this operation."""
+        step = self.steps[operand.index - 1] if isinstance(operand, Wire) and operand.index else None
+        return step if step is not None and step.op == op else None
+
+    def finish(self, output: Operand) -> Program:
+        """The program, without the steps that its output does not depend on."""
+        needed = {output} if isinstance(output, Wire) else set()
+        for index in range(len(self.steps), 0, -1):
+            if Wire(index) in needed:
+                needed.update(self.steps[index - 1].wires)
+        kept = [0, *sorted(wire.index for wire in needed if wire.index)]
+        renamed = {Wire(old): Wire(new) for new, old in enumerate(kept)}
+
+        def rename(operand: Operand) -> Operand:
+            return renamed[operand] if isinstance(operand, Wire) else operand
+
+        steps = [self.steps[index - 1] for index in kept[1:]]
+        steps = [dataclasses.replace(step, operands=tuple(map(rename, step.operands))) for step in steps]
+        return Program(self.input_shape, tuple(steps), rename(output))
+
+
+def _identity(value: Any) -> Any:
+    """What only equal values have in common: the number of a known scalar, what can be hashed, or the object itself."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        return str(value.dtype), value.item()
+    return value if isinstance(value, Hashable) and not isinstance(value, jax.Array) else id(value)

@@ -1,0 +1,85 @@
+"""Arithmetic whose rounding is part of the result: sums, lengths, products of intervals and norms, rounded outwards.
+
+A computed sum of n products is off by at most about `n u` times the sum of their absolute values, u half a unit in the
+last place, in whatever order it was summed.
+"""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from lipjax.types import Scalar
+
+_NUM_SQUARES = 13
+
+
+def eps() -> float:
+    """Twice the largest relative error of one operation: 1.2e-7 in float32, 2.2e-16 where JAX computes in float64."""
+    return float(jnp.finfo(jnp.result_type(float)).eps)
+
+
+def total(*products: Any) -> Scalar:
+    """The sum of all entries, rounded up."""
+    sums = [jnp.sum(x) + (x.size + 8) * eps() * jnp.sum(jnp.abs(x)) for x in products]
+    return jnp.sum(jnp.stack(sums))
+
+
+@jax.jit
+def length(x: Any) -> Any:
+    """The l2 norm of all entries, rounded up."""
+    least = float(jnp.finfo(x.dtype).tiny) ** 0.5 * math.sqrt(x.size)  # what squares that underflow may hide
+    return jnp.sqrt(jnp.sum(jnp.square(x))) * (1 + (x.size + 8) * eps()) + least
+
+
+def hull(lower: Any, upper: Any, low: Any, high: Any) -> tuple[Any, Any]:
+    """Bounds of the products of two intervals."""
+    ends = jnp.stack([lower * low, lower * high, upper * low, upper * high])
+    noise = 2 * eps() * jnp.max(jnp.abs(ends), 0)
+    return jnp.min(ends, 0) - noise, jnp.max(ends, 0) + noise
+
+
+@jax.jit
+def middle_and_half(low: Any, high: Any) -> tuple[Any, Any]:
+    """The middle of an interval, and how far its ends are from it."""
+    return (low + high) / 2, (high - low) / 2 * (1 + 4 * eps()) + eps() * jnp.maximum(jnp.abs(low), jnp.abs(high))
+
+
+@jax.jit
+def spectral(rows: Any) -> Scalar:
+    """An upper bound of the largest singular value of a matrix: 1.0004 times that of 10 rows, 1.08 of 784 orthogonal.
+
+    By Gram iteration (see `conv_norm`). What rounding may hide of a computed product is added when the roots are taken,
+    by the Frobenius norms of its factors: far less than the worst case of matrices of any spectrum.
+
+    LAPACK's eigenvalues, batched in a compiled program, can stop it for ever on a CPU with few cores: they wait for
+    threads of the pool that they run on themselves.
+    """
+    matrix = rows.reshape(rows.shape[0], -1)
+    unit = jnp.max(jnp.abs(matrix), initial=0.0)
+    matrix = (matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T) / _not_zero(unit)
+    side, width = matrix.shape
+    hidden = (side + 8) * eps() * (1 + side**2 * eps()) ** 2
+
+    def square(gram: Any, _: None) -> tuple[Any, Any]:
+        scale = _not_zero(jnp.sqrt(jnp.sum(jnp.square(gram))))
+        return _gram_matrix(gram / scale), scale
+
+    def root(bound: Any, scale: Any) -> tuple[Any, None]:
+        return scale * (jnp.sqrt(bound + hidden) + 2 * hidden / side) * (1 + 4 * eps()), None
+
+    gram, scales = jax.lax.scan(square, _gram_matrix(matrix), None, _NUM_SQUARES)
+    last = jnp.minimum(jnp.sqrt(jnp.sum(jnp.square(gram))), jnp.max(jnp.sum(jnp.abs(gram), 1)))
+    bound, _ = jax.lax.scan(root, last * (1 + side**2 * eps()), scales, reverse=True)
+    lost = (width + 8) * eps() * jnp.sum(jnp.square(matrix)) * (1 + matrix.size * eps())
+    return unit * jnp.sqrt(bound + lost) * (1 + 8 * eps())
+
+
+def _gram_matrix(matrix: Any) -> Any:
+    product = jnp.matmul(matrix, matrix.T, precision=jax.lax.Precision.HIGHEST)
+    return (product + product.T) / 2
+
+
+def _not_zero(x: Any) -> Any:
+    return jnp.where(x == 0.0, 1.0, x)

@@ -1,0 +1,152 @@
+"""Functions of one entry, and how they are written: as maxima, or by `where` on both sides of 0."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lipjax.bounds.activations import ACTIVATIONS, Activation
+from lipjax.bounds.carried import Around, Derivative, Entries, Expanded, Form, Gain, Gate, Region, Relaxed, Scalar
+from lipjax.bounds.program import Builder, Operand, Step, Wire, is_constant
+from lipjax.bounds.rounding import eps, hull, length, middle_and_half, spectral, total
+from lipjax.bounds.rules.rule import LocalRule
+from lipjax.norms import Norm
+
+
+def _relu(builder: Builder, step: Step) -> Wire | None:
+    """`max(x, 0)`."""
+    is_relu = len(step.wires) == 1 and is_constant(step.constants[0], 0.0)
+    return builder.add("relu", step.wires, lambda x: jnp.maximum(x, 0.0)) if is_relu else None
+
+
+def _two_sides(builder: Builder, step: Step) -> Wire | None:
+    """`where(x > 0, above, below)` of a function that is continuous at 0."""
+    condition = compared_with_zero(builder, step.operands[0])
+    if condition is None or condition.op in ("eq", "ne") or len(step.operands) != 3:
+        return None
+    live = 1 if condition.op in ("le", "lt") else 2
+    x, above, below = condition.operands[0], step.operands[live], step.operands[3 - live]
+    if _is_wire(below, x):
+        return (
+            builder.add("min", (x, np.zeros((), step.result.dtype)), jnp.minimum) if is_constant(above, 0.0) else None
+        )
+    if not _is_wire(above, x):
+        return None
+    if is_constant(below, 0.0):
+        return builder.add("relu", (x,), lambda x: jnp.maximum(x, 0.0))
+    below, factor = _scaled(builder, below)
+    if not _not_negative(factor):
+        return None
+    if not _is_wire(below, x):
+        return _elu(builder, x, factor, below)
+    is_fraction = bool(np.all(factor <= 1))
+    return builder.add("leaky_relu", (x, factor), lambda x, a: jnp.where(x > 0.0, x, a * x)) if is_fraction else None
+
+
+def _elu(builder: Builder, x: Wire, factor: Any, below: Operand) -> Wire | None:
+    """`a (exp(b x) - 1)` below 0, as ELU, SELU and CELU are."""
+    exponential = builder.producer(below, "expm1")
+    if exponential is None:
+        return None
+    inside, rate = _scaled(builder, exponential.operands[0])
+    cut = builder.producer(inside, "min")
+    if cut is None or cut.wires != [x] or not is_constant(cut.constants[0], 0.0) or not _not_negative(rate):
+        return None
+    value = ACTIVATIONS["elu"](factor, rate).value
+    return builder.add("elu", (x, factor, rate), lambda x, a, b: value(x))
+
+
+def _scaled(builder: Builder, operand: Operand) -> tuple[Operand, Any]:
+    """The operand without a constant factor, and the factor."""
+    product = builder.producer(operand, "mul")
+    if product is None or len(product.wires) != 1:
+        return operand, np.ones((), np.float32)
+    return product.wires[0], product.constants[0]
+
+
+def _is_wire(operand: Operand, wire: Wire) -> bool:
+    return isinstance(operand, Wire) and operand == wire
+
+
+def _not_negative(constant: Any) -> bool:
+    return not isinstance(constant, jax.core.Tracer) and bool(np.all(constant >= 0))
+
+
+def compared_with_zero(builder: Builder, operand: Operand) -> Step | None:
+    """The step that compares a wire with 0, if the operand is its result."""
+    steps = (builder.producer(operand, op) for op in ("eq", "le", "lt", "ne", "gt", "ge"))
+    step = next((step for step in steps if step), None)
+    return step if step and isinstance(step.operands[0], Wire) and is_constant(step.operands[1], 0.0) else None
+
+
+class Elementwise(LocalRule):
+    """A known function of one entry."""
+
+    idioms = (
+        ("max", _relu),
+        ("select_n", _two_sides),
+    )
+
+    def covers(self, step: Step) -> bool:
+        return step.op in ACTIVATIONS and len(step.wires) == 1
+
+    def constant(self, step: Step, norm: Norm) -> Gain:
+        slopes = np.abs(activation(step).slopes(np.float32(-np.inf), np.float32(np.inf)))
+        return Gain(float(np.max(slopes)), "exact", "steepest slope")
+
+    def region(self, step: Step, regions: list[Region]) -> Region:
+        (region,), function = regions, activation(step)
+        lower, upper = function.image(region.lower, region.upper)
+        noise = 8 * eps() * jnp.maximum(jnp.abs(lower), jnp.abs(upper))
+        steepest = jnp.max(jnp.abs(jnp.stack(function.slopes(region.lower, region.upper))), initial=0.0)
+        spread = steepest * region.spread + length(noise)
+        return Region(step(region.center), lower - noise, upper + noise, spread, steepest * region.norm).within(spread)
+
+    def derivative(self, around: Around, derivative: Derivative) -> list[Derivative]:
+        (region,), function = around.operands, activation(around.step)
+        slopes = function.slopes(region.lower, region.upper)
+        return [scaled_derivative(derivative, function.derivative(region.center), *slopes)]
+
+    def relaxation(self, around: Around, form: Entries) -> Relaxed:
+        part, shift = enclosed(activation(around.step), form, around.operands[0])
+        return Relaxed([part], shift)
+
+    def expansion(self, around: Around, form: Form) -> Expanded:
+        (region,), function = around.operands, activation(around.step)
+        slope, change = middle_and_half(*function.slopes(region.lower, region.upper))
+        return Expanded([scaled_form(form, slope)], [Gate(form, change, region.slopes, region.norm)])
+
+
+def activation(step: Step) -> Activation:
+    """The function of one entry that the step is."""
+    return ACTIVATIONS[step.op](*step.constants)
+
+
+def scaled_derivative(derivative: Derivative, slope: Any, low: Any, high: Any) -> Derivative:
+    """The derivative before a map of each entry: its slope at the center, and the interval of its slopes."""
+    slope = jnp.clip(slope, low, high)
+    moved = jnp.maximum(high - slope, slope - low) * (1 + 2 * eps())
+    steepest, at_center, most = (jnp.max(jnp.abs(x), initial=0.0) for x in (jnp.stack([low, high]), slope, moved))
+    center = derivative.center * slope
+    change = jnp.minimum(
+        spectral(derivative.center * moved) + derivative.change * steepest,
+        derivative.norm * most + derivative.change * at_center,
+    )
+    bounds = hull(derivative.lower, derivative.upper, low, high)
+    return Derivative(center, *bounds, change + 2 * eps() * length(center), derivative.norm * steepest)
+
+
+@jax.jit
+def scaled_form(form: Form, slope: Entries) -> Form:
+    """The form before a map of each entry with a known slope."""
+    return Form(form.rows * slope, form.norm * jnp.max(jnp.abs(slope), initial=0.0) * (1 + 2 * eps()))
+
+
+def enclosed(function: Activation, form: Entries, region: Region) -> tuple[Entries, Scalar]:
+    """A form of a function's values as one of its arguments: the upper line where the coefficient is positive."""
+    lower_slope, lower_shift, upper_slope, upper_shift = function.lines(region.lower, region.upper)
+    above, below = jnp.maximum(form, 0.0), jnp.minimum(form, 0.0)
+    noise = 4 * eps() * jnp.abs(form) * (jnp.abs(upper_slope) + jnp.abs(lower_slope)) * region.magnitude
+    shift = total(above * upper_shift, below * lower_shift, noise)
+    return above * upper_slope + below * lower_slope, shift

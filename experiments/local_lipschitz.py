@@ -10,10 +10,11 @@ by no pair of points of the ball. Which constant is measured is the estimator's:
 the ball (`pairwise_slope`). Upper bounds hold for both. A lower value above its upper bound stops the run.
 
 Writes into the run directory, under a name `lipschitz-DIGEST` for each choice of flags: `.json` (over points, at every
-radius: maximum, which is alpha_lim(r) of the talk, mean and quantiles of the lower values, maximum and mean of the upper
-bounds), `_points.csv` (a row per training point), and as PNG and SVG `_alpha` (the curves, brackets shaded), `_points`
-(how values are distributed over points) and `_steepest` (the training images around which the network is steepest at
-the largest radius, the perturbed images that show it, and the differences; of `pairwise` the two images of each pair).
+radius: maximum, which is alpha_lim(r) of the talk, mean and quantiles of the lower values, maximum and mean of the
+upper bounds), `_points.csv` (a row per training point), and as PNG and SVG `_alpha` (the curves, brackets shaded),
+`_points` (how values are distributed over points) and `_steepest` (the training images around which the network is
+steepest at the largest radius, the perturbed images that show it, and the differences; of `pairwise` the two images of
+each pair).
 """
 
 import dataclasses

@@ -16,7 +16,7 @@ def bar(total: float, shown: bool | None = None) -> Iterator[Told]:
     """
     from tqdm import tqdm
 
-    layout = "{desc}: {percentage:3.0f}%|{bar:30}| {elapsed} so far, {remaining} left"
+    layout = "{desc}{percentage:3.0f}%|{bar:30}| {elapsed} so far, {remaining} left"
     with tqdm(total=1.0, bar_format=layout, disable=None if shown is None else not shown) as shown_bar:
 
         def tell(what: str, share: float) -> None:

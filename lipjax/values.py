@@ -215,8 +215,8 @@ def traceable(function: Function) -> Function:
 def to_json(setting: Any) -> Any:
     """A value, or a setting of one, in terms of JSON: `{"type": "module:class", **settings}`, without loss.
 
-    Flax modules are written likewise, functions become `{"ref": "module:name"}`, arrays `{"array": [...], "dtype": ...}`,
-    numbers that are not finite the words "Infinity", "-Infinity" and "NaN".
+    Flax modules are written likewise, functions become `{"ref": "module:name"}`, arrays `{"array": [...], "dtype":
+    ...}`, numbers that are not finite the words "Infinity", "-Infinity" and "NaN".
 
     Raises:
         TypeError: If it can't be named: a function defined inside another, say.

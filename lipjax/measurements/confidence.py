@@ -29,7 +29,8 @@ class confidence(Measurement):
         nats) and `probability` (the largest one), each `[example]`; `train_loss [train_example]`, the cross-entropy;
         `jacobian_norm [point]` of the logits, l2 to l2, at training points; `log_product_of_norms`, the sum of the
         logarithms of the spectral norms of all matrices (convolutions unfolded); `distance_from_start`, the Euclidean
-        length of what training changed of the kernels that are applied. The last two are NaN for classifiers that are no `Model`, or without a start.
+        length of what training changed of the kernels that are applied. The last two are NaN for classifiers that are
+        no `Model`, or without a start.
 
     References:
         Jiang et al. 2020, "Fantastic Generalization Measures and Where to Find Them" (arXiv 1912.02178), for the last

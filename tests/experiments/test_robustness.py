@@ -165,9 +165,9 @@ def test_the_smoothed_network_is_certified_where_a_sigma_is_given(
     assert smoothing["radii"] == [0.0, 0.05, 9.0]
     assert 1 - smoothing["abstained"] >= certified[0] >= certified[1] > certified[2] == 0.0
     assert "certified accuracy" in capsys.readouterr().out
-    written = json.loads(written(folder, ".json").read_text())
-    assert written["smoothing"] == smoothing
-    assert written["smoothed_accuracy"] == certified[0]
+    newest = json.loads(written(folder, ".json").read_text())
+    assert newest["smoothing"] == smoothing
+    assert newest["smoothed_accuracy"] == certified[0]
     assert "smoothing" not in results
 
 

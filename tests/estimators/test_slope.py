@@ -18,17 +18,13 @@ MATRIX = np.random.default_rng(0).normal(size=(3, 4))
 
 def operator_norm(matrix: np.ndarray, norm_in: Norm, norm_out: Norm) -> float:
     """The exact norm: from the vertices of a ball's polytope, by duality, or from the singular values."""
-    order = {"linf": np.inf, "l2": 2, "l1": 1}
-    dual = {"linf": l1, "l2": l2, "l1": linf}
-    vertices = {
-        "linf": np.array(list(itertools.product([-1.0, 1.0], repeat=matrix.shape[1]))),
-        "l1": np.eye(matrix.shape[1]),
-    }
-    if norm_in is l2 and norm_out is l2:
+    dual = {np.inf: l1, 2.0: l2, 1.0: linf}
+    vertices = {np.inf: list(itertools.product([-1.0, 1.0], repeat=matrix.shape[1])), 1.0: np.eye(matrix.shape[1])}
+    if norm_in.exponent == norm_out.exponent == 2.0:
         return float(np.linalg.norm(matrix, 2))
-    if norm_in is l2:
-        return operator_norm(matrix.T, dual[norm_out.name], l2)
-    return float(np.linalg.norm(vertices[norm_in.name] @ matrix.T, order[norm_out.name], axis=1).max())
+    if norm_in.exponent == 2.0:
+        return operator_norm(matrix.T, dual[norm_out.exponent], l2)
+    return float(np.linalg.norm(np.array(vertices[norm_in.exponent]) @ matrix.T, norm_out.exponent, axis=1).max())
 
 
 def slopes(f, x, radii, key: jax.Array, **settings) -> np.ndarray:

@@ -62,7 +62,7 @@ def curve(
     Example:
         >>> from lipjax.estimators import sampled_slope
         >>> xs = jnp.array([[0.1, 0.2], [0.3, 0.4]])
-        >>> curve(jax.random.key(0), sampled_slope(), lambda x: 3.0 * x, xs, [0.5, 1.0]).values
+        >>> curve(jax.random.key(0), sampled_slope(), lambda x: 3.0 * x, xs, [0.5, 1.0]).values.round(3)
         Array([[3., 3.],
                [3., 3.]], dtype=float32)
     """

@@ -27,9 +27,9 @@ def rows_of(path: str, table: str) -> list[str]:
 
 
 def constructors_of(package: ModuleType, roles: tuple[type, ...]) -> list[str]:
-    """The public values of the roles, without the roles themselves."""
+    """The public values of the roles; what is written with a capital is a role itself."""
     classes = {name: thing for name, thing in vars(package).items() if inspect.isclass(thing)}
-    return [name for name, thing in classes.items() if issubclass(thing, roles) and thing not in roles]
+    return [name for name, thing in classes.items() if issubclass(thing, roles) and name[0].islower()]
 
 
 @pytest.mark.parametrize("part", TABLES)

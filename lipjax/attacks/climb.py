@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
 from lipjax import checks
-from lipjax.types import AttackFn, Box, KeyArray, Objective, Point, Scalar
+from lipjax.types import AttackFn, KeyArray, Objective, Point, Scalar
 
 
 class Evaluated(NamedTuple):
@@ -56,11 +56,6 @@ def not_below_center(search: Search) -> AttackFn:
         return better(search(key, objective, center), Evaluated(center, objective(center))).point
 
     return attack
-
-
-def into_box(point: Point, bounds: Box) -> Point:
-    """The nearest point with every entry within the bounds; the point itself where bounds is None."""
-    return point if bounds is None else jnp.clip(point, *bounds)
 
 
 def restarted(attack: AttackFn, num_restarts: int) -> AttackFn:

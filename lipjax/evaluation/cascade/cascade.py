@@ -59,7 +59,8 @@ class CascadeResult:
             "flags": self.health.flags,
             "fooled_by": self.fooled_by.tolist(),
         }
-        np.save(Path(folder) / "adversarial.npy", self.points, allow_pickle=False)
+        with records.replacing(Path(folder) / "adversarial.npy") as partial_file:
+            np.save(partial_file, self.points, allow_pickle=False)
         records.write_json(Path(folder) / "result.json", result)
 
 
@@ -121,7 +122,7 @@ def cascade(
         zero_gradients=zero_gradient_share(is_flat, correct),
         probabilities=look_like_probabilities(logits),
         random=is_random(task.f, task.images[:8]),
-        black_box=sum(_share_felled(withstood, stage.name) for stage in task.stages if stage.black_box),
+        black_box=float(sum(_share_felled(withstood, stage.name) for stage in task.stages if stage.black_box)),
     )
     result = CascadeResult(withstood, points, health)
     if journal is not None:

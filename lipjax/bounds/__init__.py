@@ -1,4 +1,15 @@
-"""Upper bounds: Lipschitz constants that no pair of inputs exceeds, and the layers that they come from."""
+"""Upper bounds: Lipschitz constants that no pair of inputs exceeds, and the layers that they come from.
+
+    local, everywhere, curves, softmax   what is asked for: on a ball, on the whole space, over points and radii
+    audit                                the constant of every layer
+    program/                             a function as steps; idioms, and the loop that rewrites them
+    rules/                               kinds of layers: one file is one kind with all that is known of it
+    forward, backward                    the two passes through a program; `carried` says what goes along
+    linear, expansion                    tighter values and tighter derivatives, by passes backwards
+    activations, rounding                functions of one entry; arithmetic that is rounded outwards
+
+A new kind of layer is one file in `rules` and one line of its `KINDS`.
+"""
 
 from lipjax.bounds.audit import Audit as Audit
 from lipjax.bounds.audit import Layer as Layer

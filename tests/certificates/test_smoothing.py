@@ -9,6 +9,7 @@ import scipy.stats
 
 from lipjax.certificates import ABSTAIN, Certificate, certified, smoothed, smoothing
 from lipjax.certificates.smoothing import certified_radius, class_counts, lower_confidence_bound
+from lipjax.values import from_json, to_json
 
 SIGMA = 0.5
 WEIGHTS = jnp.array([3.0, -4.0])
@@ -147,6 +148,12 @@ def test_memory_hardly_grows_with_the_number_of_draws():
 def test_wrong_settings_are_refused(wrong, message):
     with pytest.raises(ValueError, match=message):
         smoothed(**{"sigma": SIGMA, **wrong})
+
+
+def test_settings_are_a_value_that_is_written_and_read_back():
+    settings = smoothed(SIGMA, num_samples=300, failure=0.01)
+    assert from_json(to_json(settings)) == settings != smoothed(SIGMA, num_samples=300)
+    assert repr(settings) == "smoothed(sigma=0.5, num_samples=300, failure=0.01)"
 
 
 def test_a_wrong_class_and_an_abstention_have_no_right_radius():

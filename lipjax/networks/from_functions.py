@@ -16,12 +16,12 @@ class from_functions(Network):
         run: `(variables, inputs, *, train) -> (Output, state)`, for pixels in [0, 1].
 
     Example:
-        >>> import jax.numpy as jnp
+        >>> import jax, jax.numpy as jnp
         >>> network = from_functions(
         ...     lambda key, input_shape: Variables(jnp.ones((*input_shape, 2)), {}),
         ...     lambda variables, inputs, *, train: (Output(inputs @ variables.params, {}), {}),
         ... )
-        >>> network.apply(network.init(None, (3,)), jnp.ones((1, 3)), train=False)[0].logits
+        >>> network.apply(network.init(jax.random.key(0), (3,)), jnp.ones((1, 3)), train=False)[0].logits
         Array([[3., 3.]], dtype=float32)
     """
 

@@ -152,6 +152,7 @@ def fit(
     run, mesh, network = execution.run, execution.mesh, system.method.extend(system.network)
     keys = _Keys(*jax.random.split(key, 4))
     program = _Program(network, system.method, as_optimizer(optimizer), batch_size, augment, mesh)
+    program = jax.tree.map(jnp.asarray, program)  # its numbers go to the device once, not at every step
     state = parallel.replicate(init(keys.init, network, dataset.input_shape, program.optimizer), mesh)
     start = jax.tree.map(jnp.copy, state.variables.params)  # the training steps take the state's own arrays
     state = run.restore(state) if run else state

@@ -1,5 +1,6 @@
 """Metrics on their way from the device to the log, and the values that stop a run."""
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeAlias
@@ -74,12 +75,15 @@ class Execution(NamedTuple):
 
     def check(self) -> None:
         """Raises ValueError unless the numbers of steps are whole, positive and multiples."""
-        checks.at_least(1, log_every=self.log_every, checkpoint_every=self.checkpoint_every)
-        checks.at_least(1, steps_per_dispatch=self.dispatch)
-        for name, divisor in (("log_every", "steps_per_dispatch"), ("checkpoint_every", "log_every")):
-            whole, part = getattr(self, name), self.dispatch if divisor == "steps_per_dispatch" else self.log_every
+        paces = {
+            "steps_per_dispatch": self.dispatch,
+            "log_every": self.log_every,
+            "checkpoint_every": self.checkpoint_every,
+        }
+        checks.at_least(1, **paces)
+        for (name, part), (multiple, whole) in itertools.pairwise(paces.items()):
             if whole % part:
-                raise ValueError(f"{name} must be a multiple of {divisor}, got {whole} and {part}")
+                raise ValueError(f"{multiple} must be a multiple of {name}, got {whole} and {part}")
 
 
 class Recorder:

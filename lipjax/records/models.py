@@ -62,18 +62,18 @@ def load(run_dir: str | os.PathLike) -> Model:
         raise ValueError(f"{path} has changed since it was written")
     network = values.from_json(record["network"])
     shape = tuple(record["input_shape"])
-    blank = jax.eval_shape(lambda: network.init(jax.random.key(0), shape))
+    variables = jax.eval_shape(lambda: network.init(jax.random.key(0), shape))
     with np.load(path, allow_pickle=False) as arrays:
-        template = Model(network, blank, blank.params if any(name.startswith(".start") for name in arrays) else None)
-        return _filled(template, arrays)
+        start = variables.params if any(name.startswith("['start']") for name in arrays) else None
+        return Model(network, **_filled({"variables": variables, "start": start}, arrays))
 
 
 def _arrays(model: Model) -> dict[str, np.ndarray]:
-    leaves = jax.tree_util.tree_leaves_with_path(model)
+    leaves = jax.tree_util.tree_leaves_with_path({"variables": model.variables, "start": model.start})
     return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
 
 
-def _filled(template: Model, arrays: Any) -> Model:
+def _filled(template: Any, arrays: Any) -> Any:
     def leaf(path: Any, blank: Any) -> jax.Array:
         name = jax.tree_util.keystr(path)
         if name not in arrays or arrays[name].shape != blank.shape:

@@ -108,16 +108,16 @@ def _setting(node: ast.expr) -> Any:
 
 
 def exported(package: ModuleType, *roles: type) -> dict[str, Any]:
-    """What a package exports of some roles, by name: values, and constructors of values.
+    """What a package exports of some roles, by name: values, and constructors of values, which are written small.
 
     Example:
-        >>> sorted(exported(norms, norms.Norm))[:3]
-        ['L1', 'L2', 'Largest']
+        >>> sorted(exported(norms, norms.Norm))
+        ['l1', 'l2', 'linf']
     """
     return {
         name: thing
         for name, thing in vars(package).items()
-        if isinstance(thing, roles) or (inspect.isclass(thing) and issubclass(thing, roles) and thing not in roles)
+        if isinstance(thing, roles) or (inspect.isclass(thing) and issubclass(thing, roles) and name[0].islower())
     }
 
 

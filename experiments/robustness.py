@@ -67,7 +67,7 @@ def run(config: Config) -> Json:
             smoothed_at=config.smoothing_radii,
         )
         settings = cli.settings(config)
-        found = {"settings": settings, "environment": records.environment()}
+        found: Json = {"settings": settings, "environment": records.environment()}
         found |= results.of_system(figures.sel(system=trained.system), baseline)
         found |= {name: found[name][0] for name in ("clean_accuracy", "train_accuracy")}
         found |= results.of_smoothing(figures.sel(system=trained.system))

@@ -99,7 +99,7 @@ def _fitted(config: Config, folder: Path) -> dict[str, Any]:
             optimizer,
             num_steps=config.num_steps,
             batch_size=len(labels),
-            progress=config.progress,
+            execution=training.Execution(progress=config.progress),
         )
         fits[name] = np.asarray(model(jnp.asarray(grid)[:, None])[0].logits[:, 0])
         measured[name] = measure(model, inputs, labels, config)

@@ -73,7 +73,7 @@ def measure(
 
 
 def _listed(given: Classifier | Sequence[Classifier]) -> Sequence[Classifier]:
-    return given if isinstance(given, list | tuple) else [given]
+    return given if isinstance(given, Sequence) else [given]
 
 
 class Told:
@@ -172,7 +172,7 @@ def _identity(model: Classifier) -> Json:
     """
     if isinstance(model, Model):
         return {"network": to_json(model.network), "variables": records.digest_of_arrays(model.variables)}
-    function = single(model)
+    function: Any = single(model)
     return {"function": to_json(function.func), "arrays": records.digest_of_arrays(function.args)}
 
 

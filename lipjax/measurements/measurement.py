@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from lipjax.types import Dataset, KeyArray
 from lipjax.values import Value, setting
@@ -37,7 +37,7 @@ class Measurement(Value):
         ...         return xarray.Dataset({"length": ("example", sizes)})
     """
 
-    splits = ("train", "test")
+    splits: ClassVar[tuple[str, ...]] = ("train", "test")
 
     @property
     def name(self) -> str:

@@ -25,7 +25,7 @@ def save_model(run_dir: str | os.PathLike, model: Model, input_shape: tuple[int,
     path = Path(run_dir) / "model.npz"
     network = values.to_json(model.network)
     with replacing(path) as partial:
-        np.savez(partial, **_arrays(model))
+        np.savez(partial, **_arrays(model))  # type: ignore[arg-type]
         checksum = digest_of_file(partial)
     record = {"network": network, "input_shape": list(input_shape), "sha256": checksum}
     write_json(path.with_suffix(".json"), record)
@@ -51,7 +51,7 @@ def load(run_dir: str | os.PathLike) -> Model:
         >>> model = Model(network, network.init(jax.random.key(0), (2,)))
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     save_model(folder, model, (2,))
-        ...     load(folder).single(np.zeros(2, np.float32)).shape
+        ...     load(folder).single(jax.numpy.zeros(2)).shape
         (3,)
     """
     path = Path(run_dir) / "model.npz"

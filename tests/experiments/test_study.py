@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -193,7 +194,7 @@ def test_a_run_whose_data_and_directory_were_moved_is_found_and_read(
     again = train.run(cli.parse(train.Config, [*flags, f"--dataset={tmp_path / 'new' / 'mine.npz'}"]))
     assert Path(again["run_dir"]).name == "renamed"
     assert again["test_accuracy"] == first["test_accuracy"]
-    assert records.load(tmp_path / "runs" / "renamed").single(np.zeros((8, 8, 1), np.float32)).shape == (3,)
+    assert records.load(tmp_path / "runs" / "renamed").single(jnp.zeros((8, 8, 1))).shape == (3,)
 
 
 @pytest.mark.parametrize(

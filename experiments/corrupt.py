@@ -32,7 +32,7 @@ class Config:
     )
     data_dir: str | None = cli.flag(None, "TFDS data directory, for datasets of TFDS; default ~/tensorflow_datasets.")
     corruptions: tuple[str, ...] = cli.flag(
-        ("all",), "Corruptions, or sets of them.", legal=corruption_sets.LEGAL, recorded=False
+        ("all",), corruption_sets.HELP, recorded=False
     )
     severities: tuple[int, ...] = cli.flag(
         (1, 2, 3, 4, 5), "Severities, 1 to 5, in the order of the blocks.", minimum=1

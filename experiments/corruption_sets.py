@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments import cli
-from experiments.language import flag_errors
+from experiments.language import build, flag_errors
 from lipjax import corruptions, datasets, evaluation, measurements, records
+from lipjax.corruptions import Corruption
 from lipjax.evaluation import Errors
 from lipjax.types import Batch, Dataset, KeyArray
 from lipjax.values import Value, setting
@@ -30,8 +31,7 @@ SETS = {
 }
 """Sets of corruptions: all nineteen, the benchmark's fifteen, the published nineteen, eight cheap ones of each kind."""
 
-LEGAL = (*SETS, *corruptions.NAMES)
-"""What the flag may name."""
+HELP = f"Corruptions, or sets of them: any of {', '.join((*SETS, *corruptions.NAMES))}; or module:name."
 
 SEVERITIES = (1, 2, 3, 4, 5)
 
@@ -43,7 +43,7 @@ _NAMES_IN_TFDS = {"glass_blur": "frosted_glass_blur", "elastic_transform": "elas
 class CorruptionFlags:
     """Which corrupted images."""
 
-    corruptions: tuple[str, ...] = cli.flag(("benchmark",), "Corruptions, or sets of them.", legal=LEGAL)
+    corruptions: tuple[str, ...] = cli.flag(("benchmark",), HELP)
     published: str | None = cli.flag(
         None,
         "Published images in place of computed ones: a folder of CIFAR-10-C's .npy files, or of those that "
@@ -51,9 +51,20 @@ class CorruptionFlags:
     )
 
 
-def names(chosen: tuple[str, ...]) -> tuple[str, ...]:
-    """The corruptions that a flag chooses, sets written out, each once."""
-    return tuple(dict.fromkeys(name for choice in chosen for name in SETS.get(choice, (choice,))))
+def names(chosen: tuple[str, ...]) -> tuple[str | Corruption, ...]:
+    """The corruptions that a flag chooses, sets written out, each once.
+
+    Raises:
+        UsageError: If a name is none of a corruption or set.
+    """
+    return tuple(dict.fromkeys(name for choice in chosen for name in SETS.get(choice, (_named(choice),))))
+
+
+def _named(text: str) -> str | Corruption:
+    if text in (*SETS, *corruptions.NAMES):
+        return text
+    with flag_errors("corruptions"):
+        return build(text, dict.fromkeys((*SETS, *corruptions.NAMES)))
 
 
 def images_of(flags: CorruptionFlags, dataset: Dataset, data_dir: str | None = None) -> measurements.Images:
@@ -77,7 +88,7 @@ def images_of(flags: CorruptionFlags, dataset: Dataset, data_dir: str | None = N
     images = published(flags.published, data_dir)
     with flag_errors("published"):
         for name in names(flags.corruptions):
-            images.check_suits(dataset, name)
+            images.check_suits(dataset, str(name))
     return images
 
 
@@ -90,8 +101,8 @@ class published(Value):
     source: str = setting()
     data_dir: str | None = setting(None)
 
-    def __call__(self, key: KeyArray, batch: Batch, name: str, severity: int) -> Batch:
-        found = self._load(name, severity)
+    def __call__(self, key: KeyArray, batch: Batch, corruption: str | Corruption, severity: int) -> Batch:
+        found = self._load(str(corruption), severity)
         return datasets.balanced(found, min(len(found.labels), len(batch.labels)))
 
     def check_suits(self, dataset: Dataset, name: str) -> None:
@@ -148,6 +159,6 @@ def baseline_of(text: str, chosen: tuple[str, ...]) -> Baseline | None:
             baseline = _of_run(path)
         else:
             baseline = _of_file(path)
-        if missing := [name for name in names(chosen) if not np.mean(baseline.errors.get(name, 0)) > 0]:
+        if missing := [name for name in map(str, names(chosen)) if not np.mean(baseline.errors.get(name, 0)) > 0]:
             raise ValueError(f"{text} has no error above 0 for {', '.join(missing)}")
     return baseline

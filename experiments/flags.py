@@ -80,8 +80,13 @@ def system(flags: SystemFlags, dataset: Dataset) -> System:
     with flag_errors("network"):
         network = build(flags.network, NETWORKS, num_classes=dataset.num_classes, mean=mean, std=std)
     with flag_errors("system"):
-        rows = [_in_box(build(choice, SYSTEMS), dataset.box) for choice in language.parse(flags.system)]
+        rows = [_in_box(_row(choice), dataset.box) for choice in language.parse(flags.system)]
         return systems.combine(*rows)(network)
+
+
+def _row(choice: language.Choice) -> systems.Row:
+    chosen = build(choice, SYSTEMS)
+    return chosen if isinstance(chosen, systems.Row) else systems.Row(method=chosen)  # somebody's own method
 
 
 def _in_box(row: systems.Row, box: Box) -> systems.Row:

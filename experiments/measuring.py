@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from experiments import cli, corruption_sets, flags, language
 from experiments.corruption_sets import CorruptionFlags
-from experiments.language import ROLES, build, flag_errors
+from experiments.language import ROLES, build, exported, flag_errors
 from lipjax import attacks, measurements, norms, records
 from lipjax.measurements import Measurement
 from lipjax.types import Dataset, Estimator, Model
@@ -14,6 +14,7 @@ from lipjax.types import Dataset, Estimator, Model
 NORMS = tuple(norms.NAMES)
 ATTACKS = language.ALL_ATTACKS | {"pgd20": attacks.pgd(num_steps=20)}
 ESTIMATORS = ROLES[Estimator]
+MEASUREMENTS = exported(measurements, Measurement)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,9 @@ class RobustnessFlags(CorruptionFlags):
     )
     norm: str = cli.flag("linf", "Norm of the attacks' ball.", legal=NORMS)
     radius: float = cli.flag(8 / 255, "Radius of the attacks' ball.", unit="pixels in [0, 1]")
+    measurements: tuple[str, ...] = cli.flag(
+        (), f"What else is measured and kept: any of {', '.join(MEASUREMENTS)}, with options, or module:name."
+    )
     certified_radii: tuple[float, ...] = cli.flag(
         (36 / 255,), "Radii in l2 at which the global bound certifies predictions.", unit="pixels in [0, 1]"
     )
@@ -133,7 +137,9 @@ def robustness(config: RobustnessFlags, dataset: Dataset, data_dir: str | None =
     with flag_errors("certified_radii"):
         norms.l2.ball(min(config.certified_radii, default=0.0))
     corrupted = measurements.corrupted(corruption_sets.names(config.corruptions), images=images)
-    return refused(dataset, [measurements.clean(), corrupted, *attackers, measurements.certified()])
+    with flag_errors("measurements"):
+        others = [measurements.as_measurement(build(text, MEASUREMENTS)) for text in config.measurements]
+    return refused(dataset, [measurements.clean(), corrupted, *attackers, measurements.certified(), *others])
 
 
 def alpha(config: AlphaFlags, dataset: Dataset, *, num_witnesses: int = 0) -> measurements.alpha:

@@ -97,7 +97,7 @@ def corruption_table(by_corruption: Mapping[str, Sequence[float]]) -> list[Json]
     """One row per corruption with its family, and their mean: accuracies by severity and over severities."""
     families = {name: family for family, members in corruptions.FAMILIES.items() for name in members}
     mean = np.mean(list(by_corruption.values()), axis=0).tolist()
-    rows = [(name, families[name], values) for name, values in by_corruption.items()]
+    rows = [(name, families.get(name, "own"), values) for name, values in by_corruption.items()]
     return [
         {"corruption": name, "family": family}
         | {f"severity {severity}": value for severity, value in enumerate(values, 1)}

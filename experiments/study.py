@@ -57,7 +57,7 @@ class Config(flags.DataFlags, flags.TrainingFlags, measuring.RobustnessFlags, me
     num_bounded_points: int = cli.flag(
         0, "Number of points, the first ones, that get local upper bounds too: about half a minute.", minimum=0
     )
-    corruptions: tuple[str, ...] = cli.flag(("small",), "Corruptions, or sets of them.", legal=corruption_sets.LEGAL)
+    corruptions: tuple[str, ...] = cli.flag(("small",), corruption_sets.HELP)
     out_dir: str = cli.flag("", "The run directory; default runs/study/DATASET-DIGEST of the flags.", recorded=False)
     progress: bool | None = cli.flag(None, "Show a progress bar; default on terminals only.", recorded=False)
 

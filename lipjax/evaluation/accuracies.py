@@ -61,13 +61,13 @@ def corruption_accuracy(
     f: Classifier,
     batch: Batch,
     *,
-    names: Iterable[str] = corruptions.BENCHMARK,
+    names: Iterable[str | Corruption] = corruptions.BENCHMARK,
     severities: Sequence[int] = (1, 2, 3, 4, 5),
     table: str | None = None,
 ) -> dict[str, list[float]]:
     """Accuracy by corruption and severity: `{name: [one number per severity]}`; arguments as for `corrupted`."""
     return {
-        name: [accuracy(f, corrupted(key, batch, name, severity, table=table)) for severity in severities]
+        str(name): [accuracy(f, corrupted(key, batch, name, severity, table=table)) for severity in severities]
         for name in names
     }
 

@@ -12,9 +12,10 @@ from jaxtyping import Array, Bool, Float, Num
 from lipjax import checks, corruptions
 from lipjax.attacks import aim
 from lipjax.batching import example_keys
+from lipjax.corruptions import Corruption
 from lipjax.losses import cross_entropy, is_correct
 from lipjax.types import AttackFn, Batch, KeyArray, Model, Scalar, pixels, single
-from lipjax.values import traceable
+from lipjax.values import settings, traceable
 
 Classifier: TypeAlias = Model | Callable[[Array], Float[Array, " classes"]]
 
@@ -133,16 +134,20 @@ def withstood(
     return correct(f, batch) & correct(f, after)
 
 
-def corrupted(key: KeyArray, batch: Batch, name: str, severity: int, *, table: str | None = None) -> Batch:
+def corrupted(
+    key: KeyArray, batch: Batch, corruption: str | Corruption, severity: int, *, table: str | None = None
+) -> Batch:
     """The batch with one corruption applied to every image, as uint8 levels.
 
     Args:
         key: A typed key, the same for all corruptions of a set: the name and the severity are folded in here.
         batch: Images as uint8 levels, or as float pixels in [0, 1] (rounded to levels).
-        name: One of `corruptions.NAMES`.
+        corruption: One of `corruptions.NAMES`, or a corruption of your own; one with a field `severity` is given it.
         severity: 1 to 5.
         table: Severity table; None chooses by the image size.
     """
-    name_key = jax.random.fold_in(key, zlib.crc32(name.encode()))
-    images = corruptions.corrupt(jax.random.fold_in(name_key, severity), batch.inputs, name, severity, table)
+    name_key = jax.random.fold_in(key, zlib.crc32(str(corruption).encode()))
+    if isinstance(corruption, Corruption) and "severity" in settings(corruption):
+        corruption = corruption.replace(severity=severity)
+    images = corruptions.corrupt(jax.random.fold_in(name_key, severity), batch.inputs, corruption, severity, table)
     return Batch(np.asarray(images), batch.labels)

@@ -19,5 +19,6 @@ from lipjax.measurements.measure import Parts as Parts
 from lipjax.measurements.measure import measure as measure
 from lipjax.measurements.measure import measure_one as measure_one
 from lipjax.measurements.measurement import Measurement as Measurement
+from lipjax.measurements.measurement import as_measurement as as_measurement
 from lipjax.measurements.smoothed import smoothed as smoothed
 from lipjax.measurements.summary import summary as summary

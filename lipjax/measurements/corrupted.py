@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lipjax import corruptions, evaluation
+from lipjax.corruptions import Corruption
 from lipjax.measurements.measurement import Advance, Measurement, ignore
 from lipjax.types import Batch, Dataset, KeyArray
 from lipjax.values import setting
@@ -13,7 +14,7 @@ from lipjax.values import setting
 if TYPE_CHECKING:
     import xarray
 
-Images = Callable[[KeyArray, Batch, str, int], Batch]
+Images = Callable[[KeyArray, Batch, str | Corruption, int], Batch]
 """`(key, test examples, corruption, severity) -> corrupted examples`."""
 
 
@@ -21,7 +22,7 @@ class corrupted(Measurement):
     """Whether the model is right on corrupted test images; the images are the same for every model.
 
     Attributes:
-        names: Names of corruptions, of `corruptions.NAMES`.
+        names: Names of corruptions, of `corruptions.NAMES`, or corruptions of your own.
         severities: 1 to 5.
         images: Where corrupted images come from; `evaluation.corrupted` computes them. As many of them are used as
             there are labels, so published sets may be larger or smaller than the test set.
@@ -34,7 +35,7 @@ class corrupted(Measurement):
         corrupted(names=(fog, contrast), severities=(3,))
     """
 
-    names: tuple[str, ...] = setting(corruptions.BENCHMARK)
+    names: tuple[str | Corruption, ...] = setting(corruptions.BENCHMARK)
     severities: tuple[int, ...] = setting((1, 2, 3, 4, 5))
     images: Images = setting(evaluation.corrupted)
 
@@ -48,19 +49,19 @@ class corrupted(Measurement):
         import jax
 
         if self.images is evaluation.corrupted:
-            for name in self.names:
+            for name in (name for name in self.names if isinstance(name, str)):
                 corruptions.draw(jax.random.key(0), tuple(dataset.test.inputs.shape[1:]), name, 1)
 
     def __call__(self, key: KeyArray, model: Any, dataset: Dataset, advance: Advance = ignore) -> "xarray.Dataset":
         import xarray
 
-        def answers(name: str, severity: int) -> np.ndarray:
+        def answers(name: str | Corruption, severity: int) -> np.ndarray:
             found = evaluation.correct(model, self.images(key, dataset.test, name, severity))
             advance(len(found))
             return found
 
         correct = np.array([[answers(name, severity) for severity in self.severities] for name in self.names])
-        coordinates = {"corruption": list(self.names), "severity": list(self.severities)}
+        coordinates = {"corruption": list(map(str, self.names)), "severity": list(self.severities)}
         return xarray.Dataset({"corrupted_correct": (("corruption", "severity", "example"), correct)}, coordinates)
 
     def cost(self, dataset: Dataset) -> float:

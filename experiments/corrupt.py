@@ -31,9 +31,7 @@ class Config:
         "fashion_mnist_mini", "An embedded dataset, one of TFDS, a folder or an .npz file of images."
     )
     data_dir: str | None = cli.flag(None, "TFDS data directory, for datasets of TFDS; default ~/tensorflow_datasets.")
-    corruptions: tuple[str, ...] = cli.flag(
-        ("all",), corruption_sets.HELP, recorded=False
-    )
+    corruptions: tuple[str, ...] = cli.flag(("all",), corruption_sets.HELP, recorded=False)
     severities: tuple[int, ...] = cli.flag(
         (1, 2, 3, 4, 5), "Severities, 1 to 5, in the order of the blocks.", minimum=1
     )
@@ -65,7 +63,7 @@ def write_array(path: Path, array: np.ndarray) -> None:
 
 def contact_sheet(folder: Path, config: Config, clean: UInt8[np.ndarray, "height width channel"]) -> Figure:
     """The first test image: a row per corruption, clean and then at each severity."""
-    rows = corruption_sets.names(config.corruptions)
+    rows = [str(name) for name in corruption_sets.names(config.corruptions)]
     columns = ["clean", *(f"severity {severity}" for severity in config.severities)]
     figure = Figure(figsize=(1.1 * len(columns) + 1.2, 1.1 * len(rows) + 0.3), layout="constrained")
     panels = figure.subplots(len(rows), len(columns), squeeze=False)
@@ -87,14 +85,14 @@ def run(config: Config) -> list[Path]:
     with records.open_run(config.out_dir, cli.settings(config)) as folder_run:
         folder = folder_run.path
         write_array(folder / "labels.npy", np.tile(test.labels, len(config.severities)))
-        paths = [folder / f"{name}.npy" for name in corruption_sets.names(config.corruptions)]
+        asked = {folder / f"{name}.npy": name for name in corruption_sets.names(config.corruptions)}
         hidden = None if config.progress is None else not config.progress
-        for path in tqdm([path for path in paths if not path.exists()], "corruptions", disable=hidden):
+        for path in tqdm([path for path in asked if not path.exists()], "corruptions", disable=hidden):
             key = jax.random.key(config.seed)
-            blocks = [evaluation.corrupted(key, test, path.stem, severity) for severity in config.severities]
+            blocks = [evaluation.corrupted(key, test, asked[path], severity) for severity in config.severities]
             write_array(path, np.concatenate([block.inputs for block in blocks]))
         report.save(contact_sheet(folder, config, np.asarray(test.inputs[0])), folder / "contact_sheet")
-    return [folder / "labels.npy", *paths]
+    return [folder / "labels.npy", *asked]
 
 
 if __name__ == "__main__":

@@ -21,3 +21,5 @@ from lipjax.bounds.curves import upper_curve as upper_curve
 from lipjax.bounds.everywhere import global_bound as global_bound
 from lipjax.bounds.local import local_bound as local_bound
 from lipjax.bounds.softmax import softmax_bound as softmax_bound
+from lipjax.operators import conv_norm as conv_norm
+from lipjax.operators import dense_norm as dense_norm

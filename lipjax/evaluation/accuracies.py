@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from lipjax import checks, corruptions
+from lipjax.corruptions import Corruption
 from lipjax.evaluation.examples import Classifier, correct, corrupted, withstood
 from lipjax.losses import cross_entropy
 from lipjax.types import AttackFn, Batch, KeyArray, Scalar

@@ -1,6 +1,7 @@
 """Figures of results. No global state: every function returns a Figure of its own, `save` writes it as PNG and SVG."""
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 Values: TypeAlias = Sequence[float] | Float[np.ndarray, " values"]
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+
+def _label(name: str) -> str:
+    """A name for a legend: long ones in several lines, since beside the plot they would take its room."""
+    return textwrap.fill(name, 28)
 
 
 def _style(index: int, *, every: int = 1) -> dict[str, Any]:
@@ -74,10 +80,10 @@ def alpha_curves(
     axes = figure.subplots()
     for index, (name, values) in enumerate(curves.items()):
         scale = 100.0 / (np.max(values) or 1.0) if relative else 1.0
-        axes.plot(radii, np.asarray(values) * scale, label=name, **_style(index, every=max(1, len(radii) // 12)))
+        axes.plot(radii, np.asarray(values) * scale, label=_label(name), **_style(index, every=max(1, len(radii) // 12)))
         if bands and name in bands:
             upper, colour = np.multiply(bands[name], scale), COLOURS[index % len(COLOURS)]
-            axes.plot(radii, upper, label=f"{name}, upper bound", color=colour, linestyle="--", linewidth=1)
+            axes.plot(radii, upper, label=_label(f"{name}, upper bound"), color=colour, linestyle="--", linewidth=1)
             axes.fill_between(radii, np.multiply(values, scale), upper, color=colour, alpha=0.1, linewidth=0)
     if relative:
         axes.set_ylim(0, 103)
@@ -143,7 +149,7 @@ def corruption_accuracies(
     for axes, name in zip(panels.flat, names, strict=False):
         for index, (system, by_name) in enumerate(accuracies.items()):
             values = [clean[system], *by_name[name]]
-            axes.plot(range(len(values)), np.multiply(values, 100), label=system, **_style(index))
+            axes.plot(range(len(values)), np.multiply(values, 100), label=_label(system), **_style(index))
         axes.set_title(name.replace("_", " "), fontsize="medium")
         plain(axes)
     for axes in panels.flat[len(names) :]:

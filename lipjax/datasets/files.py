@@ -1,6 +1,7 @@
 """Images and labels of the user's own: a folder of image files, or an .npz archive of arrays."""
 
 import contextlib
+import os
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ LAYOUTS = (
     ("train_images", "train_labels", "test_images", "test_labels"),
 )
 SUFFIXES = (".png", ".jpg", ".jpeg")
+FORMATS = ("PNG", "JPEG")
+"""What Pillow may take a file for: it would start Ghostscript for an EPS file of another name."""
 GREY = {"1", "L"}
 DEEP = ("I", "F")
 """First letters of Pillow's modes with more than 8 bits per channel."""
@@ -48,7 +51,8 @@ def from_npz(path: Path) -> Dataset:
     unpickling runs whatever code a file asks for.
 
     Raises:
-        ValueError: If it is no archive of plain arrays, lacks one of the four, or fails the check of `from_arrays`.
+        ValueError: If it is no archive of plain arrays, lacks one of the four, is larger than the memory, or
+            fails the check of `from_arrays`.
     """
     arrays = _read_npz(path)
     layout = next((keys for keys in LAYOUTS if set(keys) <= set(arrays)), None)
@@ -68,9 +72,16 @@ def _read_npz(path: Path) -> dict[str, Shaped[np.ndarray, "..."]]:
         file.seek(0)
         try:
             with np.load(file, allow_pickle=False) as archive:
+                _check_size(sum(member.file_size for member in archive.zip.infolist()))
                 return dict(archive)
-        except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        except (ValueError, EOFError, OSError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
             raise ValueError(f"{path} can't be read ({error}); write plain arrays, not objects, to it anew") from error
+
+
+def _check_size(declared: int) -> None:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if declared > memory:
+        raise ValueError(f"its arrays are {declared:,} bytes, and this machine has {memory:,} bytes of memory")
 
 
 def _with_channel(images: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
@@ -123,7 +134,7 @@ def _files(folder: Path, names: tuple[str, ...]) -> Files:
     files = Files([], [])
     for label, name in enumerate(names):
         paths = _visible(folder / name)
-        strange = [path for path in paths if path.suffix.lower() not in SUFFIXES]
+        strange = [path for path in paths if path.suffix.lower() not in SUFFIXES or not path.is_file()]
         if strange or not paths:
             found = f"{strange[0]} is none" if strange else "there are none"
             raise ValueError(f"{folder / name} must hold {', '.join(SUFFIXES)} images and nothing else, but {found}")
@@ -165,7 +176,7 @@ def _opened(path: Path) -> Iterator["PIL.Image.Image"]:
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             yield image
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path} can't be read as an image ({error}); replace or remove it") from error

@@ -1,5 +1,6 @@
 """One function that finds a dataset by its name."""
 
+import re
 from pathlib import Path
 
 from lipjax import checks
@@ -38,8 +39,8 @@ def load(name: str | Path, data_dir: str | Path | None = None, *, dtype: str = "
 
     Raises:
         FileNotFoundError: If there is no such file or folder, or a dataset of TFDS is not prepared.
-        ValueError: If the name is unknown, dtype is wrong, or what was found is no dataset; the message names the
-            file, the problem and what to do.
+        ValueError: If the name is unknown or a community's (`huggingface:mnist`), dtype is wrong, or what was found is
+            no dataset; the message names the file, the problem and what to do.
 
     Example:
         >>> dataset = load("fashion_mnist_mini")
@@ -63,8 +64,10 @@ def load_test(name: str, data_dir: str | Path | None = None) -> Batch:
 
     Raises:
         FileNotFoundError: If the dataset is not prepared.
-        ValueError: If TFDS has no such dataset, or it can't be used; see `tfds.from_tfds`.
+        ValueError: If the name is a community's (`huggingface:mnist`), TFDS has no such dataset, or it can't be used;
+            see `tfds.from_tfds`.
     """
+    _check_local(name)
     from lipjax.datasets.tfds import only_test  # imports tensorflow_datasets, which the others do without
 
     return only_test(name, data_dir)
@@ -75,9 +78,18 @@ def _find(name: str | Path, data_dir: str | Path | None) -> Dataset:
         return from_path(Path(name).expanduser())
     if name in EMBEDDED:
         return EMBEDDED[name]()
+    _check_local(str(name))
     from lipjax.datasets.tfds import from_tfds  # imports tensorflow_datasets, which the others do without
 
     return from_tfds(str(name), data_dir)
+
+
+def _check_local(name: str) -> None:
+    if not re.fullmatch(r"[^:]*(:[\d.*]+(/.*)?)?", name):
+        raise ValueError(
+            f"{name!r}: only a version may follow a colon, as in mnist:3.0.1; TFDS would look for the datasets of a "
+            "community in the network, from which nothing is loaded here"
+        )
 
 
 def _is_path(name: str | Path) -> bool:

@@ -80,7 +80,9 @@ def alpha_curves(
     axes = figure.subplots()
     for index, (name, values) in enumerate(curves.items()):
         scale = 100.0 / (np.max(values) or 1.0) if relative else 1.0
-        axes.plot(radii, np.asarray(values) * scale, label=_label(name), **_style(index, every=max(1, len(radii) // 12)))
+        axes.plot(
+            radii, np.asarray(values) * scale, label=_label(name), **_style(index, every=max(1, len(radii) // 12))
+        )
         if bands and name in bands:
             upper, colour = np.multiply(bands[name], scale), COLOURS[index % len(COLOURS)]
             axes.plot(radii, upper, label=_label(f"{name}, upper bound"), color=colour, linestyle="--", linewidth=1)

@@ -1,6 +1,8 @@
 """Datasets of the user's own: folders of images and .npz archives, good and bad."""
 
+import os
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +91,12 @@ DAMAGE = {
     "an empty class": (lambda root: (root / "test/dog/1.PNG").unlink(), ValueError, "dog must hold .*there are none"),
     "a text file": (lambda root: (root / "train/cat/notes.txt").touch(), ValueError, "notes.txt is none"),
     "a folder in a class": (lambda root: (root / "train/cat/more").mkdir(), ValueError, "more is none"),
+    "a pipe": (lambda root: os.mkfifo(root / "train/cat/c.png"), ValueError, "c.png is none"),
+    "a drawing for Ghostscript": (
+        lambda root: (root / "train/cat/b.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 6 5\n"),
+        ValueError,
+        "b.png can't be read as an image .cannot identify",
+    ),
     "another size": (
         lambda root: save(root / "test/cat/1.png", LEVELS[0, :4]),
         ValueError,
@@ -152,6 +160,20 @@ def test_a_pickled_archive_is_refused_and_never_unpickled(tmp_path: Path) -> Non
     with pytest.raises(ValueError, match=r"evil\.npz is no \.npz archive"):
         datasets.load(tmp_path / "evil.npz")
     assert not (tmp_path / "trace").exists()
+
+
+def test_an_archive_that_declares_more_than_the_memory_is_refused_with_the_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "mine.npz"
+    np.savez(path, **ARRAYS)
+    with zipfile.ZipFile(path, "a") as archive, archive.open("more.npy", "w") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": (10**15,)})
+    with pytest.raises(ValueError, match=r"mine.npz can't be read .*909. TiB"):
+        datasets.load(path)
+    monkeypatch.setattr("os.sysconf", lambda name: 10)
+    with pytest.raises(ValueError, match=r"its arrays are 1,[0-9]+ bytes, and this machine has 100 bytes"):
+        datasets.load(path)
 
 
 def test_an_archive_without_the_four_arrays_is_refused(tmp_path: Path) -> None:

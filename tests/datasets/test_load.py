@@ -15,6 +15,14 @@ def test_a_wrong_dtype_is_refused_before_anything_is_read() -> None:
         datasets.load("./nowhere", dtype="float64")
 
 
+@pytest.mark.parametrize("name", ["huggingface:mnist", "kubric:movi", "robotics:a/b:1.0.0", "gs://bucket/a"])
+@pytest.mark.parametrize("load", [datasets.load, datasets.load_test])
+def test_names_that_tfds_looks_up_in_the_network_are_refused_before_it_is_imported(name, load, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "lipjax.datasets.tfds", None)  # importing it would raise
+    with pytest.raises(ValueError, match=f"'{name}': only a version may follow a colon"):
+        load(name)
+
+
 def test_levels_take_a_quarter_of_the_memory() -> None:
     levels, pixels = (datasets.load("fashion_mnist_mini", dtype=dtype).train.inputs for dtype in ("uint8", "float32"))
     assert 4 * levels.nbytes == pixels.nbytes

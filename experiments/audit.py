@@ -12,9 +12,11 @@ is its first layer. Of a network of your own, `lipjax.bounds.audit(f, input_shap
 import dataclasses
 from typing import Any
 
+import jax
+
 from experiments import cli, measuring
 from experiments.language import flag_errors
-from lipjax import bounds, checks, norms, records, report
+from lipjax import bounds, checks, measurements, norms, records, report
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,7 +44,10 @@ def run(config: Config) -> dict[str, Any]:
     trained = measuring.trained(config)
     norm = norms.named(config.norm)
     with records.hold(trained.path) as folder:
-        audit = bounds.audit(trained.model, trained.dataset.input_shape, norm=norm, tolerance=config.tolerance)
+        asked = [measurements.audit(norm)]
+        key, parts = jax.random.key(config.seed), measurements.Parts(trained.dataset)
+        answers = measurements.measure_one(key, trained.model, parts, asked, folder / "measurements")
+        audit = measurements.audit_of(answers, norm, config.tolerance)
         results = {"settings": cli.settings(config), "environment": records.environment(), "norm": config.norm}
         results |= summary(audit)
         records.write_json(folder / f"audit-{config.norm}.json", results)

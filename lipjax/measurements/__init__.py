@@ -10,6 +10,7 @@ from lipjax.measurements.alpha import RADII as RADII
 from lipjax.measurements.alpha import alpha as alpha
 from lipjax.measurements.attacked import attacked as attacked
 from lipjax.measurements.audit import audit as audit
+from lipjax.measurements.audit import audit_of as audit_of
 from lipjax.measurements.certified import certified as certified
 from lipjax.measurements.clean import clean as clean
 from lipjax.measurements.confidence import confidence as confidence

@@ -21,8 +21,8 @@ class audit(Measurement):
         norm: Norm of inputs and outputs of every layer.
 
     Returns:
-        By layer `layer_name`, `layer_operation`, `layer_constant`, `layer_side` (exact, upper, unknown) and
-        `layer_how`, how it was obtained; and `network_bound`. See `bounds.audit`.
+        By layer `layer_name`, `layer_operation`, `layer_constant`, `layer_side` (exact, upper, unknown), `layer_how`, how
+        it was obtained, and `layer_shape`, such as "14x14x16"; and `network_bound`. See `bounds.audit`.
 
     Example:
         >>> audit(norm=l2)
@@ -41,4 +41,15 @@ class audit(Measurement):
             f"layer_{name}": ("layer", [getattr(layer, name) for layer in layers.layers])
             for name in ("name", "operation", "constant", "side", "how")
         }
+        answers["layer_shape"] = ("layer", ["x".join(map(str, layer.shape)) for layer in layers.layers])
         return xarray.Dataset(answers | {"network_bound": layers.bound}, {"layer": np.arange(len(layers.layers))})
+
+
+def audit_of(answers: "xarray.Dataset", norm: Norm, tolerance: float) -> bounds.Audit:
+    """The answers of one model as the table that `bounds.audit` makes."""
+    columns = [answers[f"layer_{name}"].values.tolist() for name in bounds.Layer._fields]
+    layers = [
+        bounds.Layer(*row)._replace(shape=tuple(map(int, row[-1].split("x"))) if row[-1] else ())
+        for row in zip(*columns, strict=True)
+    ]
+    return bounds.Audit(tuple(layers), float(answers["network_bound"]), norm, tolerance)

@@ -180,6 +180,7 @@ def _decided_by(key: KeyArray, known: Json, parts: Parts, measurement: Measureme
     return {
         "measurement": to_json(measurement),
         "model": known,
-        "data": {split: parts.digests[split] for split in measurement.splits} | {"box": parts.dataset.box},
+        "data": {split: parts.digests[split] for split in measurement.splits}
+        | {"box": parts.dataset.box, "input_shape": parts.dataset.input_shape},
         "key": jax.random.key_data(key).tolist(),
     }

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import cli, flags, local_lipschitz, robustness, study, train
+from experiments import audit, cli, flags, local_lipschitz, robustness, study, toy, train
 from lipjax import estimators, measurements, records
 
 pytestmark = pytest.mark.slow
@@ -251,6 +251,18 @@ def test_robustness_and_slopes_of_one_run_are_those_of_the_study(
     assert len(list(csv.DictReader(points.read_text().splitlines()))) == 5
     (steepest,) = path.glob("lipschitz-*_steepest.png")
     assert steepest.stat().st_size > 10_000
+
+
+def test_commands_hold_the_directory_that_they_write_to(folder: Path, store: Path) -> None:
+    path = run_of(store, "V")
+    before = sorted(path.rglob("*"))
+    with records.hold(path):
+        for module in (robustness, local_lipschitz, audit):
+            with pytest.raises(records.RunRefused, match="in use by another process"):
+                module.run(module.Config(run_dir=str(path), progress=False))
+    assert sorted(path.rglob("*")) == before
+    with records.hold(folder), pytest.raises(records.RunRefused, match="in use by another process"):
+        toy.run(toy.Config(out_dir=str(folder)))
 
 
 def test_a_directory_without_a_run_is_refused(tmp_path: Path) -> None:

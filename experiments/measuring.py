@@ -90,7 +90,7 @@ class RunFlags:
 
     run_dir: str = cli.flag("", "Run directory of a trained network, as experiments.train writes it.")
     data_dir: str | None = cli.flag(
-        None, "TFDS data directory, for datasets of TFDS; default that of the training.", recorded=False
+        None, "TFDS data directory, for datasets of TFDS; default ~/tensorflow_datasets.", recorded=False
     )
     num_test: int | None = cli.flag(None, "Number of test examples, class-balanced; default that of the training.")
     seed: int = cli.flag(0, "Seed of corruptions, attacks and perturbations.", minimum=0)

@@ -114,7 +114,7 @@ def check_bracket(
         name: What was measured, for the message.
         radii: Radii `[radii]`.
         lower: Values that were attained, from an estimator.
-        upper: Box of the same constants or of larger ones.
+        upper: Bounds of the same constants or of larger ones.
 
     Raises:
         BracketError: If one does; the message has the name, the point, the radius and both values.

@@ -21,8 +21,8 @@ class audit(Measurement):
         norm: Norm of inputs and outputs of every layer.
 
     Returns:
-        By layer `layer_name`, `layer_operation`, `layer_constant`, `layer_side` (exact, upper, unknown), `layer_how`, how
-        it was obtained, and `layer_shape`, such as "14x14x16"; and `network_bound`. See `bounds.audit`.
+        By layer `layer_name`, `layer_operation`, `layer_constant`, `layer_side` (exact, upper, unknown), `layer_how`
+        (how it was obtained) and `layer_shape`, such as "14x14x16"; and `network_bound`. See `bounds.audit`.
 
     Example:
         >>> audit(norm=l2)

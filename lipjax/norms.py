@@ -103,15 +103,21 @@ class Linf(Norm):
         return jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
 
 
+def _unit(length: Scalar) -> Scalar:
+    # In which to divide by a length: `1 / length`, with which compilers multiply instead, must not underflow.
+    return jnp.where(length > 2.0**64, 2.0**-64, 1.0)
+
+
 class L2(Norm):
     """`(sum_i x_i^2)^(1/2)`."""
 
     exponent = 2.0
 
     def value(self, x: Point) -> Scalar:
-        # Scaled by the largest entry, so that tiny differences (slopes at small radii) do not underflow when squared;
-        # the inner `where` keeps the derivative at 0 finite (it is 0 there).
+        # Scaled by the largest entry, so that tiny differences (slopes at small radii) do not underflow when squared,
+        # but by no number whose reciprocal does; the inner `where` keeps the derivative at 0 finite (it is 0 there).
         scale = jax.lax.stop_gradient(jnp.max(jnp.where(x < 0.0, -x, x), initial=0.0))
+        scale = jnp.minimum(scale, 1.0 / jnp.finfo(scale.dtype).tiny)
         is_zero = scale == 0.0
         safe = jnp.where(is_zero, 1.0, x / jnp.where(is_zero, 1.0, scale))
         return jnp.where(is_zero, 0.0, scale * jnp.sqrt(jnp.sum(safe**2)))
@@ -122,11 +128,13 @@ class L2(Norm):
     def project(self, x: Point, radius: ArrayLike) -> Point:
         length = self.value(x)
         is_outside = length > radius
-        return jnp.where(is_outside, x * (radius / jnp.where(is_outside, length, 1.0)), x)
+        unit = _unit(length)
+        return jnp.where(is_outside, x * unit * (radius / jnp.where(is_outside, length * unit, 1.0)), x)
 
     def steepest(self, gradient: Point) -> Point:
         length = self.value(gradient)
-        return gradient / jnp.where(length == 0.0, 1.0, length)
+        unit = _unit(length)
+        return gradient * unit / jnp.where(length == 0.0, 1.0, length * unit)
 
     def sample(self, key: KeyArray, shape: tuple[int, ...]) -> Point:
         # A uniform direction; the radius U^(1/n) makes the density constant in the ball.
@@ -148,14 +156,17 @@ class L1(Norm):
 
     def project(self, x: Point, radius: ArrayLike) -> Point:
         # The projection soft-thresholds |x| at the level that leaves a sum of `radius` (Duchi et al. 2008, figure 1).
-        # The threshold's rounding counts once per entry that remains, 1e-5 of the radius in a large image: rescaling
-        # undoes it.
-        descending = jnp.sort(jnp.abs(x).ravel())[::-1]
+        # No entry remains that is more than the radius below the largest: all are lowered to numbers as small as the
+        # radius first. The threshold's rounding counts once per entry that remains, 1e-5 of the radius in a large
+        # image: rescaling undoes it.
+        sizes, largest = jnp.abs(x), linf.value(x)
+        lowered = jnp.where(largest > radius, jnp.maximum(radius - (largest - sizes), 0.0), sizes)
+        descending = jnp.sort(lowered.ravel())[::-1]
         excess = jnp.cumsum(descending) - radius
         counts = jnp.arange(1, descending.size + 1)
         last = jnp.max(jnp.where(descending * counts > excess, counts, 1))
         threshold = jnp.maximum(excess[last - 1] / last, 0.0)
-        shrunk = jnp.sign(x) * jnp.maximum(jnp.abs(x) - threshold, 0.0)
+        shrunk = jnp.sign(x) * jnp.maximum(lowered - threshold, 0.0)
         length = self.value(shrunk)
         shrunk = shrunk * (radius / jnp.where(length == 0.0, 1.0, length))
         return jnp.where(self.value(x) > radius, shrunk, x)

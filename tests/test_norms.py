@@ -67,6 +67,28 @@ def test_tiny_and_huge_vectors_neither_underflow_nor_overflow(norm, scale):
     np.testing.assert_allclose(norm.project(scale * x, scale), scale * norm.project(x, 1.0), rtol=1e-5)
 
 
+@pytest.mark.parametrize("scale", [1e37, 1.2e38, 3e38])
+def test_the_l2_norm_holds_up_to_the_largest_numbers(scale):
+    x = jnp.array([scale, -scale / 2, 0.0])
+    expected = np.array([1.0, -0.5, 0.0]) / np.sqrt(1.25)
+    np.testing.assert_allclose(l2.value(x), scale * np.sqrt(1.25), rtol=1e-6)
+    np.testing.assert_allclose(l2.steepest(x), expected, rtol=1e-6)
+    np.testing.assert_allclose(l2.project(x, 0.1), 0.1 * expected, rtol=1e-6)
+    np.testing.assert_allclose(jax.grad(l2.value)(x), expected, rtol=1e-6)
+
+
+@every_norm
+def test_an_infinite_entry_makes_an_infinite_norm_and_what_is_not_a_number_none(norm):
+    assert norm.value(jnp.array([1.0, -jnp.inf])) == jnp.inf
+    assert jnp.isnan(norm.value(jnp.array([1.0, jnp.nan])))
+
+
+def test_the_l1_projection_of_points_ten_million_radii_away_is_the_nearest_point():
+    for distance in (1e7, 1e12, 1e38):
+        x = jnp.array([1.0, -1.0, 0.5, 0.0]) * distance
+        np.testing.assert_allclose(l1.project(x, 0.3), [0.15, -0.15, 0.0, 0.0], rtol=1e-6)
+
+
 @every_norm
 def test_steepest_is_a_unit_vector_that_attains_the_dual_norm(norm):
     gradient = gaussian(5)

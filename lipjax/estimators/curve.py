@@ -11,7 +11,7 @@ from jaxtyping import Array, ArrayLike, Float, Int, Num
 
 from lipjax import checks
 from lipjax.batching import in_chunks
-from lipjax.estimators.estimator import LocalEstimator, larger, largest
+from lipjax.estimators.estimator import LocalEstimator, defined, larger, largest
 from lipjax.estimators.record import Curve
 from lipjax.estimators.slope import growing_slope
 from lipjax.norms import Norm, l2
@@ -142,9 +142,7 @@ def _curve(
     def of_point(index: Int[Array, ""]) -> Estimate:
         of_x = f if labels is None else jax.tree_util.Partial(_with_label, f, labels[index])
         own = radii[0] if radii.shape[0] == 1 else radii[index]
-        found = estimator.along(jax.random.fold_in(key, index), of_x, xs[index], own)
-        is_defined = jnp.all(jnp.isfinite(of_x(xs[index])))  # searches pass over what is not a number
-        return Estimate(jnp.where(is_defined, found.value, jnp.nan), found.witness)
+        return defined(of_x, xs[index], estimator.along(jax.random.fold_in(key, index), of_x, xs[index], own))
 
     num_parts = 1 if mesh is None else mesh.size
     chunk_size = min(chunk_size, -(-num_points // num_parts))

@@ -20,6 +20,11 @@ def larger(candidate: Found, best: Found) -> Found:
     return jax.tree.map(lambda new, old: jnp.where(wins, new, old), candidate, best)
 
 
+def defined(f: VectorFn, x: Point, found: Estimate) -> Estimate:
+    """What was found, with the value NaN where f is not finite at x: searches pass over what is not a number."""
+    return Estimate(jnp.where(jnp.all(jnp.isfinite(f(x))), found.value, jnp.nan), found.witness)
+
+
 def largest(found: Found) -> Found:
     """What has the largest `value`, of what was found, stacked along a leading axis."""
     best = jnp.argmax(found.value)  # type: ignore[attr-defined]

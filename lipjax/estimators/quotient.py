@@ -1,6 +1,10 @@
 """The difference quotient, the one objective that every slope estimator climbs."""
 
+from typing import Any
+
+import jax
 import jax.numpy as jnp
+from jax.extend.core import subjaxprs
 
 from lipjax.norms import Norm
 from lipjax.types import Objective, Point, Scalar, VectorFn
@@ -42,13 +46,30 @@ def difference_quotient(f: VectorFn, x: Point, *, norm_in: Norm, norm_out: Norm)
     return quotient
 
 
+def epsilon(f: VectorFn, x: Point) -> float:
+    """Of the coarsest floating type in which f computes: 1.2e-7 in float32, 0.0078 if a layer is in bfloat16.
+
+    Example:
+        >>> epsilon(lambda x: 2 * x.astype(jnp.bfloat16).astype(x.dtype), jnp.zeros(2))
+        0.0078125
+    """
+
+    def coarsest(jaxpr: Any) -> float:
+        variables = [*jaxpr.invars, *(variable for equation in jaxpr.eqns for variable in equation.outvars)]
+        dtypes = {variable.aval.dtype for variable in variables if hasattr(variable.aval, "dtype")}
+        own = [float(jnp.finfo(dtype).eps) for dtype in dtypes if jnp.issubdtype(dtype, jnp.floating)]
+        return max([*own, *map(coarsest, subjaxprs(jaxpr))], default=0.0)
+
+    return coarsest(jax.make_jaxpr(f)(x).jaxpr)
+
+
 def rounding_error(f: VectorFn, x: Point, norm_out: Norm) -> Scalar:
-    """What rounding may make of the difference of two outputs near x.
+    """What rounding may make of the difference of two outputs near x, with eps the `epsilon` of f.
 
     `4 eps ||f(x)||` for the outputs' last digits, and what f makes of a change in the last digits of x for those of
     what is computed on the way.
     """
-    eps = jnp.finfo(x.dtype).eps
+    eps = epsilon(f, x)
     value = f(x)
     return norm_out.value(f(x * (1.0 + 4.0 * eps)) - value) + 4.0 * eps * norm_out.value(value)
 
@@ -70,9 +91,10 @@ def sure_quotient(f: VectorFn, x: Point, *, norm_in: Norm, norm_out: Norm) -> Ob
     """
     anchored = f(x)
     error = rounding_error(f, x, norm_out)
+    share = 1.0 - 4.0 * (epsilon(f, x) - float(jnp.finfo(x.dtype).eps))  # 1 where f computes in the type of x
 
     def quotient(point: Point) -> Scalar:
-        difference = norm_out.value(f(point) - anchored)
+        difference = share * norm_out.value(f(point) - anchored)
         return safe_ratio(jnp.maximum(difference - error, 0.0), norm_in.value(point - x))
 
     return quotient

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from lipjax import checks
 from lipjax.batching import in_chunks
 from lipjax.estimators.draws import Draw
-from lipjax.estimators.estimator import LocalEstimator
+from lipjax.estimators.estimator import LocalEstimator, defined
 from lipjax.estimators.growing import growing_search, search_ball
 from lipjax.estimators.quotient import difference_quotient, sure_quotient
 from lipjax.norms import Norm, l2, named
@@ -28,7 +28,9 @@ class sampled_slope(LocalEstimator):
     """Slope from random perturbations, `max_n ||f(x + e_n) - f(x)|| / ||e_n||`.
 
     The value is the quotient at the witness, a lower bound of the slope. In many dimensions it is far below: use it to
-    repeat published protocols, and `ascent_slope` to measure. Perturbed points are clipped to the box, and the quotient
+    repeat published protocols, and `ascent_slope` to measure. The quotient is the plain one: rounding adds up to about
+    `eps ||f(x)|| / ||e_n||` to it (`quotient.rounding_error`), so that in very small balls, of functions with large
+    values or in bfloat16 it may exceed the slope. Perturbed points are clipped to the box, and the quotient
     is taken with the clipped perturbation.
 
     Attributes:
@@ -107,7 +109,7 @@ class ascent_slope(LocalEstimator):
 
         radii = self.ball.radius * jnp.geomspace(1.0, _SMALLEST_BALL, self.num_restarts, dtype=x.dtype)[::-1]
         nothing = Estimate(jnp.zeros((), x.dtype), x)
-        return jax.lax.scan(grow, nothing, (jax.random.split(key, self.num_restarts), radii))[0]
+        return defined(f, x, jax.lax.scan(grow, nothing, (jax.random.split(key, self.num_restarts), radii))[0])
 
 
 class growing_slope(LocalEstimator):
@@ -143,7 +145,7 @@ class growing_slope(LocalEstimator):
 
     def __call__(self, key: KeyArray, f: VectorFn, x: Point) -> Estimate:
         found = self.along(key, f, x, jnp.atleast_1d(jnp.asarray(self.ball.radius, x.dtype)))
-        return jax.tree.map(lambda leaf: leaf[0], found)
+        return defined(f, x, jax.tree.map(lambda leaf: leaf[0], found))
 
     def along(self, key: KeyArray, f: VectorFn, x: Point, radii: Float[Array, " radii"]) -> Estimate:
         """Slopes at all radii; see `growing.growing_search` for the guarantees."""

@@ -26,6 +26,8 @@ TALK_NUM_IMAGES = 1000
 class talk_slope(LocalEstimator):
     """`sampled_slope` with the talk's law: entries uniform in [-1, 1], rescaled to length r, then clipped.
 
+    Like the talk's code it ignores rounding, see `sampled_slope`: where that counts it may exceed the slope.
+
     Attributes:
         ball: Where perturbed points are, and the norm of perturbations; the talk's is l2.
         norm_out: Norm of output differences.

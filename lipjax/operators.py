@@ -17,9 +17,10 @@ circular one on a torus just large enough not to wrap, restricted to inputs that
 of the outputs: its norm is at most that of the torus.
 """
 
+import functools
 import math
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import jax
@@ -150,13 +151,9 @@ def _gram_matrices(blocks: Blocks) -> Inexact[Array | np.ndarray, "*frequencies 
 
 
 class Method(Value):
-    """How the l2 norm of a convolution is found.
+    """How the l2 norm of a convolution is found."""
 
-    Attributes:
-        needs_values: Whether it refuses kernels that are traced.
-    """
-
-    needs_values: ClassVar[bool] = False
+    needs_values: ClassVar[bool] = False  # whether it refuses kernels that are traced
 
     def measure(self, kernel: Kernel, axes: Sequence[_Axis]) -> Any:
         """The norm, or a bound of it."""
@@ -220,7 +217,10 @@ class power(Method):
         shape = (*[axis.size for axis in axes], kernel.shape[-2])
         start = np.random.default_rng(0).normal(size=shape)
         x = library.asarray(start / np.linalg.norm(start), dtype=kernel.dtype)
-        x = _repeat(library, self.num_steps, step, x)
+        if library is jnp:
+            x = jax.lax.fori_loop(0, self.num_steps, lambda _, x: step(x), x)
+        else:
+            x = functools.reduce(lambda x, _: step(x), range(self.num_steps), x)
         return library.linalg.norm(_convolve(kernel, placements, x).ravel())
 
 
@@ -247,29 +247,14 @@ def _convolve(kernel: Kernel, placements: Sequence[np.ndarray], x: Kernel) -> Ke
     return library.moveaxis(x, 0, -1)
 
 
-def _repeat(library: types.ModuleType, num_steps: int, step: Callable[[Any], Any], x: Any) -> Any:
-    if library is jnp:
-        return jax.lax.fori_loop(0, num_steps, lambda _, v: step(v), x)
-    for _ in range(num_steps):
-        x = step(x)
-    return x
-
-
-def _reads(axes: Sequence[_Axis], over: int) -> list[np.ndarray]:
-    """For every axis `[taps, outputs or inputs]`: whether the tap of that output (of that input) reads anything."""
-    return [axis.placement().sum(over) for axis in axes]
-
-
 def _norm(kernel: Kernel, axes: Sequence[_Axis], norm: Norm, method: Method) -> Any:
     if norm == l2:
         return method.measure(kernel, axes)
+    # The largest sum of absolute weights, over what an output reads (linf) or over what reads an input (l1).
     summed, over = (-2, 2) if norm == linf else (-1, 1)
-    return _largest_sum(_library(kernel).abs(kernel).sum(summed), _reads(axes, over))
-
-
-def _largest_sum(weights: Kernel, reads: Sequence[np.ndarray]) -> Any:
-    for reading in reads:
-        weights = _library(weights).tensordot(weights, reading, (0, 0))
+    weights = _library(kernel).abs(kernel).sum(summed)
+    for axis in axes:
+        weights = _library(kernel).tensordot(weights, axis.placement().sum(over), (0, 0))
     return weights.max()
 
 

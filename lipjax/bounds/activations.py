@@ -9,11 +9,10 @@ from typing import Any, NamedTuple, TypeAlias
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import erf
-from jaxtyping import Array, Float
 
+from lipjax.bounds.carried import Entries
 from lipjax.bounds.rounding import eps
 
-Entries: TypeAlias = Float[Array, "..."]
 Interval: TypeAlias = tuple[Any, Any]
 Function: TypeAlias = Callable[[Any], Any]
 
@@ -27,45 +26,31 @@ class Lines(NamedTuple):
     upper_shift: Entries
 
 
+def _range(g: Function, low: Any, high: Any) -> Interval:
+    """Range on an interval of a function that is monotone on both sides of 0."""
+    first, second = g(low), g(high)
+    least, largest = jnp.minimum(first, second), jnp.maximum(first, second)
+    inside, at_zero = (low < 0.0) & (high > 0.0), g(jnp.zeros_like(low))
+    return (
+        jnp.where(inside, jnp.minimum(least, at_zero), least),
+        jnp.where(inside, jnp.maximum(largest, at_zero), largest),
+    )
+
+
 class Activation(NamedTuple):
-    """A function g of one entry.
+    """A function g of one entry; it and its derivative are monotone on both sides of 0."""
 
-    Attributes:
-        value: `g(z)`.
-        derivative: `g'(z)`; at a kink, one of the two.
-        image: `(low, high) -> (low, high)` of g on the interval.
-        slopes: `(low, high) -> (low, high)` of g' on the interval.
-        lines: `(low, high) -> Lines`.
-    """
+    value: Function  # `g(z)`
+    derivative: Function  # `g'(z)`; at a kink, one of the two
+    lines: Callable[[Any, Any], Lines]  # `(low, high) -> Lines`
 
-    value: Function
-    derivative: Function
-    image: Callable[[Any, Any], Interval]
-    slopes: Callable[[Any, Any], Interval]
-    lines: Callable[[Any, Any], Lines]
+    def image(self, low: Any, high: Any) -> Interval:
+        """Range of g on an interval."""
+        return _range(self.value, low, high)
 
-
-def _sorted(first: Any, second: Any) -> Interval:
-    return jnp.minimum(first, second), jnp.maximum(first, second)
-
-
-def _ends(g: Function) -> Callable[[Any, Any], Interval]:
-    """Range of a monotone function on an interval."""
-    return lambda low, high: _sorted(g(low), g(high))
-
-
-def _with_zero(g: Function) -> Callable[[Any, Any], Interval]:
-    """Range of a function that is monotone on both sides of 0."""
-
-    def image(low: Any, high: Any) -> Interval:
-        least, largest = _sorted(g(low), g(high))
-        inside, at_zero = (low < 0.0) & (high > 0.0), g(jnp.zeros_like(low))
-        return (
-            jnp.where(inside, jnp.minimum(least, at_zero), least),
-            jnp.where(inside, jnp.maximum(largest, at_zero), largest),
-        )
-
-    return image
+    def slopes(self, low: Any, high: Any) -> Interval:
+        """Range of g' on an interval."""
+        return _range(self.derivative, low, high)
 
 
 def _chord(g: Function, derivative: Function, low: Any, high: Any) -> Interval:
@@ -79,8 +64,8 @@ def _rounding(g: Function, slope: Any, low: Any, high: Any) -> Any:
     return 8 * eps() * (jnp.abs(g(low)) + jnp.abs(g(high)) + jnp.abs(slope) * (jnp.abs(low) + jnp.abs(high)))
 
 
-def convex(value: Function, derivative: Function, image: Callable[[Any, Any], Interval] | None = None) -> Activation:
-    """A convex function: below its chord, above its tangents. It is increasing unless an `image` is given."""
+def convex(value: Function, derivative: Function) -> Activation:
+    """A convex function: below its chord, above its tangents."""
 
     def lines(low: Any, high: Any) -> Lines:
         middle = low + (high - low) / 2
@@ -93,30 +78,29 @@ def convex(value: Function, derivative: Function, image: Callable[[Any, Any], In
             shift + _rounding(value, slope, low, high),
         )
 
-    return Activation(value, derivative, image or _ends(value), _ends(derivative), lines)
+    return Activation(value, derivative, lines)
 
 
 def concave(value: Function, derivative: Function) -> Activation:
-    """An increasing concave function."""
+    """A concave function."""
     mirrored = convex(lambda z: -value(z), lambda z: -derivative(z))
 
     def lines(low: Any, high: Any) -> Lines:
         lower_slope, lower_shift, upper_slope, upper_shift = mirrored.lines(low, high)
         return Lines(-upper_slope, -upper_shift, -lower_slope, -lower_shift)
 
-    return Activation(value, derivative, _ends(value), _ends(derivative), lines)
+    return Activation(value, derivative, lines)
 
 
 def s_shaped(value: Function, derivative: Function) -> Activation:
     """An increasing function that is steepest at 0."""
-    slopes = _with_zero(derivative)
 
     def lines(low: Any, high: Any) -> Lines:
-        slope, _ = slopes(low, high)
+        slope, _ = _range(derivative, low, high)
         slack = _rounding(value, slope, low, high)
         return Lines(slope, value(low) - slope * low - slack, slope, value(high) - slope * high + slack)
 
-    return Activation(value, derivative, _ends(value), slopes, lines)
+    return Activation(value, derivative, lines)
 
 
 def _step(condition: Any) -> Any:
@@ -141,8 +125,8 @@ ACTIVATIONS: dict[str, Callable[..., Activation]] = {
     "relu": lambda: convex(lambda z: jnp.maximum(z, 0.0), lambda z: _step(z > 0.0)),
     "leaky_relu": lambda slope: convex(lambda z: jnp.maximum(z, slope * z), lambda z: jnp.where(z > 0.0, 1.0, slope)),
     "elu": _elu,
-    "abs": lambda: convex(jnp.abs, jnp.sign, _with_zero(jnp.abs)),
-    "square": lambda: convex(jnp.square, lambda z: 2.0 * z, _with_zero(jnp.square)),
+    "abs": lambda: convex(jnp.abs, jnp.sign),
+    "square": lambda: convex(jnp.square, lambda z: 2.0 * z),
     "exp": lambda: convex(jnp.exp, jnp.exp),
     "expm1": lambda: convex(jnp.expm1, jnp.exp),
     "log": lambda: concave(jnp.log, lambda z: 1.0 / jnp.maximum(z, 0.0)),

@@ -81,21 +81,13 @@ class Audit(NamedTuple):
 
 
 class _Path(NamedTuple):
-    """What the rows so far say about one wire.
+    """What the rows so far say about one wire."""
 
-    Attributes:
-        total: Lipschitz constant of the wire as a function of the input.
-        kept: The same had every row kept to 1, without the open row and what waits.
-        row: Index of the open row, which a scale that follows in the same scope still belongs to; or None.
-        scope: Scope of the open row.
-        waiting: A scale that is part of the next layer, if that is affine, and otherwise a row of its own.
-    """
-
-    total: float
-    kept: float
-    row: int | None = None
-    scope: str = ""
-    waiting: Layer | None = None
+    total: float  # Lipschitz constant of the wire as a function of the input
+    kept: float  # the same had every row kept to 1, without the open row and what waits
+    row: int | None = None  # index of the open row: a scale that follows in the same scope belongs to it
+    scope: str = ""  # scope of the open row
+    waiting: Layer | None = None  # a scale: part of the next layer if that is affine, otherwise a row
 
 
 class Auditor:

@@ -16,23 +16,14 @@ Rows: TypeAlias = Float[Array, "outputs ..."]
 
 
 class Region(NamedTuple):
-    """What is known of a wire while the input moves in the ball.
+    """What is known of a wire while the input moves in the ball."""
 
-    Attributes:
-        center: The value at the center of the ball.
-        lower: Lower bounds, entry by entry.
-        upper: Upper bounds.
-        spread: Bound of the l2 distance to `center`.
-        norm: Bound of the l2 operator norm of the derivative with respect to the input.
-        slopes: Bounds of the dual norms of the entries' gradients with respect to the input; inf where not computed.
-    """
-
-    center: Entries
-    lower: Entries
-    upper: Entries
-    spread: Scalar
-    norm: Scalar
-    slopes: Any = math.inf
+    center: Entries  # the value at the center of the ball
+    lower: Entries  # lower bounds, entry by entry
+    upper: Entries  # upper bounds
+    spread: Scalar  # bound of the l2 distance to `center`
+    norm: Scalar  # bound of the l2 operator norm of the derivative with respect to the input
+    slopes: Any = math.inf  # bounds of the dual norms of the entries' gradients; inf where not computed
 
     @property
     def farthest(self) -> Entries:
@@ -61,86 +52,49 @@ class Around(NamedTuple):
 
 
 class Derivative(NamedTuple):
-    """What is known of the outputs' derivative with respect to one wire, while the input moves in the ball.
+    """What is known of the outputs' derivative with respect to one wire, while the input moves in the ball."""
 
-    Attributes:
-        center: The derivative at the center of the ball, one row per output.
-        lower: Lower bounds of its entries.
-        upper: Upper bounds.
-        change: Bound of the l2 operator norm of the derivative minus `center`.
-        norm: Bound of the l2 operator norm of the derivative.
-    """
-
-    center: Rows
-    lower: Rows
-    upper: Rows
-    change: Scalar
-    norm: Scalar
+    center: Rows  # the derivative at the center of the ball, one row per output
+    lower: Rows  # lower bounds of its entries
+    upper: Rows  # upper bounds
+    change: Scalar  # bound of the l2 operator norm of the derivative minus `center`
+    norm: Scalar  # bound of the l2 operator norm of the derivative
 
 
 class Relaxed(NamedTuple):
-    """A linear form of a result that is bounded from above by linear forms of the operands.
+    """A linear form of a result that is bounded from above by linear forms of the operands."""
 
-    Attributes:
-        forms: Their coefficients.
-        shift: A number to add.
-    """
-
-    forms: list[Entries]
-    shift: Scalar
+    forms: list[Entries]  # their coefficients
+    shift: Scalar  # a number to add
 
 
 class Form(NamedTuple):
-    """Derivatives of some entries of a later wire with respect to a wire.
+    """Derivatives of some entries of a later wire with respect to a wire."""
 
-    Attributes:
-        rows: One per entry.
-        norm: Bound of the l2 operator norm of the rows of all entries of the later wire, by the steps in between.
-    """
-
-    rows: Rows
-    norm: Scalar
+    rows: Rows  # one per entry
+    norm: Scalar  # bound of the l2 operator norm of the rows of all entries of the later wire, by the steps in between
 
 
 class Gate(NamedTuple):
-    """A nonlinear step seen as slopes that may change, `rows * change` of the operand's derivative.
+    """A nonlinear step seen as slopes that may change, `rows * change` of the operand's derivative."""
 
-    Attributes:
-        form: What multiplies the slopes.
-        change: How far each slope can be from its middle.
-        slopes: Bounds of the dual norms of the gradients that a changed slope lets through.
-        norm: Bound of the l2 operator norm of all of them together.
-    """
-
-    form: Form
-    change: Entries
-    slopes: Entries
-    norm: Scalar
+    form: Form  # what multiplies the slopes
+    change: Entries  # how far each slope can be from its middle
+    slopes: Entries  # bounds of the dual norms of the gradients that a changed slope lets through
+    norm: Scalar  # bound of the l2 operator norm of all of them together
 
 
 class Expanded(NamedTuple):
-    """A form of a result as forms of the operands with known slopes.
+    """A form of a result as forms of the operands with known slopes."""
 
-    Attributes:
-        forms: One per operand.
-        gates: What the slopes may change.
-        rounding: How far, in l2, rounding can have moved each row.
-    """
-
-    forms: list[Form]
-    gates: Sequence[Gate] = ()
-    rounding: Any = 0.0
+    forms: list[Form]  # one per operand
+    gates: Sequence[Gate] = ()  # what the slopes may change
+    rounding: Any = 0.0  # how far, in l2, rounding can have moved each row
 
 
 class Gain(NamedTuple):
-    """The Lipschitz constant of a step, of each wire's part alone where there are several.
+    """The Lipschitz constant of a step, of each wire's part alone where there are several."""
 
-    Attributes:
-        value: The constant, or a bound of it.
-        side: "exact", "upper" or "unknown".
-        how: How it was obtained.
-    """
-
-    value: Any
-    side: str
-    how: str
+    value: Any  # the constant, or a bound of it
+    side: str  # "exact", "upper" or "unknown"
+    how: str  # how it was obtained

@@ -31,15 +31,10 @@ PerRow = Float[Array, " rows"]
 
 
 class Change(NamedTuple):
-    """How far a derivative can be from its middle because of one step, or how large it is.
+    """How far a derivative can be from its middle because of one step, or how large it is."""
 
-    Attributes:
-        rows: Bounds of the dual norms of its rows.
-        norm: Bound of its l2 operator norm.
-    """
-
-    rows: PerRow
-    norm: Scalar
+    rows: PerRow  # bounds of the dual norms of its rows
+    norm: Scalar  # bound of its l2 operator norm
 
 
 def _conversions(norm_in: Norm, inputs: int) -> dict[str, float]:
@@ -62,17 +57,11 @@ def _effect(gate: Gate, *, to_dual: float, to_l2: float, is_all: bool) -> Change
 
 
 class Expansion(NamedTuple):
-    """The derivative of some entries with respect to the input: a known middle, and changes of it.
+    """The derivative of some entries with respect to the input: a known middle, and changes of it."""
 
-    Attributes:
-        middle: One row per entry.
-        changes: By every gate; their norms are for all entries of the wire.
-        rounding: How far, in l2, rounding can have moved the rows.
-    """
-
-    middle: Rows
-    changes: list[Change]
-    rounding: PerRow
+    middle: Rows  # one row per entry
+    changes: list[Change]  # by every gate; their norms are for all entries of the wire
+    rounding: PerRow  # how far, in l2, rounding can have moved the rows
 
 
 def expand(program: Program, regions: list[Region], wire: Wire, rows: Rows, norm_in: Norm) -> Expansion:

@@ -24,17 +24,11 @@ Count: TypeAlias = Int64[np.ndarray, "..."] | np.int64
 
 
 class Bins(NamedTuple):
-    """Edges of bins, with a table that finds the bin of a value in a step or two.
+    """Edges of bins, with a table that finds the bin of a value in a step or two."""
 
-    Attributes:
-        edges: Largest value of each bin, ascending; the last one is the largest that can occur.
-        guide: `guide[c] <= bin <= guide[c + 1]` for a value in cell c; empty where the value is the bin.
-        cells_per_unit: The cell of a value v is `int(v * cells_per_unit)`.
-    """
-
-    edges: Edges
-    guide: Int32[np.ndarray, " cells"]
-    cells_per_unit: float
+    edges: Edges  # largest value of each bin, ascending; the last one is the largest that can occur
+    guide: Int32[np.ndarray, " cells"]  # `guide[c] <= bin <= guide[c + 1]` in cell c; none where values are bins
+    cells_per_unit: float  # the cell of a value v is `int(v * cells_per_unit)`
 
 
 def with_guide(edges: Edges) -> Bins:

@@ -14,27 +14,16 @@ Indices = Int64[np.ndarray, " _"]
 
 
 class Pairs(NamedTuple):
-    """All pairs of a row with a column; if `within`, rows and columns are one set and only pairs i < j count.
+    """All pairs of a row with a column; if `within`, rows and columns are one set and only pairs i < j count."""
 
-    Attributes:
-        exponent: The p of the lp norm.
-        unit: What values stand for.
-        rows: Examples of the first set.
-        row_labels: Their classes, as indices from 0.
-        columns: Examples of the second set.
-        column_labels: Their classes.
-        within: Whether both sets are the same one.
-        num_classes: Number of classes.
-    """
-
-    exponent: float
-    unit: Unit
-    rows: Features
-    row_labels: Labels
-    columns: Features
-    column_labels: Labels
-    within: bool
-    num_classes: int
+    exponent: float  # the p of the lp norm
+    unit: Unit  # what values stand for
+    rows: Features  # examples of the first set
+    row_labels: Labels  # their classes, as indices from 0
+    columns: Features  # examples of the second set
+    column_labels: Labels  # their classes
+    within: bool  # whether both sets are the same one
+    num_classes: int  # number of classes
 
     @property
     def num_pairs(self) -> int:
@@ -77,23 +66,14 @@ def cut(num_rows: int, num_columns: int, size: int, *, within: bool) -> list[Blo
 
 
 class Counts(NamedTuple):
-    """What is known of a block, or of all blocks so far.
+    """What is known of a block, or of all blocks so far."""
 
-    Attributes:
-        histogram: Number of pairs `[2, bins]`: of different classes, of the same class.
-        row_nearest: Smallest value to a column of another class, per row.
-        row_neighbor: The column that has it, the first one of several; -1 for none.
-        column_nearest: Smallest value to a row of another class, per column.
-        column_neighbor: The row that has it, the first one of several; -1 for none.
-        class_minima: Smallest value between two classes `[classes, classes]`, row's class first.
-    """
-
-    histogram: Int64[np.ndarray, "2 bins"]
-    row_nearest: Values
-    row_neighbor: Indices
-    column_nearest: Values
-    column_neighbor: Indices
-    class_minima: Shaped[np.ndarray, "classes classes"]
+    histogram: Int64[np.ndarray, "2 bins"]  # number of pairs `[2, bins]`: of different classes, of the same class
+    row_nearest: Values  # smallest value to a column of another class, per row
+    row_neighbor: Indices  # the column that has it, the first one of several; -1 for none
+    column_nearest: Values  # smallest value to a row of another class, per column
+    column_neighbor: Indices  # the row that has it, the first one of several; -1 for none
+    class_minima: Shaped[np.ndarray, "classes classes"]  # smallest value between two classes
 
 
 Worker = Callable[[Block], Counts]

@@ -4,40 +4,38 @@ import hashlib
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int64, Num
-
-from lipjax.compatibility.units import Features
 
 MOST_LISTED = 100_000
 
 
 def conflicting_pairs(
-    rows: Features, columns: Features, differ: Callable[[int, int], bool], *, within: bool
+    pairs: Any, differ: Callable[[int, int], bool], *, exist: bool = True
 ) -> Int64[np.ndarray, "conflicts 2"]:
     """Pairs of a row and an identical column whose targets differ, at most MOST_LISTED of them, by ascending indices.
 
     Args:
-        rows: Examples of the first set.
-        columns: Examples of the second set.
+        pairs: What is paired, `rows` and `columns`; only i < j if they are `within` one set.
         differ: Whether the targets of row i and column j differ.
-        within: Both sets are the same one: only pairs i < j.
+        exist: Whether there are any.
 
     Returns:
         Indices of rows and columns.
     """
     same = defaultdict(list)
-    for j, column in enumerate(columns):
+    for j, column in enumerate(pairs.columns if exist else ()):
         same[_content(column)].append(j)
 
-    def pairs() -> Iterator[tuple[int, int]]:
-        for i, row in enumerate(rows):
+    def found() -> Iterator[tuple[int, int]]:
+        for i, row in enumerate(pairs.rows if exist else ()):
             for j in same.get(_content(row), ()):
-                if (i < j or not within) and differ(i, j):
+                if (i < j or not pairs.within) and differ(i, j):
                     yield i, j
 
-    listed = list(itertools.islice(pairs(), MOST_LISTED))
+    listed = list(itertools.islice(found(), MOST_LISTED))
     return np.array(listed, np.int64).reshape(-1, 2)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from jaxtyping import Array, Int64, Integer, Num
+from jaxtyping import Array, Integer, Num
 
 from lipjax import checks
 from lipjax.compatibility import device, host
@@ -13,7 +13,7 @@ from lipjax.compatibility.blocks import Backend, Counts, Pairs, absorb, closer, 
 from lipjax.compatibility.conflicts import conflicting_pairs
 from lipjax.compatibility.results import PairDistances, Separation
 from lipjax.compatibility.run import count_blocks, journal_of
-from lipjax.compatibility.units import LEVELS, Numbers, Unit, Values, comparable, flat, largest_value, power_of
+from lipjax.compatibility.units import Numbers, comparable, flat, largest_value, unit_of
 from lipjax.norms import Norm, linf
 from lipjax.operators import is_plain
 from lipjax.types import Batch
@@ -123,11 +123,10 @@ def pairs_of(
     if len(classes) > MOST_CLASSES:
         raise ValueError(f"labels have {len(classes)} classes, more than {MOST_CLASSES}: use required_slopes")
     row_codes, column_codes = np.split(codes.astype(np.int64), [len(features[0])])
-    whole = features[0].dtype == np.uint8
     within = other is None
     pairs = Pairs(
         exponent=norm.exponent,
-        unit=Unit(LEVELS if whole else 1, power_of(norm), whole),
+        unit=unit_of(norm, features[0]),
         rows=features[0],
         row_labels=row_codes,
         columns=features[-1],
@@ -161,19 +160,10 @@ def _result(
         separation=Separation(pairs.unit.distance(nearest), neighbors),
         classes=classes,
         class_minima=pairs.unit.distance(minima),
-        conflicts=_conflicts(pairs, nearest),
+        conflicts=conflicting_pairs(
+            pairs, lambda i, j: bool(pairs.row_labels[i] != pairs.column_labels[j]), exist=not np.all(nearest > 0)
+        ),
         seconds=seconds,
         unit=pairs.unit,
-        within=pairs.within,
-    )
-
-
-def _conflicts(pairs: Pairs, nearest: Values) -> Int64[np.ndarray, "conflicts 2"]:
-    if np.all(nearest > 0):
-        return np.zeros((0, 2), np.int64)
-    return conflicting_pairs(
-        pairs.rows,
-        pairs.columns,
-        lambda i, j: bool(pairs.row_labels[i] != pairs.column_labels[j]),
         within=pairs.within,
     )

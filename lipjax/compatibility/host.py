@@ -21,62 +21,26 @@ FEATURES_AT_ONCE = 4096
 
 @njit
 @no_type_check
-def _linf_levels(total, a, b):
-    return max(total, np.uint8(max(a, b) - min(a, b)))
+def _levels_apart(a, b):
+    return np.int32(np.int32(a) - np.int32(b))
 
 
 @njit
 @no_type_check
-def _l1_levels(total, a, b):
-    return np.int32(total + abs(np.int32(np.int32(a) - np.int32(b))))
+def _apart(a, b):
+    return np.float64(a) - np.float64(b)
 
 
-@njit
-@no_type_check
-def _l2_levels(total, a, b):
-    difference = np.int32(np.int32(a) - np.int32(b))
-    return np.int32(total + np.int32(difference * difference))
-
-
-@njit
-@no_type_check
-def _linf_floats(total, a, b):
-    return max(total, abs(np.float64(a) - np.float64(b)))
-
-
-@njit
-@no_type_check
-def _l1_floats(total, a, b):
-    return total + abs(np.float64(a) - np.float64(b))
-
-
-@njit
-@no_type_check
-def _l2_floats(total, a, b):
-    difference = np.float64(a) - np.float64(b)
-    return total + difference * difference
-
-
-@njit
-@no_type_check
-def _add(total, part):
-    return total + part
-
-
-@njit
-@no_type_check
-def _larger(total, part):
-    return max(total, part)
-
+_ADD, _LARGER = njit(lambda total, part: total + part), njit(lambda total, part: max(total, part))
 
 # By exponent, and whether the features are levels: one more feature, one more part of the features, and nothing yet.
 KERNELS = {
-    (math.inf, True): (_linf_levels, _larger, np.uint8(0)),
-    (1.0, True): (_l1_levels, _add, np.int32(0)),
-    (2.0, True): (_l2_levels, _add, np.int32(0)),
-    (math.inf, False): (_linf_floats, _larger, 0.0),
-    (1.0, False): (_l1_floats, _add, 0.0),
-    (2.0, False): (_l2_floats, _add, 0.0),
+    (math.inf, True): (njit(lambda total, a, b: max(total, np.uint8(max(a, b) - min(a, b)))), _LARGER, np.uint8(0)),
+    (1.0, True): (njit(lambda total, a, b: np.int32(total + abs(_levels_apart(a, b)))), _ADD, np.int32(0)),
+    (2.0, True): (njit(lambda total, a, b: np.int32(total + np.int32(_levels_apart(a, b) ** 2))), _ADD, np.int32(0)),
+    (math.inf, False): (njit(lambda total, a, b: max(total, abs(_apart(a, b)))), _LARGER, 0.0),
+    (1.0, False): (njit(lambda total, a, b: total + abs(_apart(a, b))), _ADD, 0.0),
+    (2.0, False): (njit(lambda total, a, b: total + _apart(a, b) ** 2), _ADD, 0.0),
 }
 
 

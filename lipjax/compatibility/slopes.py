@@ -13,7 +13,7 @@ from lipjax.compatibility.blocks import Block, cut
 from lipjax.compatibility.conflicts import conflicting_pairs
 from lipjax.compatibility.host import KERNELS, TILE, tile_values
 from lipjax.compatibility.run import count_blocks, journal_of
-from lipjax.compatibility.units import LEVELS, TOLERANCE, Features, Numbers, Unit, Values, comparable, flat, power_of
+from lipjax.compatibility.units import TOLERANCE, Features, Numbers, Unit, Values, comparable, flat, unit_of
 from lipjax.norms import Norm, linf
 from lipjax.operators import is_plain
 
@@ -55,43 +55,25 @@ class RequiredSlopes(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """Counts of all pairs (first entries), and of those within the radius (second entries).
+    """Counts of all pairs (first entries), and of those within the radius (second entries)."""
 
-    Attributes:
-        forbidden: Number of pairs with different targets, by how many of the constants they forbid `[2, alphas + 1]`.
-        largest: Largest slope.
-        pair: The pair that requires it.
-    """
-
-    forbidden: Int64[np.ndarray, "2 counts"]
-    largest: Float64[np.ndarray, "2"]
-    pair: Int64[np.ndarray, "2 2"]
+    forbidden: Int64[np.ndarray, "2 counts"]  # pairs of different targets, by how many constants they forbid
+    largest: Float64[np.ndarray, "2"]  # largest slope
+    pair: Int64[np.ndarray, "2 2"]  # the pair that requires it
 
 
 class Task(NamedTuple):
-    """Pairs of a row with a column, whose inputs and targets are compared.
+    """Pairs of a row with a column, whose inputs and targets are compared."""
 
-    Attributes:
-        rows: Inputs of the first set.
-        columns: Inputs of the second set.
-        row_targets: Targets of the first set.
-        column_targets: Targets of the second set.
-        alphas: Constants, ascending.
-        within: Whether both sets are the same one, whose pairs i < j count.
-        unit: What a value of two inputs stands for.
-        unit_out: What a value of two targets stands for.
-        last: Largest value of inputs that are within the radius.
-    """
-
-    rows: Features
-    columns: Features
-    row_targets: Float64[np.ndarray, "rows targets"]
-    column_targets: Float64[np.ndarray, "columns targets"]
-    alphas: Float64[np.ndarray, " alphas"]
-    within: bool
-    unit: Unit
-    unit_out: Unit
-    last: float
+    rows: Features  # inputs of the first set
+    columns: Features  # inputs of the second set
+    row_targets: Float64[np.ndarray, "rows targets"]  # targets of the first set
+    column_targets: Float64[np.ndarray, "columns targets"]  # targets of the second set
+    alphas: Float64[np.ndarray, " alphas"]  # constants, ascending
+    within: bool  # whether both sets are the same one, whose pairs i < j count
+    unit: Unit  # what a value of two inputs stands for
+    unit_out: Unit  # what a value of two targets stands for
+    last: float  # largest value of inputs that are within the radius
 
 
 @njit
@@ -245,7 +227,12 @@ def required_slopes(
     )
     pairs = int(tally.forbidden[0].sum())
     anywhere, within_radius = (_required(tally, scope, order) for scope in range(2))
-    return RequiredSlopes(ascending[order], anywhere, within_radius, pairs, _conflicts(task, tally), seconds)
+    conflicts = conflicting_pairs(
+        task,
+        lambda i, j: bool(np.any(task.row_targets[i] != task.column_targets[j])),
+        exist=not np.isfinite(tally.largest[0]),
+    )
+    return RequiredSlopes(ascending[order], anywhere, within_radius, pairs, conflicts, seconds)
 
 
 def _task(
@@ -258,24 +245,11 @@ def _task(
         raise ValueError(f"inputs and targets must be as many, got {[(len(x), len(y)) for x, y in sets]}")
     if not all(np.all(np.isfinite(part)) for part in targets):
         raise ValueError("targets must be finite, got NaN or infinite entries")
-    whole = inputs[0].dtype == np.uint8
-    unit = Unit(LEVELS if whole else 1, power_of(norm), whole)
+    unit, unit_out = unit_of(norm, inputs[0]), unit_of(norm_out, targets[0])
     last = unit.last_within(np.inf if radius is None else 2 * radius, strict=False)
-    unit_out = Unit(1, power_of(norm_out), whole=False)
     return Task(inputs[0], inputs[-1], targets[0], targets[-1], alphas, len(sets) == 1, unit, unit_out, float(last))
 
 
 def _required(tally: Tally, scope: int, order: Int64[np.ndarray, " alphas"]) -> Required:
     forbid_more = np.cumsum(tally.forbidden[scope, ::-1])[::-1][1:]
     return Required(forbid_more[order], float(tally.largest[scope]), tally.pair[scope])
-
-
-def _conflicts(task: Task, tally: Tally) -> Int64[np.ndarray, "conflicts 2"]:
-    if np.isfinite(tally.largest[0]):
-        return np.zeros((0, 2), np.int64)
-    return conflicting_pairs(
-        task.rows,
-        task.columns,
-        lambda i, j: bool(np.any(task.row_targets[i] != task.column_targets[j])),
-        within=task.within,
-    )

@@ -33,23 +33,12 @@ LARGEST: dict[float, Callable[[Float[np.ndarray, " features"]], np.floating]] = 
 }
 
 
-def power_of(norm: Norm) -> int:
-    """Counted is the distance to this power: whole numbers for images."""
-    return 2 if norm.exponent == 2.0 else 1
-
-
 class Unit(NamedTuple):
-    """What a counted value stands for.
+    """What a counted value stands for."""
 
-    Attributes:
-        levels: Number of steps in an input distance of 1.
-        power: Counted is the distance, in steps, to this power.
-        whole: Whether all values are whole numbers.
-    """
-
-    levels: int
-    power: int
-    whole: bool
+    levels: int  # number of steps in an input distance of 1
+    power: int  # counted is the distance, in steps, to this power
+    whole: bool  # whether all values are whole numbers
 
     @property
     def dtype(self) -> type:
@@ -73,6 +62,12 @@ class Unit(NamedTuple):
         if not self.whole:
             return limit
         return np.minimum(np.ceil(limit) - 1 if strict else np.floor(limit), 2.0**62).astype(np.int64)
+
+
+def unit_of(norm: Norm, features: Features) -> Unit:
+    """What values of these features stand for: in l2 squared distances, so whole numbers for images."""
+    whole = features.dtype == np.uint8
+    return Unit(LEVELS if whole else 1, 2 if norm.exponent == 2.0 else 1, whole)
 
 
 def flat(inputs: Shaped[Array | np.ndarray, "_ ..."]) -> Features:

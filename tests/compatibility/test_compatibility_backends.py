@@ -5,12 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import compatibility_reference as reference
 import jax
 import numpy as np
 import pytest
 from compatibility_oracle import some_images
 
-from lipjax.compatibility import device, host, pair_distances, reference
+from lipjax.compatibility import device, host, pair_distances
 from lipjax.compatibility.bins import with_guide
 from lipjax.compatibility.blocks import Backend, Block, Counts, Pairs, absorb, cut, no_counts
 from lipjax.compatibility.distances import edges_of, pairs_of
@@ -80,6 +81,7 @@ def test_on_an_accelerator_the_xla_program_is_the_default(monkeypatch: pytest.Mo
 EIGHT_DEVICES = """
 import sys, jax, numpy as np
 sys.path.insert(0, sys.argv[1])
+import compatibility_reference as reference
 from compatibility_oracle import some_images
 from lipjax.compatibility import device, pair_distances
 assert jax.local_device_count() == 8

@@ -2,6 +2,7 @@
 
 from lipjax.bounds.program.rewriting import Idiom as Idiom
 from lipjax.bounds.program.rewriting import is_constant as is_constant
+from lipjax.bounds.program.rewriting import is_not_negative as is_not_negative
 from lipjax.bounds.program.rewriting import rewrite as rewrite
 from lipjax.bounds.program.steps import Builder as Builder
 from lipjax.bounds.program.steps import Operand as Operand

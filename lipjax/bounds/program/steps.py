@@ -20,28 +20,23 @@ Operand: TypeAlias = Any
 """A `Wire`, or an array that does not depend on the input."""
 
 
+def rename(operand: Operand, names: Mapping[Wire, Wire]) -> Operand:
+    """The operand by its new name, if it is a wire."""
+    return names[operand] if isinstance(operand, Wire) else operand
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Step:
-    """One operation.
+    """One operation."""
 
-    Attributes:
-        op: Name of the primitive, or of the idiom that was recognised.
-        scope: Where in the network: the path of the flax module or other named scopes; may be empty.
-        operands: What it reads: wires and constants.
-        given: Shapes and types of the wires among them.
-        apply: Values of all operands to the value of the result.
-        result: Shape and type of the result.
-        params: Parameters of the primitive.
-        known: What has been found out about it: its norms. It lives as long as its program, and so may hold tracers.
-    """
-
-    op: str
-    scope: str
-    operands: tuple[Operand, ...]
-    given: tuple[jax.ShapeDtypeStruct, ...]
-    apply: Callable[..., Any]
-    result: jax.ShapeDtypeStruct
-    params: Mapping[str, Any]
+    op: str  # name of the primitive, or of the idiom that was recognised
+    scope: str  # where in the network: the path of the flax module or other named scopes; may be empty
+    operands: tuple[Operand, ...]  # what it reads: wires and constants
+    given: tuple[jax.ShapeDtypeStruct, ...]  # shapes and types of the wires among them
+    apply: Callable[..., Any]  # values of all operands to the value of the result
+    result: jax.ShapeDtypeStruct  # shape and type of the result
+    params: Mapping[str, Any]  # parameters of the primitive
+    # What has been found out about it. It lives as long as its program, and so may hold tracers.
     known: dict[Any, Any] = dataclasses.field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -54,6 +49,16 @@ class Step:
         """The operands that do not."""
         return [operand for operand in self.operands if not isinstance(operand, Wire)]
 
+    def renamed(self, names: Mapping[Wire, Wire]) -> "Step":
+        """The same step with other names of its wires."""
+        return dataclasses.replace(self, operands=tuple(rename(operand, names) for operand in self.operands))
+
+    def once(self, key: Hashable, find: Callable[[], Any]) -> Any:
+        """What is known under this key, found when it is first asked for."""
+        if key not in self.known:
+            self.known[key] = find()
+        return self.known[key]
+
     def __call__(self, *values: Any) -> Any:
         """The result, given the values of the wires."""
         remaining = iter(values)
@@ -61,17 +66,11 @@ class Step:
 
 
 class Program(NamedTuple):
-    """A function as steps in order of evaluation.
+    """A function as steps in order of evaluation."""
 
-    Attributes:
-        input_shape: Shape of the input.
-        steps: The steps; step i returns wire i + 1.
-        output: The result: a wire, or a constant for a function that ignores its input.
-    """
-
-    input_shape: tuple[int, ...]
-    steps: tuple[Step, ...]
-    output: Operand
+    input_shape: tuple[int, ...]  # shape of the input
+    steps: tuple[Step, ...]  # the steps; step i returns wire i + 1
+    output: Operand  # the result: a wire, or a constant for a function that ignores its input
 
     def shape(self, wire: Wire) -> tuple[int, ...]:
         """Shape of a wire's value."""
@@ -111,10 +110,10 @@ class Builder:
             return self.steps[wire.index - 1].result
         return jax.ShapeDtypeStruct(self.input_shape, jnp.result_type(float))
 
-    def producer(self, operand: Operand, op: str) -> Step | None:
-        """The step that returns this operand, if it is one and does this operation."""
+    def producer(self, operand: Operand, *ops: str) -> Step | None:
+        """The step that returns this operand, if it is one and does one of these operations."""
         step = self.steps[operand.index - 1] if isinstance(operand, Wire) and operand.index else None
-        return step if step is not None and step.op == op else None
+        return step if step is not None and step.op in ops else None
 
     def finish(self, output: Operand) -> Program:
         """The program, without the steps that its output does not depend on."""
@@ -123,14 +122,9 @@ class Builder:
             if Wire(index) in needed:
                 needed.update(self.steps[index - 1].wires)
         kept = [0, *sorted(wire.index for wire in needed if wire.index)]
-        renamed = {Wire(old): Wire(new) for new, old in enumerate(kept)}
-
-        def rename(operand: Operand) -> Operand:
-            return renamed[operand] if isinstance(operand, Wire) else operand
-
-        steps = [self.steps[index - 1] for index in kept[1:]]
-        steps = [dataclasses.replace(step, operands=tuple(map(rename, step.operands))) for step in steps]
-        return Program(self.input_shape, tuple(steps), rename(output))
+        names = {Wire(old): Wire(new) for new, old in enumerate(kept)}
+        steps = tuple(self.steps[index - 1].renamed(names) for index in kept[1:])
+        return Program(self.input_shape, steps, rename(output, names))
 
 
 def _identity(value: Any) -> Any:

@@ -82,35 +82,28 @@ def _walk(builder: Builder, closed: ClosedJaxpr, inputs: Sequence[Operand], scop
     return [read(variable) for variable in jaxpr.outvars]
 
 
-_INNER = {
-    "jit": "jaxpr",
-    "pjit": "jaxpr",
-    "closed_call": "call_jaxpr",
-    "custom_jvp_call": "call_jaxpr",
-    "custom_vjp_call": "call_jaxpr",
-    "checkpoint": "jaxpr",
-}
+_CALLS = {"jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call", "checkpoint"}
 _IDENTITIES = {"copy", "copy_p", "name", "sharding_constraint", "stop_gradient"}
 _FULL_PRECISION = {"precision": (jax.lax.Precision.HIGHEST,) * 2, "preferred_element_type": None}
 _IN_FULL = {"conv_general_dilated": _FULL_PRECISION, "dot_general": _FULL_PRECISION}
 
 
 def _results(builder: Builder, equation: JaxprEqn, operands: list[Operand], scope: str) -> list[Operand]:
-    name, params = equation.primitive.name, equation.params
-    if name in _INNER:
-        inner = params[_INNER[name]]
+    name = equation.primitive.name
+    params = {**equation.params, **_IN_FULL.get(name, {})}
+    if name in _CALLS:
+        inner = params["jaxpr"] if "jaxpr" in params else params["call_jaxpr"]
         closed = ClosedJaxpr(inner, ()) if isinstance(inner, Jaxpr) else inner
         return _walk(builder, closed, operands, scope)
+    results = [_bound(equation, params, index) for index in range(len(equation.outvars))]
     if not any(isinstance(operand, Wire) for operand in operands):
-        return _evaluated(equation, operands)
+        return _evaluated(results, operands)
     if name in _IDENTITIES or (name == "convert_element_type" and _is_float(equation)):
         return operands
     builder.scope = scope
     if name in _REWRITTEN:
         return [_REWRITTEN[name](builder, *operands, **params)]
-    params = {**params, **_IN_FULL.get(name, {})}
-    outputs = range(len(equation.outvars))
-    return [builder.add(name, operands, _bound(equation, params, index), **params, output=index) for index in outputs]
+    return [builder.add(name, operands, apply, **params, output=index) for index, apply in enumerate(results)]
 
 
 def _bound(equation: JaxprEqn, params: Mapping[str, Any], index: int) -> Callable[..., Any]:
@@ -123,12 +116,10 @@ def _bound(equation: JaxprEqn, params: Mapping[str, Any], index: int) -> Callabl
     return apply
 
 
-def _evaluated(equation: JaxprEqn, constants: Sequence[Any]) -> list[Any]:
+def _evaluated(results: Sequence[Callable[..., Any]], constants: Sequence[Any]) -> list[Any]:
     concrete = not any(isinstance(constant, jax.core.Tracer) for constant in constants)
-    outputs = range(len(equation.outvars))
     with jax.ensure_compile_time_eval() if concrete else contextlib.nullcontext():
-        params = {**equation.params, **_IN_FULL.get(equation.primitive.name, {})}
-        return [_constant(_bound(equation, params, index)(*constants)) for index in outputs]
+        return [_constant(apply(*constants)) for apply in results]
 
 
 def _constant(value: Any) -> Any:
@@ -143,55 +134,50 @@ def _is_float(equation: JaxprEqn) -> bool:
     return all(jnp.issubdtype(value.dtype, jnp.floating) for value in values)
 
 
-def _binary(builder: Builder, op: str, apply: Callable[..., Any], *operands: Operand) -> Wire:
-    """An operation on two values of one shape; a scalar wire is broadcast by a step of its own."""
-    shapes = [builder.abstract(x).shape if isinstance(x, Wire) else np.shape(x) for x in operands]
-    shape = np.broadcast_shapes(*shapes)
+def _binary(op: str, apply: Callable[..., Any]) -> Callable[..., Wire]:
+    """Writes an operation on two values of one shape; a scalar wire is broadcast by a step of its own."""
 
-    def whole(operand: Operand) -> Operand:
-        if not isinstance(operand, Wire) or builder.abstract(operand).shape == shape:
-            return operand
-        return builder.add("broadcast_in_dim", (operand,), lambda x: jnp.broadcast_to(x, shape))
+    def written(builder: Builder, *operands: Operand, **_: Any) -> Wire:
+        shapes = [builder.abstract(x).shape if isinstance(x, Wire) else np.shape(x) for x in operands]
+        shape = np.broadcast_shapes(*shapes)
 
-    return builder.add(op, [whole(operand) for operand in operands], apply)
+        def whole(operand: Operand) -> Operand:
+            if not isinstance(operand, Wire) or builder.abstract(operand).shape == shape:
+                return operand
+            return builder.add("broadcast_in_dim", (operand,), lambda x: jnp.broadcast_to(x, shape))
+
+        return builder.add(op, [whole(operand) for operand in operands], apply)
+
+    return written
 
 
-def _add(builder: Builder, left: Operand, right: Operand, **_: Any) -> Wire:
-    return _binary(builder, "add", jnp.add, left, right)
+_add, _product, _quotient = _binary("add", jnp.add), _binary("mul", jnp.multiply), _binary("div", jnp.divide)
+_larger, _smaller = _binary("max", jnp.maximum), _binary("min", jnp.minimum)
 
 
 def _negate(builder: Builder, x: Wire, **_: Any) -> Wire:
-    return _binary(builder, "mul", jnp.multiply, x, -np.ones((), jnp.result_type(float)))
+    return _product(builder, x, -np.ones((), jnp.result_type(float)))
 
 
 def _subtract(builder: Builder, left: Operand, right: Operand, **_: Any) -> Wire:
     return _add(builder, left, _negate(builder, right) if isinstance(right, Wire) else -right)
 
 
+def _square(builder: Builder, x: Wire, **_: Any) -> Wire:
+    return builder.add("square", (x,), jnp.square)
+
+
 def _multiply(builder: Builder, left: Operand, right: Operand, **_: Any) -> Wire:
-    if isinstance(left, Wire) and isinstance(right, Wire) and left == right:
-        return builder.add("square", (left,), jnp.square)
-    return _binary(builder, "mul", jnp.multiply, left, right)
+    is_square = isinstance(left, Wire) and isinstance(right, Wire) and left == right
+    return _square(builder, left) if is_square else _product(builder, left, right)
 
 
 def _divide(builder: Builder, left: Operand, right: Operand, **_: Any) -> Wire:
-    if isinstance(right, Wire):
-        return _binary(builder, "div", jnp.divide, left, right)
-    return _binary(builder, "mul", jnp.multiply, left, 1 / right)
+    return _quotient(builder, left, right) if isinstance(right, Wire) else _product(builder, left, 1 / right)
 
 
 def _power(builder: Builder, x: Wire, y: int, **_: Any) -> Wire:
-    if y == 2:
-        return builder.add("square", (x,), jnp.square)
-    return builder.add("integer_pow", (x,), lambda value: value**y, y=y)
-
-
-def _larger(builder: Builder, left: Operand, right: Operand, **_: Any) -> Wire:
-    return _binary(builder, "max", jnp.maximum, left, right)
-
-
-def _smaller(builder: Builder, left: Operand, right: Operand, **_: Any) -> Wire:
-    return _binary(builder, "min", jnp.minimum, left, right)
+    return _square(builder, x) if y == 2 else builder.add("integer_pow", (x,), lambda value: value**y, y=y)
 
 
 _REWRITTEN: dict[str, Callable[..., Wire]] = {
@@ -204,6 +190,6 @@ _REWRITTEN: dict[str, Callable[..., Wire]] = {
     "min": _smaller,
     "mul": _multiply,
     "neg": _negate,
-    "square": lambda builder, x, **_: builder.add("square", (x,), jnp.square),
+    "square": _square,
     "sub": _subtract,
 }

@@ -8,7 +8,7 @@ import numpy as np
 
 from lipjax.bounds.activations import ACTIVATIONS, Activation
 from lipjax.bounds.carried import Around, Derivative, Entries, Expanded, Form, Gain, Gate, Region, Relaxed, Scalar
-from lipjax.bounds.program import Builder, Operand, Step, Wire, is_constant
+from lipjax.bounds.program import Builder, Operand, Step, Wire, is_constant, is_not_negative
 from lipjax.bounds.rounding import eps, hull, length, middle_and_half, spectral, total
 from lipjax.bounds.rules.rule import LocalRule
 from lipjax.norms import Norm
@@ -36,7 +36,7 @@ def _two_sides(builder: Builder, step: Step) -> Wire | None:
     if is_constant(below, 0.0):
         return builder.add("relu", (x,), lambda x: jnp.maximum(x, 0.0))
     below, factor = _scaled(builder, below)
-    if not _not_negative(factor):
+    if not is_not_negative(factor):
         return None
     if not _is_wire(below, x):
         return _elu(builder, x, factor, below)
@@ -51,7 +51,7 @@ def _elu(builder: Builder, x: Wire, factor: Any, below: Operand) -> Wire | None:
         return None
     inside, rate = _scaled(builder, exponential.operands[0])
     cut = builder.producer(inside, "min")
-    if cut is None or cut.wires != [x] or not is_constant(cut.constants[0], 0.0) or not _not_negative(rate):
+    if cut is None or cut.wires != [x] or not is_constant(cut.constants[0], 0.0) or not is_not_negative(rate):
         return None
     value = ACTIVATIONS["elu"](factor, rate).value
     return builder.add("elu", (x, factor, rate), lambda x, a, b: value(x))
@@ -69,14 +69,9 @@ def _is_wire(operand: Operand, wire: Wire) -> bool:
     return isinstance(operand, Wire) and operand == wire
 
 
-def _not_negative(constant: Any) -> bool:
-    return not isinstance(constant, jax.core.Tracer) and bool(np.all(constant >= 0))
-
-
 def compared_with_zero(builder: Builder, operand: Operand) -> Step | None:
     """The step that compares a wire with 0, if the operand is its result."""
-    steps = (builder.producer(operand, op) for op in ("eq", "le", "lt", "ne", "gt", "ge"))
-    step = next((step for step in steps if step), None)
+    step = builder.producer(operand, "eq", "le", "lt", "ne", "gt", "ge")
     return step if step and isinstance(step.operands[0], Wire) and is_constant(step.operands[1], 0.0) else None
 
 

@@ -5,6 +5,7 @@ absolute values gives |L|, which carries the radii of intervals; by their square
 squared lengths of rows.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple, TypeAlias
@@ -25,29 +26,18 @@ Weigh: TypeAlias = Callable[[Any], Any]
 
 
 class Sizes(NamedTuple):
-    """Numbers that an affine step is bounded with.
+    """Numbers that an affine step is bounded with."""
 
-    Attributes:
-        norm: Bound of its l2 operator norm, for each wire alone.
-        absolute: Bound of the l2 operator norm of |L|.
-        row: The largest sum of absolute weights of an entry.
-        rounding: Relative rounding error of an entry, of the result or of the transpose's.
-    """
-
-    norm: Any
-    absolute: Any
-    row: Any
-    rounding: float
+    norm: Any  # bound of its l2 operator norm, for each wire alone
+    absolute: Any  # bound of the l2 operator norm of |L|
+    row: Any  # the largest sum of absolute weights of an entry
+    rounding: float  # relative rounding error of an entry, of the result or of the transpose's
 
 
 class Affine(LocalRule):
-    """An affine map; subclasses are the kinds of it.
+    """An affine map; subclasses are the kinds of it."""
 
-    Attributes:
-        has_weights: Whether constants are weights; otherwise they are added.
-    """
-
-    has_weights: ClassVar[bool] = False
+    has_weights: ClassVar[bool] = False  # whether constants are weights; otherwise they are added
     is_linear = True
 
     def covers(self, step: Step) -> bool:
@@ -62,10 +52,19 @@ class Affine(LocalRule):
         return len(step.operands)
 
     def constant(self, step: Step, norm: Norm) -> Gain:
-        return gain(step, norm)
+        return step.once(norm, lambda: self.gain(step, norm))
+
+    def sizes(self, step: Step) -> Sizes:
+        """What a step is bounded with."""
+
+        def find() -> Sizes:
+            norm, column, row = (self.constant(step, norm).value for norm in (l2, l1, linf))
+            return Sizes(norm, (column * row) ** 0.5, row, 0.51 * (self.terms(step) + 8) * eps())
+
+        return step.once(Sizes, find)
 
     def region(self, step: Step, regions: list[Region]) -> Region:
-        size = sizes(step)
+        size = self.sizes(step)
         middles = [(region.lower + region.upper) / 2 for region in regions]
         radii = [region.upper - middle for region, middle in zip(regions, middles, strict=True)]
         widened = [r + size.rounding * (jnp.abs(m) + r) for m, r in zip(middles, radii, strict=True)]
@@ -77,23 +76,23 @@ class Affine(LocalRule):
 
     def derivative(self, around: Around, derivative: Derivative) -> list[Derivative]:
         step, (center, lower, upper, change, norm) = around.step, derivative
-        back, size = jax.vmap(transposed(step)), sizes(step)
+        size = self.sizes(step)
         middle = (lower + upper) / 2
         half = upper - middle
-        radius = jax.vmap(transposed(step, jnp.abs))(half + size.rounding * (jnp.abs(middle) + half))
+        radius = _back(step, half + size.rounding * (jnp.abs(middle) + half), jnp.abs)
         change = size.norm * change + size.rounding * size.absolute * length(center)
         return [
             Derivative(rows, mid - rad, mid + rad, change, size.norm * norm)
-            for rows, mid, rad in zip(back(center), back(middle), radius, strict=True)
+            for rows, mid, rad in zip(_back(step, center), _back(step, middle), radius, strict=True)
         ]
 
     def relaxation(self, around: Around, form: Entries) -> Relaxed:
         largest = linear(around.step, jnp.abs)(*[region.magnitude for region in around.operands])
-        noise = total(2 * sizes(around.step).rounding * jnp.abs(form) * largest)
+        noise = total(2 * self.sizes(around.step).rounding * jnp.abs(form) * largest)
         return Relaxed(list(transposed(around.step)(form)), noise)
 
     def expansion(self, around: Around, form: Form) -> Expanded:
-        size, gains = sizes(around.step), sum(region.norm for region in around.operands)
+        size, gains = self.sizes(around.step), sum(region.norm for region in around.operands)
         lost = jax.vmap(length)(form.rows) * (size.rounding * size.absolute * gains)
         norm = form.norm * size.norm * (1 + 2 * eps())
         return Expanded([Form(rows, norm) for rows in _back(around.step, form.rows)], rounding=lost)
@@ -101,37 +100,15 @@ class Affine(LocalRule):
 
 def gain(step: Step, norm: Norm) -> Gain:
     """Operator norm of an affine step in l1, l2 or linf; with several wires, of each wire's part alone."""
-    if norm not in step.known:
-        rule = rule_of(step)
-        assert isinstance(rule, Affine)
-        step.known[norm] = rule.gain(step, norm)
-    return step.known[norm]
-
-
-def sizes(step: Step) -> Sizes:
-    """Sizes of an affine step, computed when they are first asked for."""
-    if Sizes not in step.known:
-        rule = rule_of(step)
-        assert isinstance(rule, Affine)
-        norm, column, row = (gain(step, norm).value for norm in (l2, l1, linf))
-        step.known[Sizes] = Sizes(norm, (column * row) ** 0.5, row, 0.51 * (rule.terms(step) + 8) * eps())
-    return step.known[Sizes]
+    return rule_of(step).constant(step, norm)
 
 
 def linear(step: Step, weigh: Weigh = lambda weight: weight) -> Callable[..., Any]:
     """The linear part of an affine step as a function of its wires' values, its weights passed through `weigh`."""
     rule = rule_of(step)
     change = weigh if isinstance(rule, Affine) and rule.has_weights else jnp.zeros_like
-    constants = [
-        change(operand) if not isinstance(operand, Wire) and is_number(operand) else operand
-        for operand in step.operands
-    ]
-
-    def apply(*values: Any) -> Any:
-        remaining = iter(values)
-        return step.apply(*[next(remaining) if isinstance(operand, Wire) else operand for operand in constants])
-
-    return apply
+    operands = [change(o) if not isinstance(o, Wire) and is_number(o) else o for o in step.operands]
+    return dataclasses.replace(step, operands=tuple(operands))
 
 
 def transposed(step: Step, weigh: Weigh = lambda weight: weight) -> Callable[[Any], tuple]:
@@ -150,8 +127,8 @@ def ratio(step: Step) -> int:
     return max(sizes) // max(min(sizes), 1)
 
 
-def _back(step: Step, rows: Rows) -> list[Rows]:
-    return list(jax.vmap(transposed(step))(rows))
+def _back(step: Step, rows: Rows, weigh: Weigh = lambda weight: weight) -> list[Rows]:
+    return list(jax.vmap(transposed(step, weigh))(rows))
 
 
 def _spread(step: Step, size: Sizes, regions: list[Region], center: Entries) -> tuple[Scalar, Entries]:
@@ -250,17 +227,14 @@ class Copies(Affine):
         return ratio(step)
 
 
-class Sum(Affine):
-    """A sum over axes."""
+class Sum(Copies):
+    """A sum over axes: the transpose of copies."""
 
     ops = ("reduce_sum",)
     name = "sum"
 
     def gain(self, step: Step, norm: Norm) -> Gain:
         return Gain(ratio(step) ** (1 - 1 / norm.exponent), "exact", "number of terms")
-
-    def terms(self, step: Step) -> int:
-        return ratio(step)
 
 
 class WindowSum(Affine):

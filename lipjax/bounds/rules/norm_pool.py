@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lipjax.bounds.carried import Around, Derivative, Entries, Expanded, Form, Gain, Gate, Region, Relaxed, Rows
-from lipjax.bounds.program import Builder, Operand, Step, Wire, is_constant
+from lipjax.bounds.program import Builder, Operand, Step, Wire, is_constant, is_not_negative
 from lipjax.bounds.rounding import eps, hull, length, spectral, total
 from lipjax.bounds.rules.activation import compared_with_zero
 from lipjax.bounds.rules.affine import Affine, Weigh, linear
@@ -34,16 +34,16 @@ def _guarded(builder: Builder, step: Step) -> Wire | None:
     return _root(builder, sums) or builder.add("sqrt", (sums,), jnp.sqrt)
 
 
-def _square_root(builder: Builder, step: Step) -> Wire | None:
-    return _root(builder, step.operands[0])
-
-
 def _root(builder: Builder, operand: Operand) -> Wire | None:
     """The square root of this operand as a norm pooling, if that is a weighted sum of squares."""
     chain: list[Step] = []
     while isinstance(operand, Wire) and operand.index and builder.producer(operand, "square") is None:
         step = builder.steps[operand.index - 1]
-        if not isinstance(rule_of(step), Affine) or len(step.wires) != 1 or not all(map(_not_negative, step.constants)):
+        if (
+            not isinstance(rule_of(step), Affine)
+            or len(step.wires) != 1
+            or not all(map(is_not_negative, step.constants))
+        ):
             return None
         chain.insert(0, step)
         operand = step.wires[0]
@@ -57,10 +57,6 @@ def _root(builder: Builder, operand: Operand) -> Wire | None:
     rounding = (math.prod([rule_of(step).terms(step) for step in chain]) + 8) * eps()  # type: ignore[attr-defined]
     gains = _gains(chain, square.given[0], rounding)
     return builder.add("norm_pool", square.wires, apply, chain=tuple(chain), rounding=rounding, gains=gains)
-
-
-def _not_negative(constant: Any) -> bool:
-    return not isinstance(constant, jax.core.Tracer) and bool(np.all(constant >= 0))
 
 
 def _sum_of_squares(chain: Sequence[Step], weigh: Weigh = lambda weight: weight) -> Callable[[Any], Any]:
@@ -83,7 +79,7 @@ class NormPool(LocalRule):
 
     idioms = (
         ("select_n", _guarded),
-        ("sqrt", _square_root),
+        ("sqrt", lambda builder, step: _root(builder, step.operands[0])),
     )
     name = "norm pooling"
 

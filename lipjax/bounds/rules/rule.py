@@ -13,19 +13,12 @@ from lipjax.norms import Norm
 
 
 class Rule:
-    """A kind of which nothing is known but, in subclasses, its constant on the whole space: what audits ask for.
+    """A kind of which nothing is known but, in subclasses, its constant on the whole space: what audits ask for."""
 
-    Attributes:
-        ops: Its operations.
-        name: What audits call it, where the name of the primitive is not clear.
-        idioms: How several steps are recognised as one of this kind, each with the operation of the last one.
-        is_linear: Whether the derivative is the same everywhere.
-    """
-
-    ops: ClassVar[tuple[str, ...]] = ()
-    name: ClassVar[str] = ""
-    idioms: ClassVar[tuple[tuple[str, Idiom], ...]] = ()
-    is_linear: ClassVar[bool] = False
+    ops: ClassVar[tuple[str, ...]] = ()  # its operations
+    name: ClassVar[str] = ""  # what audits call it, where the name of the primitive is not clear
+    idioms: ClassVar[tuple[tuple[str, Idiom], ...]] = ()  # several steps as one, by the last one's `op`
+    is_linear: ClassVar[bool] = False  # whether the derivative is the same everywhere
 
     def covers(self, step: Step) -> bool:
         """Whether the step is of this kind."""
@@ -68,20 +61,13 @@ _UNKNOWN = Rule()
 
 def rule_of(step: Step) -> Rule:
     """The rule of a step."""
-    if Rule not in step.known:
-        step.known[Rule] = next((kind for kind in KINDS if kind.covers(step)), _UNKNOWN)
-    return step.known[Rule]
+    return step.once(Rule, lambda: next((kind for kind in KINDS if kind.covers(step)), _UNKNOWN))
 
 
 def local_rule_of(step: Step) -> LocalRule:
-    """The rule of a step that has bounds on balls.
-
-    Raises:
-        TypeError: If it has none: `has_local_rule` says so.
-    """
+    """The rule of a step that has bounds on balls, as `has_local_rule` says."""
     rule = rule_of(step)
-    if not isinstance(rule, LocalRule):
-        raise TypeError(f"{step.op} has no bound on a ball")
+    assert isinstance(rule, LocalRule), f"{step.op} has no bound on a ball"
     return rule
 
 

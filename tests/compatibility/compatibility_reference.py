@@ -1,4 +1,4 @@
-"""The counts of images in plain NumPy, one row at a time: what the fast backends are tested against."""
+"""The counts of images in plain NumPy, one row at a time: what the backends are tested against."""
 
 import math
 

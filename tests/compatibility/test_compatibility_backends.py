@@ -81,7 +81,6 @@ def test_on_an_accelerator_the_xla_program_is_the_default(monkeypatch: pytest.Mo
 EIGHT_DEVICES = """
 import sys, jax, numpy as np
 sys.path.insert(0, sys.argv[1])
-import compatibility_reference as reference
 from compatibility_oracle import some_images
 from lipjax.compatibility import device, pair_distances
 assert jax.local_device_count() == 8

@@ -26,12 +26,7 @@ def backward(
 ) -> T:
     """What is known of a wire, carried back to the input; where a wire is read several times, contributions add up.
 
-    Args:
-        program: The program.
-        regions: Regions of all wires up to this one.
-        wire: Where to begin.
-        carried: What is known there: an array, or a tuple of arrays.
-        before: From what is known of a step's result to what is known of each of its wires.
+    `before` goes from what is known of a step's result to what is known of each of its wires.
     """
     waiting = {wire: carried}
     for index in range(wire.index, 0, -1):

@@ -42,16 +42,7 @@ def with_guide(edges: Edges) -> Bins:
 
 
 def regular_edges(unit: Unit, bound: float, thresholds: Numbers = ()) -> Edges:
-    """Edges for values up to `bound`: every whole number, or equal steps of distance and the thresholds.
-
-    Args:
-        unit: What values stand for.
-        bound: Largest value that can occur.
-        thresholds: Distances whose counts, both of `<` and of `<=`, must be exact.
-
-    Returns:
-        The edges, ascending and without repetitions.
-    """
+    """Ascending edges up to `bound`: every whole number, or equal steps of distance and both sides of thresholds."""
     if unit.whole and bound < WHOLE_BINS:
         return np.arange(int(bound) + 1)
     steps = np.linspace(0.0, float(bound) ** (1 / unit.power), NUM_BINS + 1)[1:-1] ** unit.power

@@ -15,15 +15,9 @@ MOST_LISTED = 100_000
 def conflicting_pairs(
     pairs: Any, differ: Callable[[int, int], bool], *, exist: bool = True
 ) -> Int64[np.ndarray, "conflicts 2"]:
-    """Pairs of a row and an identical column whose targets differ, at most MOST_LISTED of them, by ascending indices.
+    """Indices of identical `rows` and `columns` whose targets differ, ascending, at most MOST_LISTED pairs.
 
-    Args:
-        pairs: What is paired, `rows` and `columns`; only i < j if they are `within` one set.
-        differ: Whether the targets of row i and column j differ.
-        exist: Whether there are any.
-
-    Returns:
-        Indices of rows and columns.
+    Only those with i < j if they are `within` one set, and none unless they `exist`.
     """
     same = defaultdict(list)
     for j, column in enumerate(pairs.columns if exist else ()):

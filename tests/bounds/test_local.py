@@ -131,6 +131,20 @@ def test_expansion_and_linear_relaxation_are_never_looser_than_intervals_and_oft
         assert np.mean(np.array(ratios) > 1.02) > 0.1
 
 
+def test_linear_relaxation_is_never_looser_than_the_expansion_where_tighter_values_move_the_middles_of_slopes():
+    rng = np.random.default_rng(0)
+    kernels = [rng.normal(size=(20, *shape)).astype(np.float32)[[1, 6, 11]] for shape in ((3, 5), (5, 4), (4, 2))]
+
+    def bounds(method):
+        def bound(first, second, third):
+            f = lambda x: jnp.tanh(jnp.tanh(x @ first + 0.1) @ second + 0.1) @ third  # noqa: E731
+            return local_bound(f, jnp.array([0.3, 0.5, 0.2]), l2.ball(0.6, box=None), method=method)
+
+        return jax.vmap(bound)(*kernels)
+
+    assert np.all(bounds("linear") <= bounds("expansion") * (1 + 1e-6))
+
+
 def test_interval_bounds_never_decrease_with_the_radius(enumerated):
     for _, _, interval, *_ in enumerated.values():
         assert np.all(np.diff(interval) >= -1e-6 * interval[:-1])
@@ -291,10 +305,11 @@ def test_smooth_activations_are_bounded_on_both_sides_of_their_steepest_point():
         (jax.nn.elu, 1.0),
         (lambda x: jax.nn.elu(x, 0.5), 1.0),
         (jax.nn.selu, 1.0507009873554805 * 1.6732632423543772),
+        (lambda x: jax.nn.celu(x, 2.0), 1.0),
         (lambda x: jnp.where(x > 0.0, 0.0, x), 1.0),
         (lambda x: jnp.where(x <= 0.0, 0.0, x), 1.0),
     ],
-    ids=["elu", "elu of a half", "selu", "negative part", "positive part"],
+    ids=["elu", "elu of a half", "selu", "celu of two", "negative part", "positive part"],
 )
 def test_functions_written_by_their_two_sides_of_zero_are_bounded_everywhere_and_on_balls(function, steepest):
     assert global_bound(function, (2,)) == pytest.approx(steepest, rel=1e-5)

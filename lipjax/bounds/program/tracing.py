@@ -21,17 +21,9 @@ from lipjax.types import Model, VectorFn
 
 
 def trace(f: VectorFn | Model, input_shape: Sequence[int]) -> Program:
-    """The program of a function of one example, or of a model in evaluation mode.
+    """The program of a function of one example, or of a model in evaluation mode; ValueError without one result.
 
-    Args:
-        f: The function, one input to one array, or a model.
-        input_shape: Shape of one input.
-
-    Returns:
-        Its steps. Matrix products run in full float32 whatever the function asks for.
-
-    Raises:
-        ValueError: If the function does not return one array.
+    Matrix products run in full float32 whatever the function asks for.
     """
     function = f.single if isinstance(f, Model) else f
     closed = jax.make_jaxpr(function)(jax.ShapeDtypeStruct(tuple(input_shape), jnp.result_type(float)))

@@ -27,10 +27,8 @@ def _two_sides(builder: Builder, step: Step) -> Wire | None:
         return None
     live = 1 if condition.op in ("le", "lt") else 2
     x, above, below = condition.operands[0], step.operands[live], step.operands[3 - live]
-    if _is_wire(below, x):
-        return (
-            builder.add("min", (x, np.zeros((), step.result.dtype)), jnp.minimum) if is_constant(above, 0.0) else None
-        )
+    if _is_wire(below, x) and is_constant(above, 0.0):
+        return builder.add("min", (x, np.zeros((), step.result.dtype)), jnp.minimum)
     if not _is_wire(above, x):
         return None
     if is_constant(below, 0.0):
@@ -44,8 +42,17 @@ def _two_sides(builder: Builder, step: Step) -> Wire | None:
     return builder.add("leaky_relu", (x, factor), lambda x, a: jnp.where(x > 0.0, x, a * x)) if is_fraction else None
 
 
+def _sum_of_sides(builder: Builder, step: Step) -> Wire | None:
+    """`max(x, 0) + a (exp(b min(x, 0)) - 1)`, as CELU is written."""
+    for above, below in (step.operands, step.operands[::-1]):
+        relu, (below, factor) = builder.producer(above, "relu"), _scaled(builder, below)
+        if relu and is_not_negative(factor):
+            return _elu(builder, relu.wires[0], factor, below)
+    return None
+
+
 def _elu(builder: Builder, x: Wire, factor: Any, below: Operand) -> Wire | None:
-    """`a (exp(b x) - 1)` below 0, as ELU, SELU and CELU are."""
+    """`a (exp(b x) - 1)` below 0."""
     exponential = builder.producer(below, "expm1")
     if exponential is None:
         return None
@@ -79,6 +86,7 @@ class Elementwise(LocalRule):
     """A known function of one entry."""
 
     idioms = (
+        ("add", _sum_of_sides),
         ("max", _relu),
         ("select_n", _two_sides),
     )

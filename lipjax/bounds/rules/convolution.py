@@ -1,6 +1,7 @@
 """Convolutions with a constant kernel."""
 
 import math
+from functools import partial
 from typing import Any
 
 import jax
@@ -10,7 +11,7 @@ from lipjax.bounds.program import Step, Wire
 from lipjax.bounds.rules.affine import Affine
 from lipjax.bounds.rules.dense import TRACED
 from lipjax.norms import Norm
-from lipjax.operators import Method, conv_norm, exact, fft, gram
+from lipjax.operators import conv_norm, exact, fft, gram
 
 _LARGEST_EXACT = 2**18
 
@@ -30,23 +31,21 @@ class Convolution(Affine):
         _, features, *spatial = params["dimension_numbers"].lhs_spec
         spread = [(shape[axis] - 1) * gap + 1 for axis, gap in zip(spatial, params["lhs_dilation"], strict=True)]
 
-        def measure(method: Method) -> Any:
-            return conv_norm(
-                kernel,
-                (*spread, shape[features]),
-                strides=params["window_strides"],
-                padding=params["padding"],
-                dilation=params["rhs_dilation"],
-                groups=params["feature_group_count"],
-                norm=norm,
-                method=method,
-            )
-
+        measure = partial(
+            conv_norm,
+            kernel,
+            (*spread, shape[features]),
+            strides=params["window_strides"],
+            padding=params["padding"],
+            dilation=params["rhs_dilation"],
+            groups=params["feature_group_count"],
+            norm=norm,
+        )
         if isinstance(kernel, jax.core.Tracer):
-            return Gain(measure(gram()) * TRACED, "upper", "Gram iteration")
+            return Gain(measure(method=gram()) * TRACED, "upper", "Gram iteration")
         if norm.exponent == 2 and math.prod(shape) * math.prod(step.result.shape) > _LARGEST_EXACT:
-            return Gain(measure(fft()), "upper", "torus")
-        return Gain(measure(exact()), "exact" if max(params["lhs_dilation"]) == 1 else "upper", "matrix")
+            return Gain(measure(method=fft()), "upper", "torus")
+        return Gain(measure(method=exact()), "exact" if max(params["lhs_dilation"]) == 1 else "upper", "matrix")
 
     def terms(self, step: Step) -> int:
         *window, inputs, outputs = _kernel(step).shape

@@ -95,7 +95,7 @@ def prepare(config: Config, dataset: Dataset) -> Training:
 def directory(config: Config, settings: Json) -> Path:
     """Where the run is: in out_dir, or where a run of these settings is already, or at a new place in runs/."""
     if config.out_dir:
-        return Path(config.out_dir)
+        return Path(config.out_dir).expanduser()
     name = records.name_of(settings, Path(config.dataset).stem, config.system, f"seed{config.seed}")
     return records.find(STORE, settings) or STORE / name
 

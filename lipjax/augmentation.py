@@ -43,6 +43,8 @@ class random_crop(Augment):
 
     def __call__(self, key: KeyArray, image: Image) -> Image:
         """The crop."""
+        if self.padding > min(image.shape[:2]):
+            raise ValueError(f"padding must be at most the image's size, {image.shape[:2]}, got {self.padding}")
         border = (self.padding, self.padding)
         padded = jnp.pad(image, (border, border, (0, 0)))
         row, column = jax.random.randint(key, (2,), 0, 2 * self.padding + 1)

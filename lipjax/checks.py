@@ -80,7 +80,7 @@ def inside(box: "tuple[float, float] | None", **values: ArrayLike) -> None:
 
 
 def examples(inputs: Sized, labels: Sized) -> None:
-    """Raises ValueError unless there is one label for every input, and at least one of them.
+    """Raises ValueError unless there is one label, a whole number from 0, for every input, and at least one of them.
 
     Example:
         >>> examples([0.1, 0.2], [1])
@@ -91,6 +91,9 @@ def examples(inputs: Sized, labels: Sized) -> None:
         raise ValueError(
             f"need one label for every input, and at least one input; got {len(inputs)} inputs and {len(labels)} labels"
         )
+    numbers = np.asarray(labels)
+    if not np.issubdtype(numbers.dtype, np.integer) or numbers.min() < 0:
+        raise ValueError(f"labels must be whole numbers from 0, got {numbers.dtype} from {numbers.min()}")
 
 
 def classes(num_classes: int, labels: ArrayLike) -> None:

@@ -5,7 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lipjax import checks
+from lipjax import augmentation, checks, compatibility, corruptions, evaluation, norms, training
+from lipjax.types import Batch
+
+KEY, IMAGES = jax.random.key(0), np.full((2, 8, 8, 1), 9.0, np.float32)
 
 WRONG = {
     "positive_zero": (lambda: checks.positive(radius=0.0), "radius must be positive, got 0.0"),
@@ -21,6 +24,21 @@ WRONG = {
     "fraction_nan": (lambda: checks.fraction(share=float("nan")), "share must be between 0 and 1, got nan"),
     "probability_one": (lambda: checks.probability(failure=1.0), "failure must be above 0 and below 1, got 1.0"),
     "probability_nan": (lambda: checks.probability(failure=float("nan")), "failure must be above 0 and below 1"),
+    "negative_label": (lambda: checks.examples([0.5], [-1]), "labels must be whole numbers from 0, got int64 from -1"),
+    "float_label": (
+        lambda: evaluation.accuracy(jnp.ravel, Batch(IMAGES, np.array([0.0, 1.0]))),
+        "labels must be whole numbers from 0, got float64",
+    ),
+    "momentum_one": (lambda: training.sgd(momentum=1.0), "momentum must be at least 0 and below 1, got 1.0"),
+    "padding": (
+        lambda: augmentation.random_crop(9)(KEY, jnp.zeros((8, 8, 1))),
+        "padding must be at most the image's size",
+    ),
+    "thresholds_nan": (
+        lambda: compatibility.pair_distances(IMAGES / 9, np.array([0, 1]), norms.l2, thresholds=[np.nan]),
+        "thresholds must be 0 or greater",
+    ),
+    "levels_as_floats": (lambda: corruptions.corrupt(KEY, IMAGES, "fog", 1), "images must be within box"),
     "one_of": (lambda: checks.one_of("mode", "c", ("a", "b")), "mode must be one of a, b; got 'c'"),
 }
 

@@ -249,3 +249,11 @@ def test_a_computation_that_fails_is_not_journalled(tmp_path: Path) -> None:
         journal.get("V", lambda: 1 / 0)
     assert "V" not in records.Journal(tmp_path / "journal.json")
     assert journal.get("V", lambda: 2) == 2
+
+
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    with records.open_run("~/run", {}):
+        assert (tmp_path / "run").is_dir()
+        assert not (tmp_path / "~").exists()

@@ -87,6 +87,7 @@ def pair_distances(
         2003.02460), separation.
     """
     checks.at_least(1, block_size=block_size)
+    checks.not_negative(thresholds=np.asarray(thresholds))
     is_plain(norm=norm)
     pairs, classes = pairs_of(inputs, labels, norm, other)
     block_size = min(block_size, max(len(pairs.rows), len(pairs.columns)))

@@ -140,6 +140,8 @@ def corrupt(
         (4, 8, 8, 1)
     """
     _check_shape(images.shape[1:])
+    if images.dtype != np.uint8:
+        checks.inside((0.0, 1.0), images=images)
     if isinstance(corruption, str):
         corruption = published(corruption, severity, table or nearest_table(images.shape[1:]))
     return _corrupt(key, images, corruption, constants_of(corruption, images.shape[1:]), chunk_size=chunk_size)

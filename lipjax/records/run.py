@@ -144,7 +144,7 @@ def open_run(run_dir: str | os.PathLike, config: Any, *, num_checkpoints: int = 
         [{'step': 1, 'loss': 0.5}]
     """
     checks.at_least(1, num_checkpoints=num_checkpoints)
-    path = Path(run_dir).absolute()
+    path = Path(run_dir).expanduser().absolute()
     main = parallel.is_main_process()
     with hold(path) if main else contextlib.nullcontext():
         if main:
@@ -164,7 +164,7 @@ def load_state(run_dir: str | os.PathLike, template: Tree) -> Tree:
         FileNotFoundError: If there is no checkpoint.
         ValueError: If there are checkpoints and none can be read with this template.
     """
-    path = Path(run_dir).absolute() / "checkpoints"
+    path = Path(run_dir).expanduser().absolute() / "checkpoints"
     if path.is_dir():
         with contextlib.closing(Checkpoints(path, keep=None)) as checkpoints:
             found = checkpoints.newest(template)

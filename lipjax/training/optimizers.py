@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import jax
+import numpy as np
 import optax
 from jaxtyping import PyTree
 
@@ -11,9 +13,9 @@ from lipjax.types import Params
 from lipjax.values import Number, Value, number, setting
 
 
-def _decays(**named: float) -> None:
+def _decays(**named: Number) -> None:
     for name, share in named.items():
-        if not 0.0 <= share < 1.0:
+        if not isinstance(share, jax.core.Tracer) and not np.all((np.asarray(share) >= 0) & (np.asarray(share) < 1)):
             raise ValueError(f"{name} must be at least 0 and below 1, got {share}")
 
 
@@ -120,7 +122,7 @@ class sgd(Paced):
     """
 
     _: dataclasses.KW_ONLY
-    momentum: Number = number(0.9, checks.not_negative)
+    momentum: Number = number(0.9, _decays)
     nesterov: bool = setting(False)
     weight_decay: Number = number(5e-4, checks.not_negative)
 

@@ -139,10 +139,9 @@ def flag_errors(name: str) -> Iterator[None]:
     """Tells an error of the library as one of the flag that caused it."""
     try:
         yield
-    except UsageError:
-        raise
     except (ValueError, TypeError, OSError) as error:
-        raise UsageError(f"--{name}: {error}") from error
+        told = isinstance(error, UsageError) and str(error).startswith("--")
+        raise UsageError(str(error) if told else f"--{name}: {error}") from error
 
 
 def build(choice: Choice | str, table: Mapping[str, Any], **given: Any) -> Any:

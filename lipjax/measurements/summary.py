@@ -1,5 +1,6 @@
 """Answers per example, reduced to figures: the one place where means, worst cases and quantiles are taken."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -44,9 +45,11 @@ def summary(
     import xarray
 
     figures: dict[str, xarray.DataArray] = {}
-    for needed, reduce in _REDUCTIONS.items():
-        if set(needed) <= set(answers):
-            figures |= reduce(*(answers[name].astype(float) for name in needed))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "(All-NaN|Mean of empty)", RuntimeWarning)  # what was not measured is NaN
+        for needed, reduce in _REDUCTIONS.items():
+            if set(needed) <= set(answers):
+                figures |= reduce(*_floats(answers, needed))
     if "certified_radius" in answers:
         figures["certified_accuracy"] = _reached(answers["certified_radius"], "certified_at", certified_at)
     if "smoothed_radius" in answers:
@@ -55,6 +58,10 @@ def summary(
         figures["smoothed_abstained"] = (answers["smoothed_label"] < 0).astype(float).mean("smoothed_example")
         figures["smoothed_num"] = answers["smoothed_radius"].count("smoothed_example")
     return xarray.Dataset(figures, attrs=answers.attrs)
+
+
+def _floats(answers: "xarray.Dataset", names: Sequence[str]) -> "list[xarray.DataArray]":
+    return [answers[name].astype(float) for name in names]
 
 
 def _clean(correct: "xarray.DataArray") -> "dict[str, xarray.DataArray]":

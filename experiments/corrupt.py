@@ -81,11 +81,11 @@ def contact_sheet(folder: Path, config: Config, clean: UInt8[np.ndarray, "height
 
 def run(config: Config) -> list[Path]:
     """Writes what is missing; returns the paths of all array files."""
-    test = load(config)
+    names, test = corruption_sets.names(config.corruptions), load(config)
     with records.open_run(config.out_dir, cli.settings(config)) as folder_run:
         folder = folder_run.path
         write_array(folder / "labels.npy", np.tile(test.labels, len(config.severities)))
-        asked = {folder / f"{name}.npy": name for name in corruption_sets.names(config.corruptions)}
+        asked = {folder / f"{name}.npy": name for name in names}
         hidden = None if config.progress is None else not config.progress
         for path in tqdm([path for path in asked if not path.exists()], "corruptions", disable=hidden):
             key = jax.random.key(config.seed)

@@ -57,7 +57,7 @@ def test_a_folder_of_another_seed_is_refused(folder, capsys):
 @pytest.mark.parametrize(
     ("flag", "message"),
     [
-        ("--corruptions=rain", "all|benchmark|cifar10_c|small|gaussian_noise"),
+        ("--corruptions=rain", "all, benchmark, cifar10_c, small, gaussian_noise"),
         ("--severities=1,6", "--severities must be among 1, 2, 3, 4, 5"),
         ("--dataset=toy", "--dataset:"),
     ],

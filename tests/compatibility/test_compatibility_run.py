@@ -29,7 +29,7 @@ def workers(pairs, bins, block_size):
     done = []
     def fragile(block):
         if len(done) == 20:
-            while not any(pathlib.Path(sys.argv[2]).glob("*.npz")):
+            while not any(pathlib.Path(sys.argv[2]).glob("[!.]*.npz")):  # whole ones: those being written are hidden
                 time.sleep(0.01)
             os.kill(os.getpid(), signal.SIGKILL)
         done.append(block)

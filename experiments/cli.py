@@ -13,6 +13,7 @@ A command exits with 2 if its flags are wrong or its run directory is in use, be
 """
 
 import dataclasses
+import re
 import sys
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +32,10 @@ Config = TypeVar("Config", bound="DataclassInstance")
 
 class UsageError(ValueError):
     """A flag has a value that can't be used."""
+
+
+class Incomplete(RuntimeError):  # noqa: N818 - reads as what happened
+    """Some parts of the work failed; what came out of the others is written."""
 
 
 def flag(
@@ -68,7 +73,7 @@ class _Number(flags.ArgumentParser):
 
 
 class _List(flags.ArgumentParser):
-    """Values with commas between them; commas within parentheses belong to a value."""
+    """Values with commas between them; commas within parentheses belong to a value, 0:3 is 0,1,2."""
 
     def __init__(self, element: flags.ArgumentParser):
         self.syntactic_help = "values with commas between them"
@@ -76,13 +81,19 @@ class _List(flags.ArgumentParser):
 
     def parse(self, argument: str | tuple) -> tuple:
         parts = _split(argument) if isinstance(argument, str) else argument
-        return tuple(self._element.parse(part) for part in parts)
+        return () if argument == "" else tuple(value for part in parts for value in self._values(part))
+
+    def _values(self, part: Any) -> Sequence[Any]:
+        if isinstance(self._element, flags.IntegerParser) and ":" in str(part):
+            first, last = (self._element.parse(end) for end in str(part).split(":"))
+            return range(first, last)
+        return [self._element.parse(part)]
 
 
 def _split(text: str) -> list[str]:
     parts, depth = [""], 0
-    for character in text:
-        depth += (character == "(") - (character == ")")
+    for character in re.sub(r"^\[(.*)\]$", r"\1", text):
+        depth += (character in "([") - (character in ")]")
         if character == "," and depth == 0:
             parts.append("")
         else:
@@ -152,6 +163,12 @@ def _written(value: Any) -> str:
     return "" if value is None else str(value)
 
 
+def arguments(config: Any) -> list[str]:
+    """Command line arguments from which `parse` makes the config again."""
+    given = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    return [f"--{name}={_written(value)}" for name, value in given.items() if value is not None]
+
+
 def settings(config: Any) -> dict[str, Any]:
     """What a run directory records of a config, in terms of JSON."""
     recorded = [field.name for field in dataclasses.fields(config) if field.metadata["recorded"]]
@@ -193,6 +210,6 @@ def run_main(
     except (UsageError, RunRefused) as error:
         print(f"error: {error}\n(--help explains the flags)", file=sys.stderr)
         sys.exit(2)
-    except NonFiniteLoss as error:
-        print(f"error: training stopped: {error}", file=sys.stderr)
+    except (NonFiniteLoss, Incomplete) as error:
+        print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

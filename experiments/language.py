@@ -14,6 +14,7 @@ that a package of lipjax exports, or `module:name` for what is somebody's own. N
 import ast
 import dataclasses
 import inspect
+import itertools
 import re
 import typing
 from collections.abc import Iterator, Mapping
@@ -27,6 +28,7 @@ from lipjax.types import Attack, BoundaryAttack, Estimator
 from lipjax.values import Value
 
 _COLON = "_colon_"
+FORM = "name, name(option=value, ...), or several of them joined by +"
 
 
 class Choice(NamedTuple):
@@ -47,12 +49,11 @@ def parse(text: str) -> list[Choice]:
         [Choice(name='parseval', settings={}),
          Choice(name='adversarial', settings={'norm': 'l2', 'radius': 0.25})]
     """
+    tree = _tree(text)
     try:
-        marked = re.sub(r"(?<=\w):(?=[A-Za-z_])", f".{_COLON}.", text.strip())  # Python has no word for module:name
-        return [_choice(term) for term in _terms(ast.parse(marked, mode="eval").body)]
-    except (SyntaxError, TypeError, ValueError, ZeroDivisionError, RecursionError, MemoryError) as error:
-        form = "name, name(option=value, ...), or several of them joined by +"
-        raise UsageError(f"{text[:200]!r} is not of the form {form}") from error
+        return [_choice(term) for term in _terms(tree)]
+    except (TypeError, ValueError, ZeroDivisionError, RecursionError) as error:
+        raise UsageError(f"{text[:200]!r} is not of the form {FORM}") from error
 
 
 def only(text: str) -> Choice:
@@ -65,6 +66,39 @@ def only(text: str) -> Choice:
     if others:
         raise UsageError(f"{text!r} has several names, and one is possible")
     return choice
+
+
+def alternatives(text: str) -> list[str]:
+    """The choices of a text with lists of alternatives in square brackets: all combinations.
+
+    Raises:
+        UsageError: If the text is not of the form of `parse`.
+
+    Example:
+        >>> alternatives("P(beta=[1e-4, 1e-3]) + L(gamma=[0.003])")
+        ['P(beta=0.0001) + L(gamma=0.003)', 'P(beta=0.001) + L(gamma=0.003)']
+        >>> alternatives("V")
+        ['V']
+    """
+    if "[" not in text:
+        return [text]
+    tree = _tree(text)
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    spots = [spot for call in calls for spot in call.keywords if isinstance(spot.value, ast.List)]
+    found = []
+    for chosen in itertools.product(*(list(spot.value.elts) for spot in spots)):  # type: ignore[attr-defined]
+        for spot, value in zip(spots, chosen, strict=True):
+            spot.value = value
+        found.append(ast.unparse(tree).replace(f".{_COLON}.", ":"))
+    return found
+
+
+def _tree(text: str) -> ast.expr:
+    marked = re.sub(r"(?<=\w):(?=[A-Za-z_])", f".{_COLON}.", text.strip())  # Python has no word for module:name
+    try:
+        return ast.parse(marked, mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise UsageError(f"{text[:200]!r} is not of the form {FORM}") from error
 
 
 def _terms(node: ast.expr) -> list[ast.expr]:

@@ -27,6 +27,7 @@ import numpy as np
 from experiments import cli, measuring, progress
 from experiments.results import of_alpha
 from lipjax import estimators, measurements, records, report
+from lipjax.measurements import Told
 from lipjax.types import pixels
 
 if TYPE_CHECKING:
@@ -66,9 +67,10 @@ def run(config: Config) -> Json:
     asked = measuring.alpha(config, trained.dataset, num_witnesses=NUM_SHOWN)
     with records.hold(trained.path) as folder:
         parts, key = measurements.Parts(trained.dataset), jax.random.key(config.seed)
-        with progress.bar(asked.cost(trained.dataset), config.progress) as told:
+        total = asked.cost(trained.dataset)
+        with progress.bar(config.progress) as tell:
             answers = measurements.measure_one(
-                key, trained.model, parts, [asked], folder / "measurements", told.advance
+                key, trained.model, parts, [asked], folder / "measurements", Told(tell, total).advance
             )
         figures = measurements.summary(records.combined({("model", config.seed): answers})).sel(system="model")
         alpha = of_alpha(figures, asked) | {"steepest_point": answers.alpha.values[0].argmax(0)}

@@ -20,6 +20,7 @@ import jax
 
 from experiments import cli, corruption_sets, measuring, progress, results
 from lipjax import measurements, records, report
+from lipjax.measurements import Told
 
 Json = dict[str, Any]
 
@@ -57,10 +58,12 @@ def run(config: Config) -> Json:
     asked = [*measuring.robustness(config, trained.dataset, config.data_dir), *smoothing]
     with records.hold(trained.path) as folder:
         total = sum(measurement.cost(trained.dataset) for measurement in asked)
-        with progress.bar(total, config.progress) as told:
+        with progress.bar(config.progress) as tell:
             parts = measurements.Parts(trained.dataset)
             key = jax.random.key(config.seed)
-            answers = measurements.measure_one(key, trained.model, parts, asked, folder / "measurements", told.advance)
+            answers = measurements.measure_one(
+                key, trained.model, parts, asked, folder / "measurements", Told(tell, total).advance
+            )
         figures = measurements.summary(
             records.combined({(trained.system, config.seed): answers}),
             certified_at=config.certified_radii,

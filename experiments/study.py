@@ -16,23 +16,24 @@ seed, radius, attack or corruption computes what is missing.
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
 
-from experiments import cli, corruption_sets, flags, language, measuring, progress, results, train
+from experiments import cli, corruption_sets, flags, language, measuring, results, train, workers
 from lipjax import estimators, evaluation, measurements, records, report
+from lipjax.measurements import Measurement
+from lipjax.sweep import Sweep
 from lipjax.types import Dataset
-
-if TYPE_CHECKING:
-    import xarray
 
 Json = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(flags.DataFlags, flags.TrainingFlags, measuring.RobustnessFlags, measuring.AlphaFlags):
+class Config(
+    flags.DataFlags, flags.TrainingFlags, measuring.RobustnessFlags, measuring.AlphaFlags, workers.WorkerFlags
+):
     """Flags of the experiment: which systems, and the flags of its parts."""
 
     network: str = cli.flag("cnn", f"One of {', '.join(flags.NETWORKS)}, with options.")
@@ -59,7 +60,6 @@ class Config(flags.DataFlags, flags.TrainingFlags, measuring.RobustnessFlags, me
     )
     corruptions: tuple[str, ...] = cli.flag(("small",), corruption_sets.HELP)
     out_dir: str = cli.flag("", "The run directory; default runs/study/DATASET-DIGEST of the flags.", recorded=False)
-    progress: bool | None = cli.flag(None, "Show a progress bar; default on terminals only.", recorded=False)
 
     PRESETS: ClassVar[dict[str, Json]] = {
         "default": {},
@@ -82,14 +82,6 @@ class Config(flags.DataFlags, flags.TrainingFlags, measuring.RobustnessFlags, me
             "num_points": estimators.TALK_NUM_IMAGES,
         },
     }
-
-
-class Cell(NamedTuple):
-    """One training of the study."""
-
-    system: str
-    seed: int
-    config: train.Config
 
 
 def labels_of(systems: tuple[str, ...]) -> dict[str, str]:
@@ -129,55 +121,29 @@ def recipes_of(config: Config) -> dict[str, Json]:
     return recipes
 
 
-def cells_of(config: Config) -> list[Cell]:
-    """The trainings: every system with every seed."""
-    names = {field.name for field in dataclasses.fields(train.Config)} & {f.name for f in dataclasses.fields(config)}
-    shared = {name: getattr(config, name) for name in names} | {"progress": False, "out_dir": ""}
+def trainings(config: Config) -> list[tuple[str, train.Config]]:
+    """Every system with every seed: its label, and the flags of its training."""
+    names = {field.name for field in dataclasses.fields(train.Config)} & set(vars(config))
+    shared = {name: getattr(config, name) for name in names} | {"out_dir": ""}
     recipes = recipes_of(config)
     return [
-        Cell(label, seed, train.Config(**shared | recipes.get(label, {}) | {"system": system, "seed": seed}))
+        (label, train.Config(**shared | recipes.get(label, {}) | {"system": system, "seed": seed}))
         for system, label in labels_of(config.systems).items()
         for seed in range(config.seed, config.seed + config.num_seeds)
     ]
 
 
-def _cost(config: train.Config, dataset: Dataset) -> float:
-    """Gradients of one image of a training: inner maximisations add theirs to every step."""
-    method = flags.system(config, dataset).method
-    inner = sum(getattr(part, "num_steps", 0) for part in getattr(method, "methods", (method,)))
-    return float(config.batch_size * (1 + inner) * config.num_steps)
+def prepare(config: Config, dataset: Dataset, asked: list[Measurement]) -> Sweep:
+    """The sweep that the study shows; all that can be wrong with the trainings is found here, before any compute.
 
-
-def answers_of(config: Config, dataset: Dataset, cells: list[Cell], asked: list) -> "xarray.Dataset":
-    """Trains and measures all cells, or what is missing of them."""
-    costs = {cell: _cost(cell.config, dataset) for cell in cells}
-    measuring_cost = sum(measurement.cost(dataset) for measurement in asked)
-    parts, key, answers = measurements.Parts(dataset), jax.random.key(config.seed), {}
-    with progress.bar(sum(costs.values()) + len(cells) * measuring_cost, config.progress) as told:
-        for cell in cells:
-            name = f"{cell.system}, seed {cell.seed}" if config.num_seeds > 1 else cell.system
-            run_dir = _trained(cell, dataset, lambda done, name=name: told.advance(f"train {name}", done), costs[cell])
-            with records.hold(run_dir) as folder:
-                answers[cell.system, cell.seed] = measurements.measure_one(
-                    key,
-                    records.load(folder),
-                    parts,
-                    asked,
-                    folder / "measurements",
-                    told.of(name),
-                )
-    return records.combined(answers)
-
-
-def _trained(cell: Cell, dataset: Dataset, advance: Any, cost: float) -> Path:
-    """The directory of a finished training."""
-    settings = train.prepare(cell.config, dataset).settings(dataset)
-    known = records.find(train.STORE, settings)
-    if known is not None and (known / "results.json").exists():
-        advance(cost)
-        return known
-    share = cost * cell.config.log_every / cell.config.num_steps
-    return Path(train.run(cell.config, dataset, log=lambda step, metrics: advance(share))["run_dir"])
+    Raises:
+        UsageError: If a flag can't be used.
+    """
+    chosen = trainings(config)
+    cells = [train.prepare(one, dataset)._replace(name=label) for label, one in chosen]
+    execution = train.execution(chosen[0][1])._replace(progress=False)
+    with language.flag_errors("systems"):
+        return Sweep(jax.random.key(config.seed), cells, dataset, asked, Path(config.store).expanduser(), execution)
 
 
 def ranking_of(systems: Mapping[str, Json]) -> Json:
@@ -255,19 +221,18 @@ def _show(results: Json, config: Config, folder: Path) -> None:
 
 def run(config: Config) -> Json:
     """Trains and measures all systems, or what is missing of it, and writes results and figures."""
-    cells = cells_of(config)
     dataset = flags.dataset(config)
-    for cell in cells:
-        train.prepare(cell.config, dataset)
     alpha = measuring.alpha(config, dataset)
-    asked = [*measuring.robustness(config, dataset, config.data_dir), alpha]
+    sweep = prepare(config, dataset, [*measuring.robustness(config, dataset, config.data_dir), alpha])
     settings = cli.settings(config)
     name = records.name_of(settings, "study", Path(config.dataset).stem)
-    with records.open_run(config.out_dir or train.STORE / name, settings) as held:
-        answers = answers_of(config, dataset, cells, asked)
+    with records.open_run(config.out_dir or Path(config.store) / name, settings) as held:
+        answers, failures = workers.completed(sweep, config, "study")
         figures = measurements.summary(answers, certified_at=config.certified_radii)
         systems = {}
         for text, label in labels_of(config.systems).items():
+            if label not in figures.system:
+                continue
             own = figures.sel(system=label)
             systems[label] = results.of_system(own) | {"system": text, "alpha": results.of_alpha(own, alpha)}
         found = {
@@ -283,6 +248,7 @@ def run(config: Config) -> Json:
         report.write_csv(held.path / "results.csv", table_of(systems, config.radii))
         _draw(held.path, found, config)
     _show(found, config, held.path)
+    workers.refuse(failures)
     return found
 
 

@@ -15,23 +15,18 @@ EPYC (Zen 4), 95.4 % of the training and 87.8 % of the test examples right (2026
 import dataclasses
 import math
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import jax
 from jax.sharding import Mesh
 
 from experiments import cli, flags
 from experiments.flags import DataFlags, SystemFlags, TrainingFlags
-from lipjax import evaluation, parallel, records, training
-from lipjax.augmentation import Augment
-from lipjax.types import Dataset, System
-from lipjax.values import Json, to_json
+from lipjax import measurements, parallel, records, sweep, training
+from lipjax.types import Dataset
+from lipjax.values import Json
 
 STEPS_PER_DISPATCH = 10
 """On CPU too: the convolutions of lipjax's networks are as fast inside a loop as outside."""
-
-STORE = Path("runs")
-"""Where runs are found again by what decided them."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,6 +34,7 @@ class Config(TrainingFlags, SystemFlags, DataFlags):
     """What is trained, on what, how, and where it is recorded."""
 
     out_dir: str = cli.flag("", "The run directory; default one in runs/, found again by its settings.", recorded=False)
+    store: str = cli.flag("runs", "Folder in which it is found again by its settings.", recorded=False)
     num_devices: int = cli.flag(1, "Devices over which each batch is spread.", minimum=1)
     progress: bool | None = cli.flag(None, "Show a progress bar; default on terminals only.", recorded=False)
 
@@ -48,22 +44,6 @@ class Config(TrainingFlags, SystemFlags, DataFlags):
                 f"--checkpoint_every must be a multiple of --log_every, got {self.checkpoint_every} and "
                 f"{self.log_every}"
             )
-
-
-class Training(NamedTuple):
-    """What decides the weights of a network."""
-
-    system: System
-    optimizer: training.Optimizer
-    augment: Augment | None
-    num_steps: int
-    batch_size: int
-    seed: int
-
-    def settings(self, dataset: Dataset) -> Json:
-        """It and the training examples, in terms of JSON: where the data lie does not count."""
-        own = {name: to_json(part) for name, part in self._asdict().items()}
-        return own | {"examples": records.digest_of_arrays(tuple(dataset.train))}
 
 
 def _mesh(config: Config) -> Mesh | None:
@@ -77,7 +57,7 @@ def _mesh(config: Config) -> Mesh | None:
     return parallel.mesh(jax.devices()[: config.num_devices])
 
 
-def prepare(config: Config, dataset: Dataset) -> Training:
+def prepare(config: Config, dataset: Dataset) -> sweep.Cell:
     """What a config trains: what can be wrong with its flags is found here, before any compute.
 
     Raises:
@@ -85,11 +65,30 @@ def prepare(config: Config, dataset: Dataset) -> Training:
     """
     flags.check_batch_size(config.batch_size, dataset)
     _mesh(config)
-    system, optimizer = flags.system(config, dataset), flags.optimizer(config)
+    cell = sweep.Cell(
+        config.system,
+        flags.system(config, dataset),
+        flags.optimizer(config),
+        config.num_steps,
+        config.batch_size,
+        flags.augment(config.augment),
+        config.seed,
+        words=cli.settings(config),
+    )
     with flags.flag_errors("network"):
-        jax.eval_shape(lambda: system.network.init(jax.random.key(0), dataset.input_shape))
-    augment = flags.augment(config.augment)
-    return Training(system, optimizer, augment, config.num_steps, config.batch_size, config.seed)
+        cell.refuse(dataset)
+    return cell
+
+
+def execution(config: Config) -> training.Execution:
+    """How it is run and watched."""
+    return training.Execution(
+        progress=config.progress,
+        log_every=config.log_every,
+        checkpoint_every=config.checkpoint_every,
+        steps_per_dispatch=math.gcd(config.log_every, STEPS_PER_DISPATCH),
+        mesh=_mesh(config),
+    )
 
 
 def directory(config: Config, settings: Json) -> Path:
@@ -97,16 +96,12 @@ def directory(config: Config, settings: Json) -> Path:
     if config.out_dir:
         return Path(config.out_dir).expanduser()
     name = records.name_of(settings, Path(config.dataset).stem, config.system, f"seed{config.seed}")
-    return records.find(STORE, settings) or STORE / name
+    store = Path(config.store).expanduser()
+    return records.find(store, settings) or store / name
 
 
-def run(config: Config, dataset: Dataset | None = None, log: training.Log | None = None) -> dict[str, Any]:
+def run(config: Config) -> Json:
     """Trains, measures the accuracies, and writes the run directory; continues a run that was stopped.
-
-    Args:
-        config: What to train.
-        dataset: The dataset of the config, if it is at hand.
-        log: Called as `log(step, metrics)`, as in `training.fit`.
 
     Returns:
         What results.json has; `run_dir` is where it is.
@@ -116,39 +111,9 @@ def run(config: Config, dataset: Dataset | None = None, log: training.Log | None
         RunRefused: If the directory is in use or belongs to another config.
         NonFiniteLoss: If training diverges.
     """
-    dataset = flags.dataset(config) if dataset is None else dataset
-    plan = prepare(config, dataset)
-    settings = plan.settings(dataset)
-    with records.open_run(directory(config, settings), settings) as held:
-        records.write_json(held.path / "flags.json", cli.settings(config))
-        model = training.fit(
-            jax.random.key(config.seed),
-            plan.system,
-            dataset,
-            plan.optimizer,
-            num_steps=config.num_steps,
-            batch_size=config.batch_size,
-            augment=plan.augment,
-            execution=training.Execution(
-                run=held,
-                log=log,
-                progress=config.progress,
-                log_every=config.log_every,
-                checkpoint_every=config.checkpoint_every,
-                steps_per_dispatch=math.gcd(config.log_every, STEPS_PER_DISPATCH),
-                mesh=_mesh(config),
-            ),
-        )
-        records.save_model(held.path, model, dataset.input_shape)
-        results = {
-            "config": cli.settings(config),
-            "environment": records.environment(),
-            "num_params": sum(leaf.size for leaf in jax.tree.leaves(model.variables.params)),
-            "train_accuracy": evaluation.accuracy(model, dataset.train),
-            "test_accuracy": evaluation.accuracy(model, dataset.test),
-        }
-        held.finish(results)
-        return results | {"run_dir": str(held.path)}
+    parts = measurements.Parts(flags.dataset(config))
+    cell = prepare(config, parts.dataset)
+    return sweep.train(cell, parts, directory(config, cell.settings(parts)), execution(config))
 
 
 def _print(config: Config) -> None:

@@ -28,6 +28,7 @@ from lipjax import parallel as parallel
 from lipjax import records as records
 from lipjax import report as report
 from lipjax import statistics as statistics
+from lipjax import sweep as sweep
 from lipjax import systems as systems
 from lipjax import training as training
 from lipjax import types as types

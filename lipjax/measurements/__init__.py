@@ -17,6 +17,9 @@ from lipjax.measurements.confidence import confidence as confidence
 from lipjax.measurements.corrupted import Images as Images
 from lipjax.measurements.corrupted import corrupted as corrupted
 from lipjax.measurements.measure import Parts as Parts
+from lipjax.measurements.measure import Progress as Progress
+from lipjax.measurements.measure import Told as Told
+from lipjax.measurements.measure import is_measured as is_measured
 from lipjax.measurements.measure import measure as measure
 from lipjax.measurements.measure import measure_one as measure_one
 from lipjax.measurements.measurement import Measurement as Measurement

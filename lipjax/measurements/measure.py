@@ -107,7 +107,7 @@ class Parts:
 
 def measure_one(
     key: KeyArray,
-    model: Classifier,
+    model: Classifier | records.Saved,
     parts: Parts,
     measurements: Sequence[Measurement],
     folder: Path | None = None,
@@ -116,9 +116,9 @@ def measure_one(
     """What the measurements say of one model, without the axes `system` and `seed`; arguments as for `measure`.
 
     A model is measured as `network.freeze` makes it: the same function with plain kernels, so that all systems of one
-    family share compiled programs.
+    family share compiled programs. One on disk is read if something is missing only.
     """
-    frozen = _frozen(model, parts.dataset) if isinstance(model, Model) else model
+    frozen = functools.cache(lambda: _frozen(model, parts.dataset))
     known = None if folder is None else _identity(model)
     found = []
     for measurement in measurements:
@@ -130,7 +130,20 @@ def measure_one(
     return records.joined(found)
 
 
-def _frozen(model: Model, dataset: Dataset) -> Model:
+def is_measured(
+    key: KeyArray, model: records.Saved, parts: Parts, measurements: Sequence[Measurement], folder: Path
+) -> bool:
+    """Whether all answers of a model are in a folder."""
+    return all(
+        records.path_of(folder, m.name, _decided_by(key, model.identity, parts, m)).with_suffix(".json").exists()
+        for m in measurements
+    )
+
+
+def _frozen(model: Classifier | records.Saved, dataset: Dataset) -> Classifier:
+    model = model.model if isinstance(model, records.Saved) else model
+    if not isinstance(model, Model):
+        return model
     network, (params, state) = model.network, model.variables
     frozen = network.freeze(Variables(params, state), dataset.input_shape)
     if model.start is None:
@@ -153,23 +166,25 @@ def _counting(advance: Advance) -> tuple[Advance, Callable[[], float]]:
 def _computed(
     measurement: Measurement,
     key: KeyArray,
-    model: Any,
+    model: Callable[[], Any],
     dataset: Dataset,
     advance: Advance,
     folder: Path | None,
     decided_by: Json,
 ) -> "xarray.Dataset":
     work = None if folder is None else records.path_of(folder, measurement.name, decided_by).with_suffix(".parts")
-    answers = measurement.run(key, model, dataset, advance=advance, folder=work)
+    answers = measurement.run(key, model(), dataset, advance=advance, folder=work)
     return answers.assign_attrs({measurement.name: repr(measurement)} | answers.attrs)
 
 
-def _identity(model: Classifier) -> Json:
+def _identity(model: Classifier | records.Saved) -> Json:
     """What a model is, by its content.
 
     Raises:
         TypeError: If it is a function without a name, which can't be told from another.
     """
+    if isinstance(model, records.Saved):
+        return model.identity
     if isinstance(model, Model):
         return {"network": to_json(model.network), "variables": records.digest_of_arrays(model.variables)}
     function: Any = single(model)

@@ -25,14 +25,17 @@ from lipjax.records.files import to_json as to_json
 from lipjax.records.files import write_json as write_json
 from lipjax.records.files import write_text as write_text
 from lipjax.records.journal import Journal as Journal
+from lipjax.records.models import Saved as Saved
 from lipjax.records.models import load as load
 from lipjax.records.models import save_model as save_model
 from lipjax.records.run import Run as Run
+from lipjax.records.run import RunHeld as RunHeld
 from lipjax.records.run import RunRefused as RunRefused
 from lipjax.records.run import hold as hold
 from lipjax.records.run import load_state as load_state
 from lipjax.records.run import open_run as open_run
 from lipjax.records.store import answers_of as answers_of
 from lipjax.records.store import find as find
+from lipjax.records.store import index as index
 from lipjax.records.store import name_of as name_of
 from lipjax.records.store import open as open

@@ -4,6 +4,7 @@ model.npz     parameters, state, and the parameters before training
 model.json    the network, the shape of an input, the checksum of model.npz; written last
 """
 
+import functools
 import os
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import jax
 import numpy as np
 
 from lipjax import values
-from lipjax.records.files import digest_of_file, read_json, replacing, write_json
+from lipjax.records.files import Json, digest_of_arrays, digest_of_file, read_json, replacing, write_json
 from lipjax.types import Model
 
 
@@ -27,7 +28,12 @@ def save_model(run_dir: str | os.PathLike, model: Model, input_shape: tuple[int,
     with replacing(path) as partial:
         np.savez(partial, **_arrays(model))  # type: ignore[arg-type]
         checksum = digest_of_file(partial)
-    record = {"network": network, "input_shape": list(input_shape), "sha256": checksum}
+    record = {
+        "network": network,
+        "input_shape": list(input_shape),
+        "variables": digest_of_arrays(model.variables),
+        "sha256": checksum,
+    }
     write_json(path.with_suffix(".json"), record)
 
 
@@ -66,6 +72,28 @@ def load(run_dir: str | os.PathLike) -> Model:
     with np.load(path, allow_pickle=False) as arrays:
         start = variables.params if any(name.startswith("['start']") for name in arrays) else None
         return Model(network, **_filled({"variables": variables, "start": start}, arrays))
+
+
+class Saved:
+    """A trained model of a run directory that is read when it is needed: what it is, its record says.
+
+    Args:
+        run_dir: The directory of a training run.
+    """
+
+    def __init__(self, run_dir: str | os.PathLike):
+        self.run_dir = run_dir
+
+    @functools.cached_property
+    def identity(self) -> Json:
+        """The network and the digest of its variables."""
+        record = read_json(Path(self.run_dir) / "model.json")
+        return {"network": record["network"], "variables": record["variables"]}
+
+    @functools.cached_property
+    def model(self) -> Model:
+        """The model; see `load`."""
+        return load(self.run_dir)
 
 
 def _arrays(model: Model) -> dict[str, np.ndarray]:

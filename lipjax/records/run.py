@@ -74,22 +74,31 @@ class Run:
             write_text(self._metrics, "".join(f"{line}\n" for line in lines))
 
 
+class RunHeld(RunRefused):
+    """Another process is at work in the run directory."""
+
+
 @contextlib.contextmanager
-def hold(path: str | os.PathLike) -> Iterator[Path]:
+def hold(path: str | os.PathLike, *, wait: bool = False) -> Iterator[Path]:
     """Holds a directory, made if need be: no other process can hold it meanwhile.
 
     The operating system drops the lock of a process that dies, so a killed run never blocks its successor.
 
+    Args:
+        path: The directory.
+        wait: Whether to wait until another process that holds it lets go.
+
     Raises:
-        RunRefused: If it can't be made, or another process holds it.
+        RunRefused: If it can't be made.
+        RunHeld: If another process holds it, and `wait` is false.
     """
     path = Path(path).absolute()
     _make(path)
     lock = filelock.FileLock(path / ".lock")
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=-1 if wait else 0)
     except filelock.Timeout:
-        raise RunRefused(f"{path} is in use by another process") from None
+        raise RunHeld(f"{path} is in use by another process") from None
     try:
         yield path
     finally:

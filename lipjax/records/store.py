@@ -24,8 +24,13 @@ def find(folder: str | os.PathLike, settings: Any) -> Path | None:
         ...         find(folder, {"seed": 3}).name, find(folder, {"seed": 4})
         ('mine', None)
     """
-    wanted = digest_of_settings(settings)
-    return next((path for path, known in _runs(Path(folder)) if digest_of_settings(known) == wanted), None)
+    return index(folder).get(digest_of_settings(settings))
+
+
+def index(folder: str | os.PathLike) -> dict[str, Path]:
+    """The run directories in a folder, by the digest of their settings; of equal ones the first by name."""
+    runs = [(digest_of_settings(known), path) for path, known in _runs(Path(folder))]
+    return dict(reversed(runs))
 
 
 def _runs(folder: Path) -> Iterator[tuple[Path, Any]]:

@@ -28,7 +28,7 @@ class NonFiniteLoss(FloatingPointError):  # noqa: N818 - reads as what happened
     """
 
     def __init__(self, step: int, term: str):
-        super().__init__(f"{term} is not finite at step {step}")
+        super().__init__(f"training stopped: {term} is not finite at step {step}")
         self.step = step
         self.term = term
 

@@ -3,7 +3,6 @@
 import csv
 import dataclasses
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -12,6 +11,7 @@ import pytest
 
 from experiments import audit, cli, flags, local_lipschitz, robustness, study, toy, train
 from lipjax import estimators, measurements, records
+from lipjax.sweep import computing
 
 pytestmark = pytest.mark.slow
 
@@ -26,23 +26,27 @@ ARGUMENTS = [
     "--num_points=5",
     "--radii=0.1,0.5,1.0",
     "--progress=false",
+    "--num_workers=1",
 ]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where runs are kept during these tests."""
-    path = tmp_path_factory.mktemp("study") / "runs"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "STORE", path)
-        yield path
+    return tmp_path_factory.mktemp("study") / "runs"
 
 
 @pytest.fixture(scope="module")
-def folder(store: Path) -> Path:
+def arguments(store: Path) -> list[str]:
+    """The flags of all studies here."""
+    return [*ARGUMENTS, f"--store={store}"]
+
+
+@pytest.fixture(scope="module")
+def folder(store: Path, arguments: list[str]) -> Path:
     """The directory of a finished study."""
     path = store.parent / "finished"
-    study.run(cli.parse(study.Config, [*ARGUMENTS, f"--out_dir={path}"]))
+    study.run(cli.parse(study.Config, [*arguments, f"--out_dir={path}"]))
     return path
 
 
@@ -93,9 +97,11 @@ def test_a_table_and_every_figure_are_written(folder: Path) -> None:
         assert (folder / f"{name}.svg").read_text().startswith("<?xml")
 
 
-def test_a_finished_study_computes_nothing_again(folder: Path, results: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_finished_study_computes_nothing_again(
+    folder: Path, results: dict, arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     count = counted(monkeypatch)
-    again = study.run(cli.parse(study.Config, [*ARGUMENTS, f"--out_dir={folder}"]))
+    again = study.run(cli.parse(study.Config, [*arguments, f"--out_dir={folder}"]))
     assert again["ranking"] == results["ranking"]
     assert count == []
 
@@ -103,42 +109,42 @@ def test_a_finished_study_computes_nothing_again(folder: Path, results: dict, mo
 def counted(patch: pytest.MonkeyPatch) -> list[str]:
     """Names of what is trained and measured from now on."""
     done: list[str] = []
-    train_run, measure = train.run, measurements.Measurement.run
+    train, measure = computing.train, measurements.Measurement.run
 
-    def trained(config, *arguments, **keywords):
-        done.append(f"train {config.system}, {config.seed}")
-        return train_run(config, *arguments, **keywords)
+    def trained(cell, *arguments, **keywords):
+        done.append(f"train {cell.name}, {cell.seed}")
+        return train(cell, *arguments, **keywords)
 
     def measured(measurement, *arguments, **keywords):
         done.append(repr(measurement) if measurement.name == "attacked" else measurement.name)
         return measure(measurement, *arguments, **keywords)
 
-    patch.setattr(train, "run", trained)
+    patch.setattr(computing, "train", trained)
     patch.setattr(measurements.Measurement, "run", measured)
     return done
 
 
 def test_another_radius_system_or_seed_computes_what_is_missing_only(
-    folder: Path, results: dict, store: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, results: dict, arguments: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = counted(monkeypatch)
-    systems = study.run(cli.parse(study.Config, [*ARGUMENTS, "--radii=0.1,0.5", f"--out_dir={folder}-radii"]))[
+    systems = study.run(cli.parse(study.Config, [*arguments, "--radii=0.1,0.5", f"--out_dir={folder}-radii"]))[
         "systems"
     ]
     assert done == ["alpha"] * 3
     assert systems["V"]["alpha"]["max"] == results["systems"]["V"]["alpha"]["max"][:2]
     done.clear()
-    study.run(cli.parse(study.Config, [*ARGUMENTS, "--radius=4/255", f"--out_dir={folder}-radius"]))
+    study.run(cli.parse(study.Config, [*arguments, "--radius=4/255", f"--out_dir={folder}-radius"]))
     assert len(done) == 3
     assert all(name.startswith("attacked(") for name in done)
     done.clear()
     flags = ["--systems=V,P(beta=1e-4),P(beta=1e-3)", f"--out_dir={folder}-systems"]
-    systems = study.run(cli.parse(study.Config, [*ARGUMENTS, *flags]))["systems"]
+    systems = study.run(cli.parse(study.Config, [*arguments, *flags]))["systems"]
     assert list(systems) == ["V", "P(beta=1e-4)", "P(beta=1e-3)"]
     assert [name for name in done if name.startswith("train")] == ["train P(beta=1e-4), 0", "train P(beta=1e-3), 0"]
     done.clear()
     seeds = study.run(
-        cli.parse(study.Config, [*ARGUMENTS, "--systems=V", "--num_seeds=2", f"--out_dir={folder}-seeds"])
+        cli.parse(study.Config, [*arguments, "--systems=V", "--num_seeds=2", f"--out_dir={folder}-seeds"])
     )
     assert [name for name in done if name.startswith("train")] == ["train V, 1"]
     first = results["systems"]["V"]
@@ -164,11 +170,10 @@ def test_the_answers_of_all_runs_open_as_one_table(folder: Path, store: Path) ->
 def test_a_study_that_was_stopped_continues_to_the_same_results(
     tmp_path: Path, results: dict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train, "STORE", tmp_path / "runs")
-    config = cli.parse(study.Config, [*ARGUMENTS, f"--out_dir={tmp_path / 'stopped'}"])
+    config = cli.parse(study.Config, [*ARGUMENTS, f"--store={tmp_path / 'runs'}", f"--out_dir={tmp_path / 'stopped'}"])
     with monkeypatch.context() as patch:
         patch.setattr(measurements.corrupted, "run", lambda *arguments, **keywords: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
+        with pytest.raises(cli.Incomplete, match="V, seed 0: ZeroDivisionError"):
             study.run(config)
     continued = study.run(config)
     assert continued["ranking"] == results["ranking"]
@@ -176,10 +181,7 @@ def test_a_study_that_was_stopped_continues_to_the_same_results(
         assert json.loads(json.dumps(records.to_json(continued["systems"][label]))) == system
 
 
-def test_a_run_whose_data_and_directory_were_moved_is_found_and_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(train, "STORE", tmp_path / "runs")
+def test_a_run_whose_data_and_directory_were_moved_is_found_and_read(tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
     rng = np.random.default_rng(0)
     arrays = {f"{kind}_{split}": None for kind in "xy" for split in ("train", "test")}
@@ -188,6 +190,7 @@ def test_a_run_whose_data_and_directory_were_moved_is_found_and_read(
         arrays[f"y_{split}"] = np.arange(60) % 3
     np.savez(tmp_path / "old" / "mine.npz", **arrays)
     flags = ["--network=mlp(widths=(4,))", "--num_steps=5", "--log_every=5", "--checkpoint_every=5", "--batch_size=20"]
+    flags.append(f"--store={tmp_path / 'runs'}")
     first = train.run(cli.parse(train.Config, [*flags, f"--dataset={tmp_path / 'old' / 'mine.npz'}"]))
     (tmp_path / "new").mkdir()
     (tmp_path / "old" / "mine.npz").rename(tmp_path / "new" / "mine.npz")
@@ -279,13 +282,13 @@ def test_a_preset_gives_defaults_that_flags_replace(preset: str) -> None:
     assert {name: getattr(config, name) for name in wanted} == wanted
     ours = dataclasses.replace(config, dataset="fashion_mnist_mini", num_train=200, num_test=100)
     dataset = flags.dataset(ours)
-    for cell in study.cells_of(ours):
-        train.prepare(cell.config, dataset)
+    for _, training in study.trainings(ours):
+        train.prepare(training, dataset)
 
 
 def test_a_recipe_changes_the_training_of_its_system_only() -> None:
     config = cli.parse(study.Config, ["--systems=V,P", '--recipes=P(optimizer="sgd(momentum=0)", num_steps=7)'])
-    plain, changed = (cell.config for cell in study.cells_of(config))
+    plain, changed = (training for _, training in study.trainings(config))
     assert (plain.optimizer, plain.num_steps) == (config.optimizer, config.num_steps)
     assert (changed.optimizer, changed.num_steps) == ("sgd(momentum=0)", 7)
 

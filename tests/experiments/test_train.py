@@ -14,6 +14,7 @@ import pytest
 import lipjax
 from experiments import cli, flags, measuring, train
 from lipjax import evaluation, records
+from lipjax.measurements import Parts
 
 pytestmark = pytest.mark.shipped  # runs that were killed end with the same bits
 
@@ -155,7 +156,7 @@ def test_a_wrong_flag_stops_before_compute_and_names_what_is_legal(
 def test_a_directory_of_other_settings_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     config = train.Config(dataset="toy", network="mlp", batch_size=16)
     dataset = flags.dataset(config)
-    with records.open_run(tmp_path, train.prepare(config, dataset).settings(dataset)):
+    with records.open_run(tmp_path, train.prepare(config, dataset).settings(Parts(dataset))):
         pass
     assert command("--dataset=toy", "--network=mlp", "--batch_size=16", "--seed=1", f"--out_dir={tmp_path}") == 2
     assert "seed was 0, now 1" in capsys.readouterr().err
@@ -179,9 +180,8 @@ def test_what_is_no_training_run_is_not_read(name: str, content: str | None, tmp
         measuring.trained(measuring.RunFlags(run_dir=str(tmp_path)))
 
 
-def test_the_same_training_in_other_words_is_the_same_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train, "STORE", tmp_path)
-    shared = {"dataset": "toy", "network": "mlp(widths=(4,))", "batch_size": 16, "num_steps": 1}
+def test_the_same_training_in_other_words_is_the_same_run(tmp_path: Path) -> None:
+    shared = {"store": str(tmp_path), "dataset": "toy", "network": "mlp(widths=(4,))", "batch_size": 16, "num_steps": 1}
     first = train.run(train.Config(system="parseval(beta=3e-4)", **shared))
     again = train.run(train.Config(system="P(beta=0.0003)", log_every=1, checkpoint_every=1, num_test=20, **shared))
     other = train.run(train.Config(system="P(beta=0.003)", **shared))

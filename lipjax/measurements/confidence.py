@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from lipjax import estimators, evaluation
-from lipjax.batching import over_examples
+from lipjax.batching import in_chunks, over_examples
 from lipjax.losses import cross_entropy, margin
 from lipjax.measurements.measurement import Measurement
 from lipjax.types import Batch, Dataset, KeyArray, Model, Params, pixels, single
@@ -22,15 +22,16 @@ class confidence(Measurement):
     """Likelihoods, margins, entropies, probabilities, and the size of the weights.
 
     Attributes:
-        num_points: How many training points, the first ones, the norm of the Jacobian is taken at.
+        num_points: How many training points, the first ones, gradients are taken at.
 
     Returns:
         On test examples `negative_log_likelihood`, `margin` (of logits), `entropy` (of the predicted distribution, in
         nats) and `probability` (the largest one), each `[example]`; `train_loss [train_example]`, the cross-entropy;
-        `jacobian_norm [point]` of the logits, l2 to l2, at training points; `log_product_of_norms`, the sum of the
-        logarithms of the spectral norms of all matrices (convolutions unfolded); `distance_from_start`, the Euclidean
-        length of what training changed of the kernels that are applied. The last two are NaN for classifiers that are
-        no `Model`, or without a start.
+        `jacobian_norm [point]` of the logits, l2 to l2, at training points; `boundary_distance [point]`, the margin
+        there over the l2 norm of its gradient (how far the boundary of the linearised margin is), negative where the
+        prediction is wrong; `log_product_of_norms`, the sum of the logarithms of the spectral norms of all matrices
+        (convolutions unfolded); `distance_from_start`, the Euclidean length of what training changed of the kernels
+        that are applied. The last two are NaN for classifiers that are no `Model`, or without a start.
 
     References:
         Jiang et al. 2020, "Fantastic Generalization Measures and Where to Find Them" (arXiv 1912.02178), for the last
@@ -47,10 +48,12 @@ class confidence(Measurement):
         import xarray
 
         test, train = _of_batch(model, dataset.test), _of_batch(model, dataset.train)
-        points = pixels(dataset.train.inputs[: self.num_points])
+        points, labels = (part[: self.num_points] for part in dataset.train)
+        points = pixels(points)
         answers: dict[str, Any] = {name: ("example", column) for name, column in test.items()}
         answers["train_loss"] = ("train_example", train["negative_log_likelihood"])
         answers["jacobian_norm"] = ("point", np.asarray(_jacobian_norms(key, single(model), points)))
+        answers["boundary_distance"] = ("point", np.asarray(_distances(single(model), points, jnp.asarray(labels))))
         return xarray.Dataset(answers | _of_weights(model))
 
     def cost(self, dataset: Dataset) -> float:
@@ -78,6 +81,15 @@ def _of_example(logits: Float[Array, " classes"], label: Array) -> dict[str, Arr
 def _jacobian_norms(key: KeyArray, f: Any, points: Float[Array, "points ..."]) -> Float[Array, " points"]:
     estimator = estimators.jacobian_norm(num_restarts=1)
     return over_examples(lambda own, x: estimator(own, f, x).value, chunk_size=50)(key, points)
+
+
+@jax.jit
+def _distances(f: Any, points: Float[Array, "points ..."], labels: Array) -> Float[Array, " points"]:
+    def distance(x: Array, label: Array) -> Array:
+        value, gradient = jax.value_and_grad(lambda point: margin(f(point), label))(x)
+        return value / jnp.linalg.norm(gradient)
+
+    return in_chunks(distance, 50)(points, labels)
 
 
 def _of_weights(model: Any) -> dict[str, float]:

@@ -140,6 +140,7 @@ _REDUCTIONS: Mapping = {
     ("entropy",): lambda entropy: {"entropy": entropy.mean("example")},
     ("train_loss",): lambda loss: {"train_loss": loss.mean("train_example")},
     ("jacobian_norm",): lambda norm: {"jacobian_norm": norm.mean("point")},
+    ("boundary_distance",): lambda distance: {"boundary_distance": distance.clip(min=0).mean("point")},
     ("log_product_of_norms",): lambda norms: {"log_product_of_norms": norms},
     ("distance_from_start",): lambda distance: {"distance_from_start": distance},
     ("gap_bound",): lambda bound: {"gap_bound": bound},

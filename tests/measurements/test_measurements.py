@@ -139,6 +139,8 @@ def test_confidence_is_that_of_the_logits(dataset: Dataset) -> None:
     np.testing.assert_allclose(answers.probability, probabilities.max(1), rtol=1e-5)
     np.testing.assert_allclose(answers.entropy, -(probabilities * np.log(probabilities)).sum(1), rtol=1e-5)
     np.testing.assert_allclose(answers.jacobian_norm, 2.0, rtol=1e-5)
+    brightness, labels = dataset.train.inputs[:2].sum((1, 2, 3)), np.asarray(dataset.train.labels[:2])
+    np.testing.assert_allclose(answers.boundary_distance, (brightness - 2) / 2 * (2 * labels - 1), rtol=1e-5)
     assert np.isnan(answers.distance_from_start)
 
 

@@ -1,7 +1,7 @@
 """Measurements: what is said of a trained network, per example, as arrays with named axes.
 
 `measure` runs any of them on any number of models and keeps the answers; `summary` reduces answers to accuracies, worst
-cases and quantiles, and is the only place that does.
+cases and quantiles, and is the only place that does; `table` makes pandas of its figures, a row per network.
 """
 
 from lipjax.measurements.alpha import LOCAL as LOCAL
@@ -26,3 +26,4 @@ from lipjax.measurements.measurement import Measurement as Measurement
 from lipjax.measurements.measurement import as_measurement as as_measurement
 from lipjax.measurements.smoothed import smoothed as smoothed
 from lipjax.measurements.summary import summary as summary
+from lipjax.measurements.table import table as table

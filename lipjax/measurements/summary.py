@@ -33,7 +33,7 @@ def summary(
         accuracy); `attack_accuracy [attack]` and `attacked_accuracy`, the share that withstands *all* attacks;
         `certified_accuracy [certified_at]`; `alpha_max`, `alpha_mean`, `alpha_quantile [quantile]` and
         `alpha_upper_max`, `alpha_upper_mean` over points `[constant, radius]`; `smoothed_accuracy [smoothed_at]`; means
-        of what `confidence` says, `calibration_error` and `train_loss`.
+        of what `confidence` says (0 is the `boundary_distance` of a wrong prediction), `calibration_error`.
 
     Example:
         >>> import xarray
@@ -56,12 +56,18 @@ def summary(
         radius = answers["smoothed_radius"].where(answers["smoothed_correct"] == 1, -1.0)
         figures["smoothed_accuracy"] = _reached(radius, "smoothed_at", smoothed_at)
         figures["smoothed_abstained"] = (answers["smoothed_label"] < 0).astype(float).mean("smoothed_example")
-        figures["smoothed_num"] = answers["smoothed_radius"].count("smoothed_example")
+        figures["smoothed_num"] = _counted(answers["smoothed_radius"], "smoothed_example")
     return xarray.Dataset(figures, attrs=answers.attrs)
 
 
 def _floats(answers: "xarray.Dataset", names: Sequence[str]) -> "list[xarray.DataArray]":
     return [answers[name].astype(float) for name in names]
+
+
+def _counted(values: "xarray.DataArray", axis: str) -> "xarray.DataArray":
+    """How many there are; NaN where nothing was measured."""
+    count = values.count(axis)
+    return count.where(count > 0)
 
 
 def _clean(correct: "xarray.DataArray") -> "dict[str, xarray.DataArray]":
@@ -103,7 +109,7 @@ def _attacked(withstood: "xarray.DataArray") -> "dict[str, xarray.DataArray]":
 
 def _alpha(values: "xarray.DataArray", upper: "xarray.DataArray") -> "dict[str, xarray.DataArray]":
     return {
-        "num_points": values.count("point").max("radius"),
+        "num_points": _counted(values.max("radius"), "point"),
         "alpha_max": values.max("point"),
         "alpha_mean": values.mean("point"),
         "alpha_quantile": values.quantile(list(QUANTILES), "point"),

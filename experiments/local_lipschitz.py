@@ -25,7 +25,7 @@ import jax
 import numpy as np
 
 from experiments import cli, measuring, progress
-from experiments.results import of_alpha
+from experiments.reported import of_alpha
 from lipjax import estimators, measurements, records, report
 from lipjax.measurements import Told
 from lipjax.types import pixels

@@ -18,7 +18,7 @@ from typing import Any
 
 import jax
 
-from experiments import cli, corruption_sets, measuring, progress, results
+from experiments import cli, corruption_sets, measuring, progress, reported
 from lipjax import measurements, records, report
 from lipjax.measurements import Told
 
@@ -38,11 +38,11 @@ class Config(measuring.RunFlags, measuring.SmoothingFlags, measuring.RobustnessF
 
 def _show(found: Json) -> None:
     tables = [
-        results.corruption_table(found["corruption_accuracy"]),
+        reported.corruption_table(found["corruption_accuracy"]),
         [{"family": name, "accuracy": value} for name, value in found["family_accuracy"].items()],
-        results.certified_table(found["certified"]),
+        reported.certified_table(found["certified"]),
         [{"after": attack, "accuracy": accuracy} for attack, accuracy in found["attacks"].items()],
-        results.smoothing_table(found.get("smoothing")),
+        reported.smoothing_table(found.get("smoothing")),
         [{"figure": name, "value": value} for name, value in found.items() if isinstance(value, float)],
     ]
     print("\n\n".join(report.text_table(rows) for rows in tables if rows))
@@ -71,12 +71,12 @@ def run(config: Config) -> Json:
         )
         settings = cli.settings(config)
         found: Json = {"settings": settings, "environment": records.environment()}
-        found |= results.of_system(figures.sel(system=trained.system), baseline)
+        found |= reported.of_system(figures.sel(system=trained.system), baseline)
         found |= {name: found[name][0] for name in ("clean_accuracy", "train_accuracy")}
-        found |= results.of_smoothing(figures.sel(system=trained.system))
+        found |= reported.of_smoothing(figures.sel(system=trained.system))
         stem = folder / f"robustness-{records.digest_of_settings(settings)[:8]}"
         records.write_json(stem.with_suffix(".json"), found)
-        report.write_csv(stem.with_suffix(".csv"), results.corruption_table(found["corruption_accuracy"]))
+        report.write_csv(stem.with_suffix(".csv"), reported.corruption_table(found["corruption_accuracy"]))
         by_name = {trained.system: found["corruption_accuracy"]}
         clean = {trained.system: found["clean_accuracy"]}
         report.save(report.corruption_accuracies(by_name, clean), stem.with_name(f"{stem.name}_corruptions"))

@@ -21,8 +21,8 @@ from typing import Any, ClassVar
 import jax
 import numpy as np
 
-from experiments import cli, corruption_sets, flags, language, measuring, results, train, workers
-from lipjax import estimators, evaluation, measurements, records, report
+from experiments import cli, corruption_sets, flags, language, measuring, reported, train, workers
+from lipjax import estimators, measurements, records, report, statistics
 from lipjax.measurements import Measurement
 from lipjax.sweep import Sweep
 from lipjax.types import Dataset
@@ -159,8 +159,8 @@ def ranking_of(systems: Mapping[str, Json]) -> Json:
         "kendall_p_value": None,
     }
     if len(systems) > 1:
-        agreement = evaluation.rank_agreement([*alpha.values()], [*drop.values()])
-        ranking |= {"kendall_tau": agreement.kendall_tau, "kendall_p_value": agreement.kendall_p_value}
+        tau, p_value = statistics.kendall_tau([*alpha.values()], [*drop.values()])
+        ranking |= {"kendall_tau": tau, "kendall_p_value": p_value}
     return ranking
 
 
@@ -234,7 +234,7 @@ def run(config: Config) -> Json:
             if label not in figures.system:
                 continue
             own = figures.sel(system=label)
-            systems[label] = results.of_system(own) | {"system": text, "alpha": results.of_alpha(own, alpha)}
+            systems[label] = reported.of_system(own) | {"system": text, "alpha": reported.of_alpha(own, alpha)}
         found = {
             "dataset": config.dataset,
             "network": config.network,

@@ -191,18 +191,3 @@ def test_a_batch_that_is_empty_or_lacks_labels_is_refused() -> None:
 def test_a_classifier_that_returns_nan_is_never_right(key) -> None:
     batch = Batch(np.zeros((2, 4, 4, 1), np.float32), np.array([0, 1]))
     assert evaluation.accuracy(lambda x: jnp.ravel(x) * jnp.nan, batch) == 0.0
-
-
-def test_equal_orders_agree_fully_and_reversed_orders_not_at_all() -> None:
-    assert evaluation.rank_agreement([1, 2, 3, 4], [10, 20, 30, 40]).kendall_tau == pytest.approx(1)
-    assert evaluation.rank_agreement([1, 2, 3, 4], [4, 3, 2, 1]).kendall_tau == pytest.approx(-1)
-    assert evaluation.rank_agreement([1, 2, 3, 4], [1, 2, 4, 3]).spearman_rho == pytest.approx(0.8)
-
-
-def test_a_constant_quantity_has_no_rank_agreement() -> None:
-    assert np.isnan(evaluation.rank_agreement([1, 1, 1], [1, 2, 3]).kendall_tau)
-
-
-def test_one_thing_can_not_be_ranked() -> None:
-    with pytest.raises(ValueError, match="at least 2"):
-        evaluation.rank_agreement([1], [2])

@@ -13,12 +13,10 @@ Every function takes a classifier: a `Model`, or any JAX callable from one input
     0.5
 """
 
-from lipjax.evaluation.accuracies import RankAgreement as RankAgreement
 from lipjax.evaluation.accuracies import accuracy as accuracy
 from lipjax.evaluation.accuracies import by_family as by_family
 from lipjax.evaluation.accuracies import corruption_accuracy as corruption_accuracy
 from lipjax.evaluation.accuracies import mean_corruption_accuracy as mean_corruption_accuracy
-from lipjax.evaluation.accuracies import rank_agreement as rank_agreement
 from lipjax.evaluation.accuracies import relative_performance as relative_performance
 from lipjax.evaluation.accuracies import robust_accuracy as robust_accuracy
 from lipjax.evaluation.cascade.cascade import CascadeResult as CascadeResult

@@ -1,7 +1,7 @@
 """Answers per example reduced to accuracies, and how well two measures order the same things."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Bool
@@ -108,45 +108,3 @@ def relative_performance(clean_accuracy: float, accuracies: Accuracies) -> float
         0.3
     """
     return clean_accuracy - mean_corruption_accuracy(accuracies)
-
-
-class RankAgreement(NamedTuple):
-    """How well two quantities order the same things.
-
-    Attributes:
-        kendall_tau: Kendall's tau-b, 1 for the same order, -1 for the reverse; NaN if one quantity is constant.
-        kendall_p_value: Probability of a tau at least this far from 0 if the orders were unrelated.
-        spearman_rho: Spearman's rank correlation.
-    """
-
-    kendall_tau: float
-    kendall_p_value: float
-    spearman_rho: float
-
-
-def rank_agreement(first: Sequence[float], second: Sequence[float]) -> RankAgreement:
-    """Agreement of the orders that two quantities give to the same things, ties handled.
-
-    Args:
-        first: One number per thing.
-        second: One number per thing, in the same order of things.
-
-    Returns:
-        Kendall's tau-b with its p-value, and Spearman's rho.
-
-    Raises:
-        ValueError: If there are fewer than two things or the lengths differ.
-
-    Example:
-        >>> rank_agreement([1.0, 2.0, 3.0], [10.0, 20.0, 15.0]).kendall_tau
-        0.3333333333333333
-    """
-    if len(first) != len(second) or len(first) < 2:
-        raise ValueError(f"need two equally long sequences of at least 2, got {len(first)} and {len(second)}")
-    if len(set(first)) == 1 or len(set(second)) == 1:
-        return RankAgreement(np.nan, np.nan, np.nan)
-    # Imported here, because its import takes longer than the rest of most programs' start.
-    import scipy.stats
-
-    tau, rho = scipy.stats.kendalltau(first, second), scipy.stats.spearmanr(first, second)
-    return RankAgreement(float(tau.statistic), float(tau.pvalue), float(rho.statistic))

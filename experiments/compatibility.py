@@ -9,8 +9,8 @@ whose balls of the given radius meet. Writes into the run directory
     compatibility.json        the exact histograms of distances, and the table
     separation.json           distances to the nearest example of another class, between classes, the closest pairs
     pair_distances.npz        upper ends of the bins; distance and index of every example's nearest one of another class
-    compatibility.png, .svg   the figure of slide 13
-    closest_pairs.png, .svg   the closest pairs of different classes, for images
+    compatibility.*           the figure of slide 13 (PNG, SVG, PDF)
+    closest_pairs.*           the closest pairs of different classes, for images
 
 Distances are in input units (pixels in [0, 1]). The same command continues a run that was stopped.
 
@@ -26,13 +26,11 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
-from matplotlib.figure import Figure
 
 from experiments import cli
 from experiments.language import flag_errors
 from lipjax import datasets, norms, records, report
 from lipjax.compatibility import PairDistances, pair_distances
-from lipjax.report.figures import COLOURS
 from lipjax.types import Batch, Dataset, pixels
 
 EVENLY = 0.05 * np.arange(1, 21)
@@ -46,7 +44,6 @@ SPLITS: dict[str, Callable[[Dataset], tuple[Batch, Batch | None]]] = {
 }
 """Whose pairs are counted: those within a split, or those of a test and a training example."""
 
-SYMBOLS = {"linf": r"$L_\infty$", "l2": "$L_2$", "l1": "$L_1$"}
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 NUM_CLOSEST = 8
 MOST_STEPS = 500
@@ -162,7 +159,7 @@ def run(config: Config) -> dict[str, Any]:
         records.write_json(held.path / "separation.json", separation(result, dataset))
         arrays = result.separation._asdict() | {"bin_distances": result.bin_distances}
         np.savez(held.path / "pair_distances.npz", **arrays)
-        _draw(held.path, result, results, config, dataset)
+        _draw(held.path, result, config, dataset)
     _print(result, results, config)
     return records.to_json(results)
 
@@ -192,13 +189,18 @@ def _print(result: PairDistances, results: dict[str, Any], config: Config) -> No
     )
 
 
-def _draw(folder: Path, result: PairDistances, results: dict[str, Any], config: Config, dataset: Dataset) -> None:
+def _draw(folder: Path, result: PairDistances, config: Config, dataset: Dataset) -> None:
     if not result.different_class_pairs:
         return
-    report.save(curves(result, results, config), folder / "compatibility")
     batch, other = SPLITS[config.split](dataset)
+    about = (
+        f"{config.dataset} {config.split}: {report.counted(result.different_class_pairs, 'pair')} of different classes"
+    )
+    title = "Pairs that forbid a Lipschitz constant"
+    report.save(report.finished(curves(result, config), title, about), folder / "compatibility")
     if batch.inputs.ndim == 4:
-        report.save(closest_pairs(result, batch, other or batch, dataset.class_names), folder / "closest_pairs")
+        pairs = closest_pairs(result, batch, other or batch, dataset.class_names)
+        report.save(report.finished(pairs, "Closest pairs of different classes", about), folder / "closest_pairs")
 
 
 def _steps(result: PairDistances) -> tuple[Float[np.ndarray, " edges"], Float[np.ndarray, " steps"]]:
@@ -212,62 +214,45 @@ def _steps(result: PairDistances) -> tuple[Float[np.ndarray, " edges"], Float[np
     return np.array([0.9 * alphas[0], *alphas, 1.06 * alphas[-1]]), np.array([*counts, identical], float)
 
 
-def curves(result: PairDistances, results: dict[str, Any], config: Config) -> Figure:
+def curves(result: PairDistances, config: Config) -> Any:
     """Fraction of pairs that are incompatible with each alpha: of all, and of those whose balls meet (slide 13)."""
-    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
-    axes = figure.subplots()
-    pairs, close = result.different_class_pairs, int(result.count_within(2 * config.radius))
     alphas, counts = _steps(result)
-    for values, column, label, colour, width in (
-        (np.minimum(counts, close), "pairs_within_radius", f"$r = {config.radius:g}$ (balls meet)", COLOURS[5], 3.5),
-        (counts, "pairs", r"$r = \infty$ (all pairs)", COLOURS[1], 1.3),
-    ):
-        axes.stairs(values / pairs, alphas, baseline=None, color=colour, linewidth=width, label=label)
-        table = np.array([(row["alpha"], row[column] / pairs) for row in results["thresholds"] if row[column]])
-        axes.plot(*table.reshape(-1, 2).T, "o", color=colour, markersize=width + 2.5)
-    if close:
-        axes.annotate(
-            f"{close:,} pairs",
-            (alphas[0], close / pairs),
-            xytext=(6, 6),
-            textcoords="offset points",
-            fontsize="small",
-        )
-    axes.set(yscale="log", xlim=(alphas[0], alphas[-1]), ylim=(0.3 / pairs, 3), ylabel="fraction of incompatible pairs")
-    axes.set_xlabel(rf"Lipschitz constant $\alpha$, metric {SYMBOLS[config.norm]}")
-    axes.secondary_yaxis("right", functions=(_times(pairs), _times(1 / pairs))).set_ylabel("incompatible pairs")
-    axes.grid(alpha=0.3, linewidth=0.6)
-    axes.spines["top"].set_visible(False)
-    axes.legend(frameon=False)
-    return figure
+    counts = np.array([*counts, counts[-1]])
+    close = np.minimum(counts, int(result.count_within(2 * config.radius)))
+    return report.incompatible_pairs(
+        {"r = ∞ (all pairs)": (alphas, counts), f"r = {config.radius:g} (balls meet)": (alphas, close)},
+        num_pairs=result.different_class_pairs,
+        metric=report.notation(config.norm),
+    )
 
 
-def _times(factor: float) -> Callable[[Any], Any]:
-    return lambda values: np.asarray(values) * factor
-
-
-def closest_pairs(result: PairDistances, batch: Batch, other: Batch, names: tuple[str, ...]) -> Figure:
-    """The closest pairs of different classes, a column each: two images, and how much each pixel differs."""
-    pairs, distances = result.closest_pairs(NUM_CLOSEST)
-    chosen = [
-        Batch(*(np.asarray(part)[index] for part in side))
-        for side, index in ((batch, pairs[:, 0]), (other, pairs[:, 1]))
+def closest_pairs(result: PairDistances, batch: Batch, other: Batch, names: tuple[str, ...]) -> Any:
+    """The closest pairs of different classes, a column each: two images, and how they differ; each image once."""
+    pairs, distances = _of_different_images(*result.closest_pairs(100), within=other is batch)
+    sides = [
+        Batch(*(np.asarray(part)[index] for part in side)) for side, index in zip((batch, other), pairs.T, strict=True)
     ]
-    images = [np.asarray(pixels(side.inputs)) for side in chosen]
-    differences = np.abs(images[0] - images[1]).max(-1)
-    figure = Figure(figsize=(1.25 * len(pairs) + 0.9, 4.3), layout="constrained")
-    panels = figure.subplots(3, len(pairs), squeeze=False)
-    for row, (side, shown) in enumerate(zip(chosen, images, strict=True)):
-        for axes, image, label, index in zip(panels[row], shown, side.labels, pairs[:, row], strict=True):
-            axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-            axes.set_xlabel(f"{names[label] if names else label} #{index}", fontsize="x-small")
-    for column, (difference, distance) in enumerate(zip(differences, distances, strict=True)):
-        drawn = panels[2, column].imshow(difference, cmap="magma", vmin=0, vmax=differences.max())
-        panels[0, column].set_title(f"$d = {distance:#.3g}$", fontsize="small")
-    for axes in panels.flat:
-        axes.set(xticks=[], yticks=[])
-    figure.colorbar(drawn, ax=panels, aspect=40, pad=0.01, label="largest difference of a pixel's channels")
-    return figure
+    first, second = (np.asarray(pixels(side.inputs)) for side in sides)
+    captions = [
+        [f"{names[label] if names else label}\n#{index}" for label, index in zip(side.labels, column, strict=True)]
+        for side, column in zip(sides, pairs.T, strict=True)
+    ]
+    changes, largest = report.differences(first, second)
+    rows = ["image", "nearest one of\nanother class", f"difference\n(white: +{largest:.2g})"]
+    heads = [f"d = {distance:#.3g}" for distance in distances]
+    return report.image_grid(
+        [list(first), list(second), list(changes)], rows=rows, columns=heads, captions=[*captions, [""] * len(pairs)]
+    )
+
+
+def _of_different_images(pairs: np.ndarray, distances: np.ndarray, *, within: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The first pairs, each image once; of one split both sides count as one."""
+    kept: list[int] = []
+    for row, pair in enumerate(pairs):
+        before = pairs[kept]
+        if not (np.isin(pair, before).any() if within else (before == pair).any()):
+            kept.append(row)
+    return pairs[kept[:NUM_CLOSEST]], distances[kept[:NUM_CLOSEST]]
 
 
 if __name__ == "__main__":

@@ -4,17 +4,17 @@
 
 Writes in the layout of the published CIFAR-10-C: for each corruption `NAME.npy`, uint8 images with one block of all
 test images per severity, and `labels.npy`, the labels of all blocks; `lipjax.corruptions.load_cifar10_c` reads it.
-Beside them `contact_sheet.png` and `.svg`: one image under all of them. A file appears when it is complete, and the
+Beside them `contact_sheet` (PNG, SVG, PDF): one image under all of them. A file appears when it is complete, and the
 same command continues with those that are missing.
 """
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import UInt8
-from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from experiments import cli, corruption_sets
@@ -61,22 +61,15 @@ def write_array(path: Path, array: np.ndarray) -> None:
         np.save(partial, array)
 
 
-def contact_sheet(folder: Path, config: Config, clean: UInt8[np.ndarray, "height width channel"]) -> Figure:
+def contact_sheet(folder: Path, config: Config, clean: UInt8[np.ndarray, "height width channel"]) -> Any:
     """The first test image: a row per corruption, clean and then at each severity."""
-    rows = [str(name) for name in corruption_sets.names(config.corruptions)]
+    names = [str(name) for name in corruption_sets.names(config.corruptions)]
+    blocks = [np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in names]
+    shown = [[clean / 255, *(own[:: len(own) // len(config.severities)] / 255)] for own in blocks]
     columns = ["clean", *(f"severity {severity}" for severity in config.severities)]
-    figure = Figure(figsize=(1.1 * len(columns) + 1.2, 1.1 * len(rows) + 0.3), layout="constrained")
-    panels = figure.subplots(len(rows), len(columns), squeeze=False)
-    for row, name in zip(panels, rows, strict=True):
-        blocks = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-        shown = [clean, *blocks[:: len(blocks) // len(config.severities)]]
-        for axes, image in zip(row, shown, strict=True):
-            axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-            axes.set(xticks=[], yticks=[])
-        row[0].set_ylabel(name.replace("_", "\n"), rotation=0, ha="right", va="center", fontsize="small")
-    for axes, title in zip(panels[0], columns, strict=True):
-        axes.set_title(title, fontsize="small")
-    return figure
+    size = max(24, min(72, 900 // len(names)))  # on one screen
+    sheet = report.image_grid(shown, rows=[name.replace("_", " ") for name in names], columns=columns, size=size)
+    return report.finished(sheet, f"Corruptions of {config.dataset}", "the first test image")
 
 
 def run(config: Config) -> list[Path]:

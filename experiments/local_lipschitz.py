@@ -11,10 +11,10 @@ the ball (`pairwise_slope`). Upper bounds hold for both. A lower value above its
 
 Writes into the run directory, under a name `lipschitz-DIGEST` for each choice of flags: `.json` (over points, at every
 radius: maximum, which is alpha_lim(r) of the talk, mean and quantiles of the lower values, maximum and mean of the
-upper bounds), `_points.csv` (a row per training point), and as PNG and SVG `_alpha` (the curves, brackets shaded),
-`_points` (how values are distributed over points) and `_steepest` (the training images around which the network is
-steepest at the largest radius, the perturbed images that show it, and the differences; of `pairwise` the two images of
-each pair).
+upper bounds), `_points.csv` (a row per training point), and as PNG, SVG and PDF `_alpha` (the maximum over
+points, its bracket shaded), `_mean`, `_points` (how values are distributed over points) and `_steepest` (the training
+images around which the network is steepest at the largest radius, the perturbed images that show it, and the
+differences; of `pairwise` the two images of each pair).
 """
 
 import dataclasses
@@ -28,11 +28,10 @@ from experiments import cli, measuring, progress
 from experiments.reported import of_alpha
 from lipjax import estimators, measurements, records, report
 from lipjax.measurements import Told
-from lipjax.types import pixels
+from lipjax.types import Dataset, pixels
 
 if TYPE_CHECKING:
     import xarray
-    from matplotlib.figure import Figure
 
 Json = dict[str, Any]
 
@@ -72,13 +71,14 @@ def run(config: Config) -> Json:
             answers = measurements.measure_one(
                 key, trained.model, parts, [asked], folder / "measurements", Told(tell, total).advance
             )
-        figures = measurements.summary(records.combined({("model", config.seed): answers})).sel(system="model")
-        alpha = of_alpha(figures, asked) | {"steepest_point": answers.alpha.values[0].argmax(0)}
+        combined = records.combined({(trained.system, config.seed): answers})
+        figures = measurements.summary(combined)
+        alpha = of_alpha(figures.isel(system=0), asked) | {"steepest_point": answers.alpha.values[0].argmax(0)}
         results = {"settings": cli.settings(config), "alpha": alpha, "environment": records.environment()}
         stem = f"lipschitz-{records.digest_of_settings(cli.settings(config))[:8]}"
         records.write_json(folder / f"{stem}.json", results)
         report.write_csv(folder / f"{stem}_points.csv", _rows(answers, trained.dataset.train.labels, alpha))
-        _draw(folder / stem, answers, np.asarray(trained.dataset.train.inputs), alpha)
+        _draw(folder / stem, report.frames.joined(figures, combined), trained, alpha)
     print(report.text_table(_table(alpha)))
     print(f"\n{_sides(alpha)}")
     return results
@@ -111,41 +111,48 @@ def _sides(alpha: Json) -> str:
     )
 
 
-def _draw(stem: Path, answers: "xarray.Dataset", inputs: np.ndarray, alpha: Json) -> None:
-    def save(figure: "Figure", name: str) -> None:
-        report.save(figure, stem.with_name(f"{stem.name}_{name}"))
+def _draw(stem: Path, found: "xarray.Dataset", trained: measuring.Trained, alpha: Json) -> None:
+    constant = report.notation(f"{alpha['definition']} of {alpha['of']}, {alpha['norm_in']} to {alpha['norm_out']}")
+    points = report.counted(alpha["num_points"], "training point")
+    about = f"{trained.system} on {trained.dataset.name}: {constant}; {points}"
 
-    constant = f"{alpha['definition']} of {alpha['of']} ({alpha['norm_in']} to {alpha['norm_out']})"
-    curves = report.alpha_curves(
-        alpha["radii"],
-        {"maximum": alpha["max"], "mean": alpha["mean"]},
-        relative=False,
-        xlabel=f"radius r ({alpha['norm_in']}, pixels in [0, 1])",
-        ylabel=constant,
-        title=f"{alpha['num_points']} training points",
-        legend="over points",
-        bands={"maximum": alpha["upper"], "mean": alpha["upper_mean"]},
-    )
-    save(curves, "alpha")
-    shown = np.unique(np.linspace(0, len(alpha["radii"]) - 1, NUM_SHOWN).round().astype(int))
-    radii, values = np.array(alpha["radii"])[shown], answers.alpha.values[0][:, shown]
-    save(report.distributions(radii, values, xlabel=f"{constant}, lower value"), "points")
+    def save(chart: Any, name: str, title: str, more: str = "") -> None:
+        report.save(report.finished(chart, title, f"{about}\n{more}"), stem.with_name(f"{stem.name}_{name}"))
+
+    curves = report.frames.alpha(found)
+    save(report.alpha_curves(curves), "alpha", "Steepness around training points", report.BRACKET)
+    save(report.alpha_curves(curves, show="mean"), "mean", "Steepness around training points", report.MEAN)
+    spread = report.frames.distributions(found)
+    radii = np.array(alpha["radii"])[np.unique(np.linspace(0, len(alpha["radii"]) - 1, NUM_SHOWN).round().astype(int))]
+    shown = report.distributions(spread[spread["radius"].isin(radii)], by="radius")
+    save(shown, "points", "How steepness is distributed over points")
+    inputs = np.asarray(trained.dataset.train.inputs)
     if inputs.ndim == 4:
-        save(_gallery(answers, inputs, alpha), "steepest")
+        answers = found.isel(system=0, seed=0, constant=0)
+        save(_gallery(answers, inputs, trained.dataset, alpha), "steepest", f"Steepest examples, r = {max(radii):g}")
 
 
-def _gallery(answers: "xarray.Dataset", inputs: np.ndarray, alpha: Json) -> "Figure":
+def _gallery(answers: "xarray.Dataset", inputs: np.ndarray, dataset: Dataset, alpha: Json) -> Any:
     """The steepest examples at the largest radius, the perturbed images that show it, and the differences."""
-    steepest, witnesses = answers.steepest.values[0], answers.witness.values[0]
-    values = answers.alpha.values[0][steepest, int(np.argmax(alpha["radii"]))]
+    steepest, witnesses = answers.steepest.values.astype(int), answers.witness.values
+    values = answers.alpha.values[steepest, int(np.argmax(alpha["radii"]))]
+    names, labels = dataset.class_names, np.asarray(dataset.train.labels)[steepest]
     captions = [
-        f"point {index}\n{alpha['definition']} {value:.3g}" for index, value in zip(steepest, values, strict=True)
+        f"{names[label] if names else label}\n#{index}, α = {value:.3g}"
+        for index, label, value in zip(steepest, labels, values, strict=True)
     ]
     if alpha["definition"] == "pairwise":
         first, second = np.moveaxis(witnesses, 1, 0)
     else:
         first, second = np.asarray(pixels(inputs[steepest])), witnesses
-    return report.image_pairs(first, second, captions)
+    changes, largest = report.differences(first, second)
+    rows = ["image", "perturbed", f"difference\n(white: +{largest:.2g})"]
+    return report.image_grid(
+        [list(first), list(second), list(changes)],
+        rows=rows,
+        captions=[captions, [""] * len(first), [""] * len(first)],
+        size=96,
+    )
 
 
 if __name__ == "__main__":

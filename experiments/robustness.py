@@ -5,8 +5,8 @@
     python -m experiments.robustness --run_dir=runs/cifar --corruptions=cifar10_c --published=CIFAR-10-C
 
 Prints tables by corruption, severity and family and the summary, and writes `robustness-DIGEST.json` and `.csv` and the
-figure `robustness-DIGEST_corruptions` (PNG and SVG: accuracy by corruption and severity) into the run directory, one of
-each for each choice of flags. The answers per example are in `measurements/` there: what is there is not computed
+figure `robustness-DIGEST_corruptions` (PNG, SVG, PDF: accuracy by corruption and severity) into the run directory, one
+of each for each choice of flags. The answers per example are in `measurements/` there: what is there is not computed
 again, whichever command asks, and the same command continues where it was stopped.
 
 With `--smoothing_sigma` it also certifies the network's smoothed version, which should have been trained by
@@ -77,9 +77,9 @@ def run(config: Config) -> Json:
         stem = folder / f"robustness-{records.digest_of_settings(settings)[:8]}"
         records.write_json(stem.with_suffix(".json"), found)
         report.write_csv(stem.with_suffix(".csv"), reported.corruption_table(found["corruption_accuracy"]))
-        by_name = {trained.system: found["corruption_accuracy"]}
-        clean = {trained.system: found["clean_accuracy"]}
-        report.save(report.corruption_accuracies(by_name, clean), stem.with_name(f"{stem.name}_corruptions"))
+        curves = report.corruption_curves(report.frames.accuracies(figures))
+        figure = report.finished(curves, "Accuracy under corruptions and attacks", trained.dataset.name)
+        report.save(figure, stem.with_name(f"{stem.name}_corruptions"))
     _show(found)
     return found
 

@@ -7,7 +7,8 @@ Trains V, P, L2NN, L and PGD on one dataset; measures each on clean, corrupted a
 global bound certifies, and its slope alpha(r) around *training* images, from below and from above; prints one table,
 and the rankings by clean accuracy, by relative performance (clean minus corrupted accuracy) and by alpha at the
 smallest radius, with Kendall's tau between the last two. The run directory then has `results.json`, `results.csv` and,
-as PNG and SVG, the figures `alpha_relative` (slide 17 of the talk), `alpha` and `corruptions`. Trainings lie in runs/,
+as PNG, SVG and PDF, the figures: `alpha` in its bracket, `alpha_relative` (slide 17 of the talk), `agreement` of alpha
+and robustness, `corruptions` and others. Trainings lie in runs/,
 one directory each, which experiments.robustness and experiments.local_lipschitz take; what was trained and measured of
 them is found there again, whichever command asks. The same command continues where it was stopped, and another system,
 seed, radius, attack or corruption computes what is missing.
@@ -16,7 +17,7 @@ seed, radius, attack or corruption computes what is missing.
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import numpy as np
@@ -26,6 +27,9 @@ from lipjax import estimators, measurements, records, report, statistics
 from lipjax.measurements import Measurement
 from lipjax.sweep import Sweep
 from lipjax.types import Dataset
+
+if TYPE_CHECKING:
+    import xarray
 
 Json = dict[str, Any]
 
@@ -188,23 +192,9 @@ def table_of(systems: Mapping[str, Json], radii: tuple[float, ...]) -> list[Json
     ]
 
 
-def _draw(folder: Path, results: Json, config: Config) -> None:
-    systems = results["systems"]
-    curves = {label: system["alpha"]["max"] for label, system in systems.items()}
-    where = f"{results['dataset']}, {config.num_points} training points"
-    radius = f"radius r ({config.norm_in}, pixels in [0, 1])"
-    for name, relative, ylabel in (
-        ("alpha_relative", True, "alpha_lim(r) / alpha_max (%)"),
-        ("alpha", False, f"alpha_lim(r) of {config.of} ({config.norm_in} to {config.norm_out})"),
-    ):
-        figure = report.alpha_curves(config.radii, curves, relative=relative, xlabel=radius, ylabel=ylabel, title=where)
-        report.save(figure, folder / name)
-    figure = report.corruption_accuracies(
-        {label: system["corruption_accuracy"] for label, system in systems.items()},
-        {label: float(np.mean(system["clean_accuracy"])) for label, system in systems.items()},
-        title=f"{results['dataset']}, {results['network']}",
-    )
-    report.save(figure, folder / "corruptions")
+def _draw(folder: Path, figures: "xarray.Dataset", about: str) -> None:
+    for name, chart in report.charts(figures, about).items():
+        report.save(chart, folder / name)
 
 
 def _show(results: Json, config: Config, folder: Path) -> None:
@@ -246,7 +236,7 @@ def run(config: Config) -> Json:
         }
         held.finish(found)
         report.write_csv(held.path / "results.csv", table_of(systems, config.radii))
-        _draw(held.path, found, config)
+        _draw(held.path, report.frames.joined(figures, answers), f"{config.network} on {config.dataset}")
     _show(found, config, held.path)
     workers.refuse(failures)
     return found

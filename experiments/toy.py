@@ -111,7 +111,8 @@ def _fitted(config: Config, folder: Path) -> dict[str, Any]:
         for name, m in measured.items()
     }
     figure = report.one_dimensional_fits(grid, fits, captions, (inputs[:, 0], labels), radius=config.radius)
-    report.save(figure, folder / "toy")
+    about = f"{len(labels)} examples on the line; shaded: what is within {config.radius:g} of a class's examples"
+    report.save(report.finished(figure, "Fits of a step", about), folder / "toy")
     print(report.text_table([{"fit": name, **m} for name, m in measured.items()]))
     return results
 

@@ -26,7 +26,7 @@ HOMES = {
     "flax": {"layers", "networks"},
     "tensorflow_datasets": {"datasets"},
     "orbax": {"records"},
-    "matplotlib": {"report"},
+    "altair": {"report"},
 }
 
 

@@ -48,8 +48,9 @@ class alpha(Measurement):
 
     Returns:
         With an axis `constant` that says which constant it is, of what, in which norms: `alpha [constant, point,
-        radius]`, lower values, each attained; `alpha_upper`, upper bounds of the same; `bound_of_logits [constant]`,
-        the global bound. With witnesses also `steepest [constant, rank]` and `witness [constant, rank, ...]`.
+        radius]`, lower values, each attained; `alpha_upper`, upper bounds of the same; `bounded [constant, point]`,
+        which points got local ones; `bound_of_logits [constant]`, the global bound. With witnesses also
+        `steepest [constant, rank]` and `witness [constant, rank, ...]`.
 
     Raises:
         BracketError: If a lower value exceeds its upper bound.
@@ -98,6 +99,7 @@ class alpha(Measurement):
             "alpha": (axes, np.asarray(curve.values, np.float64)[None]),
             "alpha_upper": (axes, np.asarray(upper.values, np.float64)[None]),
             "bound_of_logits": ("constant", [upper.of_network]),
+            "bounded": (("constant", "point"), np.arange(len(points))[None] < upper.num_local),
         }
         coordinates = {"constant": [self.label], "point": np.arange(len(points)), "radius": list(self.radii)}
         return xarray.Dataset(found | self._witnesses(curve), coordinates)

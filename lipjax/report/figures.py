@@ -1,220 +1,384 @@
-"""Figures of results. No global state: every function returns a Figure of its own, `save` writes it as PNG and SVG."""
+"""Figures of results: Vega-Altair charts of tidy tables, each good for paper and page."""
 
-import math
-import textwrap
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any
 
+import altair as alt
 import numpy as np
-from jaxtyping import Float
+import pandas as pd
 
-from lipjax import records
+from lipjax.report import appearance
+from lipjax.report.appearance import MARKERS
+from lipjax.report.frames import TARGETS
+from lipjax.report.tables import counted
 
-if TYPE_CHECKING:
-    import matplotlib.axes
-    import matplotlib.figure
+MOST_NAMED = 60
+"""Systems that a legend lists; what is beyond says so."""
 
-# Okabe and Ito's palette, which colour-blind readers can tell apart; markers repeat the distinction in grey print.
-COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
-Values: TypeAlias = Sequence[float] | Float[np.ndarray, " values"]
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-
-
-def _label(name: str) -> str:
-    """A name for a legend: long ones in several lines, since beside the plot they would take its room."""
-    return textwrap.fill(name, 28)
+RADIUS = "radius r (pixels in [0, 1])"
 
 
-def _style(index: int, *, every: int = 1) -> dict[str, Any]:
-    return {
-        "color": COLOURS[index % len(COLOURS)],
-        "marker": MARKERS[index % len(MARKERS)],
-        "markersize": 4,
-        "markevery": every,
-        "linewidth": 1.5,
-    }
+def data(frame: pd.DataFrame, name: str = "rows") -> alt.InlineData:
+    """A table as a chart's own data, under a name by which the page finds it: numbers of six digits, gaps as null."""
+    rows = [
+        {key: _number(value) for key, value in row.items() if not pd.isna(value)} for row in frame.to_dict("records")
+    ]
+    return alt.InlineData(values=rows, name=name)
 
 
-def empty_figure(width: float, height: float) -> "matplotlib.figure.Figure":
-    """A figure without axes, of a size in inches."""
-    import matplotlib.figure  # takes a while, so not before a figure is asked for
-
-    return matplotlib.figure.Figure(figsize=(width, height), layout="constrained")
+def _number(value: Any) -> Any:
+    return value if isinstance(value, str) else float(f"{float(value):.6g}")
 
 
-def plain(axes: "matplotlib.axes.Axes") -> None:
-    """The look of all axes: a light grid and no frame."""
-    axes.grid(alpha=0.3, linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
+class Systems:
+    """Encodings by system: a colour and a marker each, which agree in all figures."""
+
+    def __init__(self, names: Sequence[str], *, legend: bool = True):
+        self.looks = appearance.looks(names)
+        self._domain = [look.label for look in self.looks.values()]
+        columns = 1 + (min(len(self._domain), MOST_NAMED) - 1) // 20
+        title = "system" if len(self._domain) <= MOST_NAMED else f"{MOST_NAMED} of {len(self._domain)} systems"
+        self._legend = (
+            alt.Legend(
+                title=title,
+                columns=columns,
+                symbolLimit=MOST_NAMED,
+                labelExpr="split(datum.label, '\\n')",
+                symbolOpacity=1,
+            )
+            if legend
+            else None
+        )
+
+    def label(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The table with the systems' labels."""
+        labels = {name: look.label for name, look in self.looks.items()}
+        return frame.assign(label=frame["system"].map(labels)) if len(frame) else frame
+
+    @property
+    def weight(self) -> float:
+        """How heavily lines and markers are drawn: more lightly, the more there are."""
+        return 1.0 if len(self.looks) <= 8 else 0.5
+
+    @property
+    def colour(self) -> alt.Color:
+        colours = [look.colour for look in self.looks.values()]
+        return alt.Color("label:N", scale=alt.Scale(domain=self._domain, range=colours), legend=self._legend)
+
+    @property
+    def marker(self) -> alt.Shape:
+        shapes = [MARKERS[look.marker] for look in self.looks.values()]
+        return alt.Shape("label:N", scale=alt.Scale(domain=self._domain, range=shapes), legend=self._legend)
+
+    def encode(self) -> dict[str, Any]:
+        """Colour and marker."""
+        return {"color": self.colour, "shape": self.marker}
+
+
+def _systems(frame: pd.DataFrame, systems: Systems | None) -> Systems:
+    return Systems(list(frame["system"])) if systems is None else systems
+
+
+def finished(chart: Any, title: str, subtitle: str = "", description: str = "", *, dark: bool = False) -> Any:
+    """A chart with its title, its alternative text and the look of all figures."""
+    lines = [line for line in subtitle.split("\n") if line]
+    heading = alt.TitleParams(text=title, subtitle=lines, subtitlePadding=4, offset=10)
+    chart = chart.properties(title=heading, description=description or f"{title}. {subtitle}")
+    return chart.configure(**appearance.theme(dark=dark))
+
+
+def _tooltip(*fields: str) -> list[alt.Tooltip]:
+    return [
+        alt.Tooltip(f"{field}:N") if field in WORDS else alt.Tooltip(f"{field}:Q", format=".4~g") for field in fields
+    ]
+
+
+WORDS = {"system", "corruption", "images", "target", "step", "constant", "kind"}
 
 
 def alpha_curves(
-    radii: Values,
-    curves: Mapping[str, Values],
+    frame: pd.DataFrame,
     *,
-    relative: bool,
-    xlabel: str,
-    ylabel: str,
-    title: str = "",
-    legend: str = "system",
-    bands: Mapping[str, Values] | None = None,
-) -> "matplotlib.figure.Figure":
-    """alpha(r), one curve per system.
+    show: str = "bracket",
+    log: bool = True,
+    systems: Systems | None = None,
+) -> alt.LayerChart:
+    """alpha(r), a curve per system.
 
     Args:
-        radii: Radii `[radii]`, in input units.
-        curves: Name of a system to its values `[radii]`.
-        relative: Draw every curve in percent of its own maximum, as on the talk's slide 17; otherwise the values
-            themselves on a logarithmic axis, since systems differ by orders of magnitude.
-        xlabel: Name and unit of the radius.
-        ylabel: Name and unit of the slope.
-        title: Title of the figure.
-        legend: Title of the legend: what the curves are.
-        bands: Name of a system to upper bounds `[radii]` of its curve; what is between the two is shaded.
+        frame: Rows of `frames.alpha`, of one constant.
+        show: "bracket" for the maximum over points (solid) with upper bounds (dashed: of all points; hollow: of those
+            with local bounds) and the space between them shaded; "share" for percent of its own maximum, as on the
+            talk's slide 17; "mean" for the mean over points with the middle nine tenths of them shaded.
+        log: A logarithmic axis, since systems differ by orders of magnitude; not of shares.
+        systems: Encodings to use; default those of the systems in the table.
 
     Returns:
-        The figure.
+        The chart: vertical bars are the range over seeds.
     """
-    figure = empty_figure(6.4, 4.2)
-    axes = figure.subplots()
-    for index, (name, values) in enumerate(curves.items()):
-        scale = 100.0 / (np.max(values) or 1.0) if relative else 1.0
-        axes.plot(
-            radii, np.asarray(values) * scale, label=_label(name), **_style(index, every=max(1, len(radii) // 12))
-        )
-        if bands and name in bands:
-            upper, colour = np.multiply(bands[name], scale), COLOURS[index % len(COLOURS)]
-            axes.plot(radii, upper, label=_label(f"{name}, upper bound"), color=colour, linestyle="--", linewidth=1)
-            axes.fill_between(radii, np.multiply(values, scale), upper, color=colour, alpha=0.1, linewidth=0)
-    if relative:
-        axes.set_ylim(0, 103)
-    elif any(np.max(values) > 0 for values in curves.values()):
-        axes.set_yscale("log")
-    axes.set(xlabel=xlabel, ylabel=ylabel, title=title, xlim=(0, None))
-    figure.legend(title=legend, frameon=False, loc="outside right upper")
-    plain(axes)
-    return figure
+    systems = _systems(frame, systems)
+    names = {"bracket": "maximum", "share": "share", "mean": "mean"}
+    value = names[show]
+    labels = {"bracket": "α(r)", "share": "α(r) / αₘₐₓ (%)", "mean": "mean α(r)"}
+    scale = alt.Scale(domain=[0, 103]) if show == "share" else _scale(log)
+    if show != "share" and log:
+        frame = frame[frame[value] > 0]
+    base = alt.Chart(data(systems.label(frame))).encode(
+        x=alt.X("radius:Q", title=RADIUS, scale=alt.Scale(nice=False, zero=True)),
+        y=alt.Y(f"{value}:Q", title=labels[show], scale=scale, axis=_axis(log and show != "share")),
+        color=systems.colour,
+        tooltip=_tooltip(
+            "system",
+            "radius",
+            *{
+                "bracket": ("maximum", "upper", "local"),
+                "share": ("share", "maximum"),
+                "mean": ("mean", "mean_low", "mean_high"),
+            }[show],
+        ),
+    )
+    layers = (
+        []
+        if show == "share"
+        else [
+            _band(
+                base,
+                *{"bracket": ("maximum", "upper"), "mean": ("mean_low", "mean_high")}[show],
+                count=len(systems.looks),
+            )
+        ]
+    )
+    if show == "bracket":
+        layers += [base.mark_line(strokeDash=[5, 3], strokeWidth=1, opacity=systems.weight).encode(y="upper:Q")]
+        layers += [
+            base.mark_point(shape="triangle-down", filled=False, size=45 * systems.weight)
+            .encode(y="local:Q")
+            .transform_filter("isValid(datum.local)")
+        ]
+        layers += [
+            base.mark_rule(strokeWidth=1.2)
+            .encode(y="maximum_low:Q", y2="maximum_high:Q")
+            .transform_filter("isValid(datum.maximum_low)")
+        ]
+    return alt.layer(
+        *layers,
+        base.mark_line(strokeWidth=1.7 * systems.weight),
+        base.mark_point(filled=True, size=45 * systems.weight, opacity=1).encode(shape=systems.marker),
+    )
+
+
+def _scale(log: bool, padding: float = 8) -> alt.Scale:
+    return alt.Scale(type="log", nice=False, padding=padding) if log else alt.Scale(zero=True, nice=True)
+
+
+def _axis(log: bool) -> alt.Axis:
+    return alt.Axis(tickCount=6, format="~g", labelOverlap="greedy") if log else alt.Axis()
+
+
+def _band(base: alt.Chart, low: str, high: str, *, count: int) -> alt.Chart:
+    """What is between two columns, the fainter the more systems there are."""
+    return (
+        base.mark_area(opacity=min(0.16, 0.3 / count), line=False)
+        .encode(y=alt.Y(f"{low}:Q"), y2=f"{high}:Q")
+        .transform_filter(f"isValid(datum.{low}) && isValid(datum.{high})")
+    )
+
+
+def corruption_curves(frame: pd.DataFrame, *, systems: Systems | None = None, panels: bool = True) -> Any:
+    """Accuracy by severity, a curve per system; 0 is the clean image, and what withstands attacks stands apart.
+
+    Args:
+        frame: Rows of `frames.accuracies`.
+        systems: Encodings to use; default those of the systems in the table.
+        panels: A panel for each corruption; otherwise one for all rows.
+
+    Returns:
+        The chart: vertical bars are the range over seeds.
+    """
+    systems = _systems(frame, systems)
+    order = [*sorted(set(frame["step"]) - {"attack"}, key=float), "attack"]
+    table = data(systems.label(frame.assign(corruption=frame["corruption"].str.replace("_", " "))))
+    base = alt.Chart().encode(
+        x=alt.X("step:O", sort=order, title="severity (0 = clean)", axis=alt.Axis(labelAngle=0, labelOverlap=False)),
+        y=alt.Y("accuracy:Q", title="accuracy (%)", scale=alt.Scale(domain=[0, 100])),
+        color=systems.colour,
+        tooltip=_tooltip("system", "corruption", "step", "accuracy", "accuracy_low", "accuracy_high"),
+    )
+    chart = alt.layer(
+        base.mark_line(strokeWidth=1.7 * systems.weight).transform_filter("datum.step != 'attack'"),
+        base.mark_rule(strokeWidth=1.2)
+        .encode(y="accuracy_low:Q", y2="accuracy_high:Q")
+        .transform_filter("isValid(datum.accuracy_low)"),
+        base.mark_point(filled=True, size=40 * systems.weight, opacity=1).encode(shape=systems.marker),
+        data=table,
+    )
+    if not panels:
+        return chart
+    names = sorted({name.replace("_", " ") for name in frame["corruption"]}, key=lambda name: (name != "mean", name))
+    columns = min(4, len(names))
+    facet = alt.Facet("corruption:N", title=None, sort=names, header=alt.Header(labelFontSize=12))
+    return chart.properties(width=170, height=140).facet(facet, columns=columns)
+
+
+def heat_map(frame: pd.DataFrame, *, systems: Systems | None = None) -> alt.LayerChart:
+    """Accuracy of every system on every kind of images.
+
+    Args:
+        frame: Rows of `frames.by_corruption`.
+        systems: Encodings, for the labels; default those of the systems in the table.
+    """
+    systems = _systems(frame, systems)
+    order = list(dict.fromkeys(frame["images"]))
+    words = frame.assign(images=frame["images"].str.replace("_", " "))
+    lines = max(look.label.count("\n") for look in systems.looks.values()) + 1 if len(systems.looks) <= 10 else 1
+    label = "split(datum.label, '\\n')" if lines > 1 else "replace(datum.label, /\\n/g, ' ')"
+    base = alt.Chart(data(systems.label(words))).encode(
+        x=alt.X(
+            "images:N",
+            sort=[name.replace("_", " ") for name in order],
+            title=None,
+            axis=alt.Axis(labelAngle=-40, labelLimit=140, orient="top"),
+        ),
+        y=alt.Y(
+            "label:N",
+            sort=[look.label for look in systems.looks.values()],
+            title=None,
+            axis=alt.Axis(labelExpr=label, labelLimit=330),
+        ),
+        tooltip=_tooltip("system", "images", "accuracy"),
+    )
+    colour = alt.Color(
+        "accuracy:Q",
+        title="accuracy (%)",
+        scale=alt.Scale(scheme="viridis", domain=[0, 100]),
+        legend=alt.Legend(orient="bottom", direction="horizontal", gradientThickness=10),
+    )
+    ink = alt.condition("datum.accuracy > 62", alt.value("#111111"), alt.value("#ffffff"))
+    chart = alt.layer(
+        base.mark_rect().encode(color=colour),
+        base.mark_text(fontSize=10).encode(text=alt.Text("accuracy:Q", format=".0f"), color=ink),
+    )
+    return chart.properties(width=alt.Step(34), height=alt.Step(13 * lines + 7))
+
+
+def agreement(
+    frame: pd.DataFrame,
+    taus: pd.DataFrame,
+    *,
+    systems: Systems | None = None,
+    log: bool = True,
+    stacked: bool = False,
+) -> Any:
+    """Does alpha predict robustness? A point per run for each target, with Kendall's tau and its interval.
+
+    Args:
+        frame: Rows of `frames.agreement`, of one constant and radius.
+        taus: Rows of `frames.taus` of the same.
+        systems: Encodings to use; default those of the systems in the table.
+        log: A logarithmic axis of alpha.
+        stacked: Panels below one another.
+    """
+    systems = _systems(frame, systems)
+    panels = [_against(frame, taus, target, systems, log) for target in TARGETS if target in set(frame["target"])]
+    if not panels:
+        return alt.Chart(data(frame)).mark_point()
+    return alt.vconcat(*panels, spacing=18) if stacked else alt.hconcat(*panels, spacing=24)
+
+
+def _against(frame: pd.DataFrame, taus: pd.DataFrame, target: str, systems: Systems, log: bool) -> alt.LayerChart:
+    own = systems.label(frame[frame["target"] == target])
+    scale = alt.Scale(type="log" if log else "linear", zero=False, nice=False, padding=16)
+    base = alt.Chart(data(own[own["alpha"] > 0] if log else own, target)).encode(
+        x=alt.X("alpha:Q", title="α(r)", scale=scale, axis=_axis(log)),
+        y=alt.Y("value:Q", title=TARGETS[target], scale=alt.Scale(zero=False, padding=12)),
+    )
+    points = base.mark_point(filled=True, size=70, opacity=0.9).encode(
+        **systems.encode(), tooltip=_tooltip("system", "seed", "radius", "alpha", "value")
+    )
+    sentence = (
+        alt.Chart(data(said(taus, target), f"tau {target}"))
+        .mark_text(align="left", baseline="bottom", lineBreak="\n", fontSize=11, lineHeight=14)
+        .encode(x=alt.value(0), y=alt.value(-22), text="text:N")
+    )
+    layers = [points, sentence]
+    if len(own["system"].unique()) <= 12:
+        layers.append(_names(own, target, base))
+    return alt.layer(*layers).properties(width=250, height=230)
+
+
+def _names(own: pd.DataFrame, target: str, base: alt.Chart) -> alt.Chart:
+    """Names of systems beside the points of their first seeds."""
+    return (
+        base.mark_text(align="left", dx=7, dy=-6, fontSize=10, limit=110)
+        .encode(text="system:N")
+        .transform_filter(f"datum.seed == {int(own['seed'].min()) if len(own) else 0}")
+    )
+
+
+def said(taus: pd.DataFrame, target: str) -> pd.DataFrame:
+    """The text of every tau of a target: value, interval over systems, p-value, number of runs."""
+    if not len(taus):
+        return pd.DataFrame([{"text": "no rank correlation of a single run"}])
+    own = taus[taus["target"] == target]
+    return own.assign(text=[_sentence(row) for row in own.itertuples()])[["constant", "radius", "text"]]
+
+
+def _sentence(row: Any) -> str:
+    interval = "" if np.isnan(row.low) else f" [{row.low:.2f}, {row.high:.2f}]"
+    sizes = f"{counted(row.num_runs, 'run')}, {counted(row.num_systems, 'system')}"
+    return f"Kendall’s τ = {row.tau:.2f}{interval}, p = {row.p_value:.2g}\n{sizes}"
 
 
 def distributions(
-    radii: Values, values: Float[np.ndarray, "points radii"], *, xlabel: str, title: str = ""
-) -> "matplotlib.figure.Figure":
-    """How a constant is distributed over points: one curve per radius, the share of points at or below each value.
+    frame: pd.DataFrame, *, by: str = "system", systems: Systems | None = None, log: bool = True
+) -> alt.Chart:
+    """How alpha is distributed over points, in steps.
 
     Args:
-        radii: Radii `[radii]`, in input units.
-        values: Values `[points, radii]`.
-        xlabel: Name of the values.
-        title: Title of the figure.
-
-    Returns:
-        The figure.
+        frame: Rows of `frames.distributions`, of one constant, and of one radius or one system.
+        by: What has a curve each: "system" or "radius".
+        systems: Encodings to use; default those of the systems in the table.
+        log: A logarithmic axis.
     """
-    from matplotlib import colormaps
+    if by == "radius":
+        colour: Any = alt.Color(
+            "radius:O", scale=alt.Scale(scheme="viridis", reverse=True), legend=alt.Legend(title="radius r")
+        )
+        table = frame
+    else:
+        systems = _systems(frame, systems)
+        colour, table = systems.colour, systems.label(frame)
+    return (
+        alt.Chart(data(table[table["alpha"] > 0] if log else table))
+        .mark_line(interpolate="step-after", strokeWidth=1.7 if systems is None else 1.7 * systems.weight)
+        .encode(
+            x=alt.X("alpha:Q", title="α(r) of a point, lower value", scale=_scale(log), axis=_axis(log)),
+            y=alt.Y("share:Q", title="points with at most this value (%)", scale=alt.Scale(domain=[0, 101])),
+            color=colour,
+            order="share:Q",
+            tooltip=_tooltip("system", "radius", "alpha", "share"),
+        )
+    )
 
-    figure = empty_figure(6.4, 4.2)
-    axes = figure.subplots()
-    shades = colormaps["viridis_r"](np.linspace(0.15, 0.9, len(radii)))
-    shares = 100 * np.arange(1, len(values) + 1) / len(values)
-    for radius, column, shade in zip(radii, values.T, shades, strict=True):
-        axes.step(np.sort(column), shares, where="post", label=f"{radius:g}", color=shade)
-    if np.all(values > 0):
-        axes.set_xscale("log")
-    axes.set(xlabel=xlabel, ylabel="points with at most this value (%)", title=title, ylim=(0, 101))
-    axes.legend(title="radius r", frameon=False)
-    plain(axes)
-    return figure
 
-
-def corruption_accuracies(
-    accuracies: Mapping[str, Mapping[str, Values]],
-    clean: Mapping[str, float],
-    *,
-    title: str = "",
-) -> "matplotlib.figure.Figure":
-    """Accuracy against severity, one panel per corruption and one curve per system; severity 0 is the clean image.
+def training_curves(frame: pd.DataFrame, *, systems: Systems | None = None, log: bool = True) -> alt.Chart:
+    """Loss during training, a curve per run.
 
     Args:
-        accuracies: System to corruption to accuracies `[severities]`, as fractions.
-        clean: System to its clean accuracy, as a fraction.
-        title: Title of the figure.
-
-    Returns:
-        The figure.
+        frame: Columns `system`, `seed`, `step`, `loss`.
+        systems: Encodings to use; default those of the systems in the table.
+        log: A logarithmic axis.
     """
-    names = list(next(iter(accuracies.values())))
-    columns = min(4, len(names))
-    rows = math.ceil(len(names) / columns)
-    figure = empty_figure(2.6 * columns, 2.3 * rows + 0.5)
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    for axes, name in zip(panels.flat, names, strict=False):
-        for index, (system, by_name) in enumerate(accuracies.items()):
-            values = [clean[system], *by_name[name]]
-            axes.plot(range(len(values)), np.multiply(values, 100), label=_label(system), **_style(index))
-        axes.set_title(name.replace("_", " "), fontsize="medium")
-        plain(axes)
-    for axes in panels.flat[len(names) :]:
-        axes.set_visible(False)
-    figure.supxlabel("severity (0 = clean)")
-    figure.supylabel("accuracy (%)")
-    figure.suptitle(title)
-    handles, labels = panels.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper", title="system", frameon=False)
-    return figure
-
-
-def image_pairs(
-    images: Float[np.ndarray, "pairs height width channel"],
-    others: Float[np.ndarray, "pairs height width channel"],
-    captions: Sequence[str],
-) -> "matplotlib.figure.Figure":
-    """Pairs of images side by side with their difference: rows of image, other image, difference.
-
-    Args:
-        images: Images in [0, 1].
-        others: Images in [0, 1], one for each of `images`.
-        captions: One caption per pair.
-
-    Returns:
-        The figure. Differences are stretched to the full range, grey for none.
-    """
-    differences = others - images
-    scale = np.abs(differences).max((1, 2, 3), keepdims=True)
-    stretched = 0.5 + 0.5 * differences / np.where(scale == 0, 1, scale)
-    figure = empty_figure(1.3 * len(images) + 0.3, 4.4)
-    panels = figure.subplots(3, len(images), squeeze=False)
-    for row, (name, shown) in zip(
-        panels, {"image": images, "perturbed": others, "difference": stretched}.items(), strict=True
-    ):
-        for axes, image in zip(row, shown, strict=True):
-            axes.imshow(np.clip(image, 0, 1).squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-            axes.set(xticks=[], yticks=[])
-        row[0].set_ylabel(name)
-    for axes, caption in zip(panels[0], captions, strict=True):
-        axes.set_title(caption, fontsize="x-small")
-    return figure
-
-
-def save(figure: "matplotlib.figure.Figure", stem: Path | str) -> list[Path]:
-    """Writes a figure as `stem.png` and `stem.svg`.
-
-    Equal figures give equal bytes (no date, no random ids), and a file appears whole or not at all.
-
-    Args:
-        figure: The figure.
-        stem: Path without suffix; its folder must exist.
-
-    Returns:
-        The paths written.
-    """
-    paths = []
-    from matplotlib import rc_context
-
-    with rc_context({"svg.hashsalt": "lipjax", "svg.fonttype": "none"}):
-        for suffix, options in ((".png", {"dpi": 160}), (".svg", {"metadata": {"Date": None}})):
-            path = Path(f"{stem}{suffix}")
-            with records.replacing(path) as partial:
-                figure.savefig(partial, format=suffix[1:], **options)
-            paths.append(path)
-    return paths
+    systems = _systems(frame, systems)
+    table = frame[(frame["loss"] > 0) | (not log)]
+    return (
+        alt.Chart(data(systems.label(table)))
+        .mark_line(strokeWidth=1.2)
+        .encode(
+            x=alt.X("step:Q", title="step", scale=alt.Scale(nice=False)),
+            y=alt.Y("loss:Q", title="loss", scale=alt.Scale(type="log" if log else "linear", nice=True)),
+            color=systems.colour,
+            detail="seed:N",
+            tooltip=[alt.Tooltip("system:N"), *_tooltip("seed"), alt.Tooltip("step:Q"), *_tooltip("loss")],
+        )
+    )

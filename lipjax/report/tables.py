@@ -13,6 +13,16 @@ def _text(cell: Cell) -> str:
     return "" if cell is None else f"{cell:.4g}" if isinstance(cell, float) else str(cell)
 
 
+def counted(number: int, word: str) -> str:
+    """A number with its noun.
+
+    Example:
+        >>> counted(1, "pair"), counted(1200, "pair")
+        ('1 pair', '1,200 pairs')
+    """
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
 def text_table(rows: Sequence[Mapping[str, Cell]]) -> str:
     """Rows as aligned text; the columns are the keys of the first row, numbers are aligned to the right.
 

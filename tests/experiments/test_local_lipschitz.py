@@ -62,7 +62,7 @@ def test_lower_values_are_below_upper_bounds(folder: Path, alpha: dict) -> None:
 def test_every_figure_is_written(folder: Path) -> None:
     for name in ("alpha", "points", "steepest"):
         assert written(folder, f"_{name}.png").stat().st_size > 10_000
-        assert written(folder, f"_{name}.svg").read_text().startswith("<?xml")
+        assert written(folder, f"_{name}.svg").read_text().startswith("<svg")
 
 
 def test_the_pairwise_constant_is_measured_by_name(folder: Path) -> None:

@@ -89,6 +89,11 @@ def _row(choice: language.Choice) -> systems.Row:
     return chosen if isinstance(chosen, systems.Row) else systems.Row(method=chosen)  # somebody's own method
 
 
+def has_option(name: str, option: str) -> bool:
+    """Whether a system has an option of this name; somebody's own may have any."""
+    return name not in SYSTEMS or option in language.all_settings(SYSTEMS[name])
+
+
 def _in_box(row: systems.Row, box: Box) -> systems.Row:
     """The row with the dataset's box in place of the usual one."""
     changes = {

@@ -17,7 +17,7 @@ import inspect
 import itertools
 import re
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -68,29 +68,63 @@ def only(text: str) -> Choice:
     return choice
 
 
-def alternatives(text: str) -> list[str]:
-    """The choices of a text with lists of alternatives in square brackets: all combinations.
+def alternatives(text: str) -> dict[str, str]:
+    """The choices of a text with alternatives in square brackets, by names that show what varies among them.
 
     Raises:
         UsageError: If the text is not of the form of `parse`.
 
     Example:
-        >>> alternatives("P(beta=[1e-4, 1e-3]) + L(gamma=[0.003])")
-        ['P(beta=0.0001) + L(gamma=0.003)', 'P(beta=0.001) + L(gamma=0.003)']
-        >>> alternatives("V")
-        ['V']
+        >>> alternatives("P(beta=[1e-4, 1e-3], hidden_only=True) + L")
+        {'P(beta=0.0001)+L': 'P(beta=0.0001, hidden_only=True)+L',
+         'P(beta=0.001)+L': 'P(beta=0.001, hidden_only=True)+L'}
+        >>> alternatives("PGD(num_steps=7)")
+        {'PGD': 'PGD(num_steps=7)'}
     """
-    if "[" not in text:
-        return [text]
     tree = _tree(text)
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    spots = [spot for call in calls for spot in call.keywords if isinstance(spot.value, ast.List)]
-    found = []
-    for chosen in itertools.product(*(list(spot.value.elts) for spot in spots)):  # type: ignore[attr-defined]
-        for spot, value in zip(spots, chosen, strict=True):
-            spot.value = value
-        found.append(ast.unparse(tree).replace(f".{_COLON}.", ":"))
-    return found
+    keywords = [keyword for call in calls for keyword in call.keywords]
+    varied = {keyword: keyword.value.elts for keyword in keywords if isinstance(keyword.value, ast.List)}
+    texts = []
+    for chosen in itertools.product(*varied.values()):
+        for keyword, value in zip(varied, chosen, strict=True):
+            keyword.value = value
+        texts.append(_text(tree))
+    for call in calls:
+        call.keywords = [keyword for keyword in call.keywords if keyword in varied]
+    names = []
+    for chosen in itertools.product(*varied.values()):
+        for keyword, value in zip(varied, chosen, strict=True):
+            keyword.value = value
+        names.append(_text(tree))
+    return dict(zip(names, texts, strict=True))
+
+
+def without(text: str, is_other: Callable[[str, str], bool]) -> tuple[str, dict[str, Any]]:
+    """A text without some of its settings, and those by name.
+
+    Args:
+        text: Choices joined by plus signs.
+        is_other: Called as `(name of the choice, name of the setting)`: whether to take it out.
+
+    Example:
+        >>> without("V(num_steps=9)+L(gamma=0.1)", lambda choice, setting: setting == "num_steps")
+        ('V+L(gamma=0.1)', {'num_steps': 9})
+    """
+    tree = _tree(text)
+    taken: dict[str, Any] = {}
+    for call in _terms(tree):
+        if isinstance(call, ast.Call):
+            others = [keyword for keyword in call.keywords if is_other(ast.unparse(call.func), str(keyword.arg))]
+            taken |= {str(keyword.arg): _setting(keyword.value) for keyword in others}
+            call.keywords = [keyword for keyword in call.keywords if keyword not in others]
+    return _text(tree), taken
+
+
+def _text(tree: ast.expr) -> str:
+    """How a choice is written: without parentheses where nothing is in them, without spaces around signs."""
+    text = ast.unparse(tree).replace(f".{_COLON}.", ":").replace("()", "")
+    return text.replace(" + ", "+").replace(" / ", "/")
 
 
 def _tree(text: str) -> ast.expr:
@@ -235,9 +269,9 @@ def configured(value: Value, choice: Choice) -> Value:
         if name in _fields(type(value)):
             changes[name] = _converted(type(value), name, raw)
             continue
-        holders = [field for field, part in values.settings(value).items() if name in _all_settings(part)]
+        holders = [field for field, part in values.settings(value).items() if name in all_settings(part)]
         if not holders:
-            legal = ", ".join(_all_settings(value)) or "none"
+            legal = ", ".join(all_settings(value)) or "none"
             raise UsageError(f"{choice.name} has no option {name!r}; it has {legal}")
         inner.setdefault(holders[0], {})[name] = raw
     for field, settings in inner.items():
@@ -246,12 +280,12 @@ def configured(value: Value, choice: Choice) -> Value:
     return value.replace(**changes) if changes else value
 
 
-def _all_settings(value: Any) -> list[str]:
+def all_settings(value: Any) -> list[str]:
     """Names of the settings of a value and of the values in it."""
     if not isinstance(value, Value):
         return []
     own = values.settings(value)
-    return list(dict.fromkeys([*own, *(name for part in own.values() for name in _all_settings(part))]))
+    return list(dict.fromkeys([*own, *(name for part in own.values() for name in all_settings(part))]))
 
 
 def _fields(cls: type) -> dict[str, dataclasses.Field]:

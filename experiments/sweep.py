@@ -3,41 +3,53 @@
     python -m experiments.sweep --system="V,P(beta=[1e-4,1e-3]),PGD(radius=[2/255,8/255])" --seed=0:4
     python -m experiments.sweep --cells=my_package.cells:cells --corruptions=benchmark
 
-Every training flag takes several values: commas between them, or a range of whole numbers such as 0:8; an option of a
-system takes alternatives in square brackets. What is too long for flags is a function `module:name` that returns the
-trainings as a list of mappings from flags to values, with `name` for what results call them.
+Every training flag takes several values: commas between them, or 0:8 for the whole numbers from 0 to 7. An option of a
+system takes alternatives in square brackets, and may be a training flag: `V(learning_rate=[1e-3,2e-3])`. What is too
+long for flags is a function, `module:name`, that returns the trainings as a list of mappings from training flags to
+values, each with `name` for what results call it.
 
-Cells run in one process per core, each with one thread. The same command continues where it was stopped; so does any
-other process that is given the same command meanwhile. Trainings lie in runs/, one directory each.
+Cells are computed by one process per core, each with one thread. A cell that fails stops nobody and is told at the end.
+The same command continues where it was stopped, and may be given on other machines that share the folder meanwhile.
+The directory of the sweep then has `networks.csv`, one row per network, and the terminal one row per configuration.
 """
 
 import dataclasses
 import itertools
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
+import numpy as np
+import scipy.stats
 
 from experiments import cli, flags, language, measuring, train, workers
 from experiments.language import flag_errors
-from lipjax import values
+from lipjax import measurements, records, report, values
+from lipjax.measurements import Measurement
 from lipjax.sweep import Sweep
 from lipjax.types import Dataset
 from lipjax.values import Json
 
-SWEPT = {field.name: field for field in dataclasses.fields(train.Config) if field.metadata["recorded"]}
-"""Training flags, of which each takes several values here."""
-for _name in ("dataset", "num_train", "num_test", "log_every", "checkpoint_every", "num_devices"):
-    del SWEPT[_name]
+if TYPE_CHECKING:
+    import xarray
+
+TRAINING = {field.name: field for field in dataclasses.fields(train.Config)}
+ONCE = {field.name for field in dataclasses.fields(flags.DataFlags)} | {"log_every", "checkpoint_every", "num_devices"}
+"""Training flags that are the same for all."""
+SWEPT = [name for name, field in TRAINING.items() if field.metadata["recorded"] and name not in ONCE]
 
 
-def _several(field: dataclasses.Field) -> tuple[str, Any, Any]:
-    kind = {"str": str, "int": int, "float": float}[str(getattr(field.type, "__name__", field.type))]
-    return field.name, tuple[kind, ...], dataclasses.field(default=(field.default,), metadata=field.metadata)  # type: ignore[valid-type]
+def _several(name: str) -> tuple[str, Any, Any]:
+    field: Any = TRAINING[name]
+    return name, tuple[field.type, ...], dataclasses.field(default=(field.default,), metadata=field.metadata)
 
 
-SweptFlags: Any = dataclasses.make_dataclass("SweptFlags", map(_several, SWEPT.values()), frozen=True, kw_only=True)
+def default(name: str, *values: Any) -> Any:
+    """A training flag with another default."""
+    return dataclasses.field(default=values, metadata=TRAINING[name].metadata)
+
+
+SweptFlags: Any = dataclasses.make_dataclass("SweptFlags", map(_several, SWEPT), frozen=True, kw_only=True)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,65 +57,136 @@ class Config(flags.DataFlags, SweptFlags, measuring.RobustnessFlags, measuring.A
     """What is trained and measured."""
 
     cells: str = cli.flag("", "module:name of a function that returns the trainings, in place of the flags for them.")
-    out_dir: str = cli.flag("", "Where the table goes; default runs/sweep-DIGEST of the flags.", recorded=False)
+    measuring_seed: int = cli.flag(0, "Seed of corruptions, attacks and perturbations.", minimum=0)
+    out_dir: str = cli.flag("", "Where results go; default a place in the store.", recorded=False)
 
 
-def trainings(config: Config) -> dict[tuple[str, int], train.Config]:
-    """The trainings by the name of their configuration and their seed.
+def trainings(config: Config) -> list[tuple[str, train.Config]]:
+    """The trainings, each with the name of its configuration; one configuration has several seeds.
 
     Raises:
         UsageError: If a flag can't be used.
     """
+    shared = {name: getattr(config, name) for name in ONCE & set(vars(config))} | {"out_dir": "", "store": config.store}
     given = _from_function(config.cells) if config.cells else _from_flags(config)
-    legal = {field.name for field in dataclasses.fields(train.Config)}
-    shared = {name: getattr(config, name) for name in legal & set(vars(config)) - set(SWEPT)} | {"out_dir": ""}
-    found: dict[tuple[str, int], train.Config] = {}
+    found = []
     for name, own in given:
-        if unknown := sorted(own.keys() - legal):
-            raise cli.UsageError(f"--cells: {name} has no {', '.join(unknown)}, only {', '.join(sorted(legal))}")
-        found[name, own.get("seed", 0)] = train.Config(**shared | own)
+        if unknown := sorted(own.keys() - TRAINING.keys()):
+            raise cli.UsageError(f"--cells: {name} has no {', '.join(unknown)}, only {', '.join(sorted(TRAINING))}")
+        found.append((name, train.Config(**shared | own)))
     return found
 
 
 def _from_flags(config: Config) -> list[tuple[str, Json]]:
-    axes = {name: tuple(getattr(config, name)) for name in SWEPT}
-    axes["system"] = tuple(text for system in config.system for text in language.alternatives(system))
-    axes = {"seed": axes.pop("seed")} | axes
-    varied = [name for name, options in axes.items() if len(options) > 1 and name not in ("seed", "system")]
-    chosen = [dict(zip(axes, options, strict=True)) for options in itertools.product(*axes.values())]
-    return [(", ".join([one["system"], *(f"{name}={one[name]}" for name in varied)]), one) for one in chosen]
+    axes = {name: getattr(config, name) for name in SWEPT if name != "system"}
+    varied = [name for name, options in axes.items() if len(options) > 1 and name != "seed"]
+    combinations = [dict(zip(axes, options, strict=True)) for options in itertools.product(*axes.values())]
+    systems = _systems(config.system).items()
+    return [
+        (", ".join([name, *(f"{axis}={one[axis]}" for axis in varied)]), one | own)
+        for (name, own), one in itertools.product(systems, combinations)
+    ]
+
+
+def _systems(texts: tuple[str, ...]) -> dict[str, Json]:
+    """Training flags of every system by its name, which has the options that vary; all of them where names meet."""
+    named = [(name, text) for given in texts for name, text in language.alternatives(given).items()]
+    names = [name for name, _ in named]
+    found = {name if names.count(name) == 1 else text: text for name, text in named}
+    if len(found) < len(named):
+        raise cli.UsageError(f"--system has one twice: {', '.join(text for _, text in named)}")
+    return {name: _own_flags(text) for name, text in found.items()}
+
+
+def _is_flag(system: str, option: str) -> bool:
+    return option in SWEPT and not flags.has_option(system, option)
+
+
+def _own_flags(text: str) -> Json:
+    with flag_errors("system"):
+        system, own = language.without(text, _is_flag)
+    return {"system": system} | own
 
 
 def _from_function(name: str) -> list[tuple[str, Json]]:
     with flag_errors("cells"):
-        listed = values.resolve(name, importing=True)()
-    return [(cell.get("name", cell.get("system", "V")), _without(cell, "name")) for cell in map(dict, listed)]
+        listed = [dict(cell) for cell in values.resolve(name, importing=True)()]
+    return [(str(cell.pop("name", cell.get("system"))), cell) for cell in listed]
 
 
-def _without(mapping: Mapping[str, Any], name: str) -> Json:
-    return {key: value for key, value in mapping.items() if key != name}
-
-
-def prepare(config: Config, dataset: Dataset) -> Sweep:
-    """The sweep that the flags ask for; all that can be wrong with them is found here, before any compute.
+def prepare(config: Config, dataset: Dataset, asked: list[Measurement]) -> Sweep:
+    """The sweep that the flags ask for; all that can be wrong with its trainings is found here, before any compute.
 
     Raises:
         UsageError: If a flag can't be used.
     """
-    asked = [*measuring.robustness(config, dataset, config.data_dir), measuring.alpha(config, dataset)]
     chosen = trainings(config)
-    cells = [train.prepare(one, dataset)._replace(name=name) for (name, _), one in chosen.items()]
-    execution = train.execution(next(iter(chosen.values())))._replace(progress=False)
+    cells = [train.prepare(one, dataset)._replace(name=name) for name, one in chosen]
+    execution = train.execution(chosen[0][1])._replace(progress=False)
     with flag_errors("system"):
-        return Sweep(jax.random.key(0), cells, dataset, asked, Path(config.store).expanduser(), execution)
+        key = jax.random.key(config.measuring_seed)
+        return Sweep(key, cells, dataset, asked, Path(config.store).expanduser(), execution)
+
+
+def measured(config: Config, dataset: Dataset) -> list[Measurement]:
+    """What is asked of every network."""
+    return [*measuring.robustness(config, dataset, config.data_dir), measuring.alpha(config, dataset)]
+
+
+def table(figures: "xarray.Dataset") -> list[Json]:
+    """One row per configuration: means over its seeds, with the half-width of their 95 % interval from two seeds on.
+
+    Args:
+        figures: What `measurements.summary` says.
+    """
+    return [_row(str(name), figures.sel(system=name)) for name in figures.system.values]
+
+
+def _row(name: str, one: "xarray.Dataset") -> Json:
+    alpha, radii = one.isel(constant=0), one.radius.values
+    shares = {
+        "clean %": one.clean_accuracy,
+        "corrupted %": one.mean_corruption_accuracy,
+        "relative %": one.relative_performance,
+        "attacked %": one.attacked_accuracy,
+        **{f"certified({at:.3g}) %": one.certified_accuracy.sel(certified_at=at) for at in one.certified_at.values},
+    }
+    slopes = {
+        f"alpha({radii[0]:g})": alpha.alpha_max[:, 0],
+        f"mean alpha({radii[0]:g})": alpha.alpha_mean[:, 0],
+        f"alpha({radii[-1]:g})": alpha.alpha_max[:, -1],
+        f"upper({radii[0]:g})": alpha.alpha_upper_max[:, 0],
+    }
+    row: Json = {"system": name} | {column: _interval(100 * share, ".1f") for column, share in shares.items()}
+    return row | {column: _interval(slope, ".4g") for column, slope in slopes.items()}
+
+
+def _interval(values: "xarray.DataArray", form: str) -> str:
+    known = values.values[np.isfinite(values.values)]
+    if len(known) < 2:
+        return format(known.mean(), form) if len(known) else ""
+    half = scipy.stats.t.ppf(0.975, len(known) - 1) * known.std(ddof=1) / np.sqrt(len(known))
+    return f"{known.mean():{form}} ± {half:.2g}"
 
 
 def run(config: Config) -> Json:
     """Trains and measures what is missing, and writes the table."""
     dataset = flags.dataset(config)
-    sweep = prepare(config, dataset)
-    answers, failures = workers.completed(sweep, config, "sweep")
-    return {"answers": answers, "failures": failures}
+    sweep = prepare(config, dataset, measured(config, dataset))
+    if workers.is_worker(config):
+        return workers.work(sweep, config)
+    settings = cli.settings(config)
+    with records.open_run(config.out_dir or Path(config.store) / records.name_of(settings, "sweep"), settings) as held:
+        answers, failures = workers.completed(sweep, config, "sweep")
+        figures = measurements.summary(answers, certified_at=config.certified_radii)
+        rows = table(figures)
+        found = {"settings": settings, "environment": records.environment(), "table": rows, "failures": failures}
+        held.finish(found)
+        report.write_csv(held.path / "networks.csv", rows)
+    print(report.text_table(rows))
+    print(f"\nresults: {held.path}")
+    workers.refuse(failures)
+    return found
 
 
 if __name__ == "__main__":

@@ -36,11 +36,7 @@ def completed(sweep: Sweep, config: WorkerFlags, command: str) -> "tuple[xarray.
 
     Raises:
         Incomplete: If no cell is finished.
-        SystemExit: In a worker, when it has done its share.
     """
-    if config.worker >= 0:
-        sweep.work(report=_say, first=config.worker * len(sweep.places) // max(config.num_workers, 1))
-        sys.exit(0)
     cores = num_cores() if jax.default_backend() == "cpu" else 1
     count = min(config.num_workers or cores, len(sweep.unfinished()))
     with progress.bar(config.progress) as tell:
@@ -55,6 +51,16 @@ def refuse(failures: Mapping[str, str]) -> None:
     if failures:
         reasons = "\n".join(f"  {label}: {problem}" for label, problem in failures.items())
         raise cli.Incomplete(f"{len(failures)} failed, the same command tries again what may succeed:\n{reasons}")
+
+
+def is_worker(config: WorkerFlags) -> bool:
+    """Whether this process is one of several that a command started."""
+    return config.worker >= 0
+
+
+def work(sweep: Sweep, config: WorkerFlags) -> dict[str, str]:
+    """The share of one of several processes: it begins where the others do not."""
+    return sweep.work(report=_say, first=config.worker * len(sweep.places) // max(config.num_workers, 1))
 
 
 def _say(place: Place, problem: str | None) -> None:

@@ -9,15 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import audit, cli, flags, local_lipschitz, robustness, study, toy, train
-from lipjax import estimators, measurements, records
+from experiments import audit, cli, flags, local_lipschitz, robustness, study, sweep, toy, train
+from lipjax import measurements, records
 from lipjax.sweep import computing
 
 pytestmark = pytest.mark.slow
 
 ARGUMENTS = [
     "--network=mlp(widths=(16,))",
-    "--systems=V,P,PGD(num_steps=1)",
+    "--system=V,P,PGD(num_steps=1)",
     "--num_train=200",
     "--num_test=100",
     "--num_steps=20",
@@ -138,14 +138,12 @@ def test_another_radius_system_or_seed_computes_what_is_missing_only(
     assert len(done) == 3
     assert all(name.startswith("attacked(") for name in done)
     done.clear()
-    flags = ["--systems=V,P(beta=1e-4),P(beta=1e-3)", f"--out_dir={folder}-systems"]
+    flags = ["--system=V,P(beta=[1e-4,1e-3])", f"--out_dir={folder}-systems"]
     systems = study.run(cli.parse(study.Config, [*arguments, *flags]))["systems"]
-    assert list(systems) == ["V", "P(beta=1e-4)", "P(beta=1e-3)"]
-    assert [name for name in done if name.startswith("train")] == ["train P(beta=1e-4), 0", "train P(beta=1e-3), 0"]
+    assert list(systems) == ["V", "P(beta=0.0001)", "P(beta=0.001)"]
+    assert [name for name in done if name.startswith("train")] == ["train P(beta=0.0001), 0", "train P(beta=0.001), 0"]
     done.clear()
-    seeds = study.run(
-        cli.parse(study.Config, [*arguments, "--systems=V", "--num_seeds=2", f"--out_dir={folder}-seeds"])
-    )
+    seeds = study.run(cli.parse(study.Config, [*arguments, "--system=V", "--seed=0:2", f"--out_dir={folder}-seeds"]))
     assert [name for name in done if name.startswith("train")] == ["train V, 1"]
     first = results["systems"]["V"]
     assert seeds["systems"]["V"]["clean_accuracy"][0] == first["clean_accuracy"][0]
@@ -204,9 +202,9 @@ def test_a_run_whose_data_and_directory_were_moved_is_found_and_read(tmp_path: P
 @pytest.mark.parametrize(
     ("flag", "message"),
     [
-        ("--systems=V,vanillla", "'vanillla' is none of .*vanilla, parseval"),
-        ("--systems=V,V", "has a name twice"),
-        ("--recipes=VV(num_steps=3)", "'VV' is none of the systems V, P, PGD"),
+        ("--system=V,vanillla", "'vanillla' is none of .*vanilla, parseval"),
+        ("--system=V,V", "has one twice"),
+        ("--system=VV(num_steps=3)", "'VV' is none of"),
         ("--corruptions=fogg", "fogg"),
         ("--attacks=pgdd", "'pgdd' is none of"),
         ("--attacks=pgd(steps=3)", "no option 'steps'"),
@@ -217,7 +215,7 @@ def test_a_run_whose_data_and_directory_were_moved_is_found_and_read(tmp_path: P
         ("--num_points=0", "num_points"),
         ("--network=cnn(channels=(0,))", "--network"),
         ("--dataset=nowhere", "nowhere"),
-        ("--recipes=V(rate=0.1)", "V has no rate, only"),
+        ("--system=V(rate=0.1)", "V has no option 'rate'"),
     ],
 )
 def test_a_wrong_flag_stops_before_any_compute_and_says_what_is_legal(tmp_path: Path, flag: str, message: str) -> None:
@@ -278,28 +276,36 @@ def test_a_directory_without_a_run_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("preset", study.Config.PRESETS)
 def test_a_preset_gives_defaults_that_flags_replace(preset: str) -> None:
     config = cli.parse(study.Config, [f"--preset={preset}", "--num_steps=7"])
-    wanted = study.Config.PRESETS[preset] | {"num_steps": 7}
+    wanted = study.Config.PRESETS[preset] | {"num_steps": (7,)}
     assert {name: getattr(config, name) for name in wanted} == wanted
     ours = dataclasses.replace(config, dataset="fashion_mnist_mini", num_train=200, num_test=100)
     dataset = flags.dataset(ours)
-    for _, training in study.trainings(ours):
+    for _, training in sweep.trainings(ours):
         train.prepare(training, dataset)
 
 
-def test_a_recipe_changes_the_training_of_its_system_only() -> None:
-    config = cli.parse(study.Config, ["--systems=V,P", '--recipes=P(optimizer="sgd(momentum=0)", num_steps=7)'])
-    plain, changed = (training for _, training in study.trainings(config))
-    assert (plain.optimizer, plain.num_steps) == (config.optimizer, config.num_steps)
+def test_a_training_flag_of_one_system_changes_that_one_only() -> None:
+    config = cli.parse(study.Config, ['--system=V,P(optimizer="sgd(momentum=0)", num_steps=7, beta=1e-3)'])
+    (_, plain), (name, changed) = sweep.trainings(config)
+    assert (plain.optimizer, plain.num_steps) == (*config.optimizer, *config.num_steps)
+    assert (name, changed.system) == ("P", "P(beta=0.001)")
     assert (changed.optimizer, changed.num_steps) == ("sgd(momentum=0)", 7)
 
 
-def test_labels_leave_out_options_unless_they_tell_systems_apart() -> None:
-    assert study.labels_of(("P(beta=3e-4) + PGD(norm=l2, radius=1/4)",)) == {
-        "P(beta=3e-4) + PGD(norm=l2, radius=1/4)": "P+PGD"
+def test_names_leave_out_options_unless_they_tell_systems_apart() -> None:
+    def names(*systems: str) -> list[str]:
+        return [name for name, _ in sweep.trainings(study.Config(system=systems))]
+
+    assert names("P(beta=3e-4) + PGD(norm=l2, radius=1/4)") == ["P+PGD"]
+    assert names("V", "PGD(radius=1/4)", "PGD(radius=1/2)") == ["V", "PGD(radius=1/4)", "PGD(radius=1/2)"]
+    assert names("P(beta=[1e-4, 1e-3], hidden_only=True)") == ["P(beta=0.0001)", "P(beta=0.001)"]
+
+
+def test_every_flag_with_several_values_makes_cells() -> None:
+    arguments = ["--system=V,L(gamma=[0.1,0.2])", "--learning_rate=[1e-3,2e-3]", "--seed=0:2", "--augment=none"]
+    chosen = sweep.trainings(cli.parse(sweep.Config, arguments))
+    assert len(chosen) == 3 * 2 * 2
+    assert {name for name, _ in chosen} == {
+        f"{system}, learning_rate={rate}" for system in ("V", "L(gamma=0.1)", "L(gamma=0.2)") for rate in (0.001, 0.002)
     }
-    nested = ("V", "PGD(radius=(1/4))", "PGD(radius=1/2)")
-    assert study.labels_of(nested) == {"V": "V", nested[1]: nested[1], nested[2]: nested[2]}
-
-
-def test_the_talks_radii_are_those_of_the_estimator() -> None:
-    assert study.Config.PRESETS["talk"]["radii"] == estimators.TALK_RADII
+    assert {(one.learning_rate, one.seed) for _, one in chosen} == {(r, s) for r in (1e-3, 2e-3) for s in (0, 1)}

@@ -13,6 +13,9 @@ Flags = dict[str, Any]
 _PLAIN: Flags = {"network": "cnn", "num_steps": 300}
 _L2NN: Flags = {"optimizer": "sgd(weight_decay=0)", "learning_rate": 0.05}
 
+PLACE = ("family", "variant")
+"""Where a configuration stands in the design; no flags."""
+
 FAMILIES: dict[str, list[Flags]] = {
     "V": [
         {"system": "V"},
@@ -79,16 +82,26 @@ def name_of(own: Flags) -> str:
     return ", ".join([own["system"], *(f"{flag}={value}" for flag, value in own.items() if flag != "system")])
 
 
-def _cells(seeds: range, longer: int = 1) -> list[Flags]:
-    plain = [_PLAIN | own | {"name": name_of(own)} for members in FAMILIES.values() for own in members]
+def design(zoo: str) -> list[Flags]:
+    """The networks of a zoo, seed by seed: their training flags, `name`, `family` and `variant`, the rank in it."""
+    seeds, longer = {"embedded": (range(5), 1), "cifar10": (range(1), 5)}[zoo]
+    plain = [
+        _PLAIN | own | {"name": name_of(own), "family": family, "variant": variant}
+        for family, members in FAMILIES.items()
+        for variant, own in enumerate(members)
+    ]
     return [cell | {"seed": seed, "num_steps": longer * cell["num_steps"]} for seed in seeds for cell in plain]
+
+
+def _cells(zoo: str) -> list[Flags]:
+    return [{flag: value for flag, value in cell.items() if flag not in PLACE} for cell in design(zoo)]
 
 
 def embedded() -> list[Flags]:
     """48 configurations x 5 seeds on the embedded images: all configurations with the first seed come first."""
-    return _cells(range(5))
+    return _cells("embedded")
 
 
 def cifar10() -> list[Flags]:
     """The same configurations with one seed for CIFAR-10, five times as long as their names say."""
-    return _cells(range(1), longer=5)
+    return _cells("cifar10")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from lipjax import checks
@@ -65,21 +65,71 @@ def bootstrap(
     References:
         Davison and Hinkley, Bootstrap methods and their application, 1997, sections 3.8 and 5.3.
     """
-    cluster = np.unique(np.asarray(clusters), return_inverse=True)[1]
-    checks.at_least(2, number_of_clusters=cluster.max(initial=0) + 1)
-    checks.at_least(1, num_resamples=num_resamples)
-    checks.probability(level=level)
+    cluster, draws = _drawn(clusters, level, num_resamples, seed)
     members = [np.flatnonzero(cluster == number) for number in range(cluster.max() + 1)]
-    draws = np.random.default_rng(seed).integers(0, len(members), (num_resamples, len(members)))
 
     def of(rows: np.ndarray) -> np.ndarray:
         return np.asarray(statistic(*(_rows(array, rows, len(cluster)) for array in arrays)), float)
 
     resampled = np.stack([of(np.concatenate([members[number] for number in draw])) for draw in draws])
+    return _percentiles(of(np.arange(len(cluster)))[()], resampled, level)
+
+
+def bootstrap_tau(
+    first: ArrayLike,
+    second: ArrayLike,
+    *,
+    clusters: ArrayLike,
+    level: float = 0.95,
+    num_resamples: int = 1000,
+    seed: int | np.random.Generator = 0,
+) -> Interval:
+    """`bootstrap` of Kendall's tau-b, a hundred times as fast: resamples are weights w of the networks' pairs.
+
+        tau = w'(S * T)w / sqrt(w'(S * S)w w'(T * T)w),  S_ij = sign(first_i - first_j), T alike
+
+    Args:
+        first: One value per network.
+        second: One value per network.
+        clusters: Configuration of each network.
+        level: Probability that the interval shall have the truth in it.
+        num_resamples: Number of resamples.
+        seed: Of the draws, which are those of `bootstrap`.
+
+    Example:
+        >>> tau = bootstrap_tau([3, 4, 2, 1, 5, 6], [6, 5, 4, 3, 2, 1], clusters=range(6))
+        >>> bool(tau.low < tau.value < tau.high)
+        True
+    """
+    both = data.values(first=first, second=second)
+    data.columns({"clusters": clusters}, len(both[0]))
+    cluster, draws = _drawn(clusters, level, num_resamples, seed)
+    s, t = (np.sign(each[:, None] - each) for each in both)
+    drawn = np.stack([np.bincount(draw, minlength=draws.shape[1]) for draw in draws])
+    weights = np.concatenate([np.ones((1, len(cluster))), drawn[:, cluster]])
+    agreement, own, other = (np.sum(weights @ pairs * weights, axis=1) for pairs in (s * t, s * s, t * t))
+    scale = np.sqrt(own * other)
+    taus = np.divide(agreement, scale, out=np.full(len(scale), np.nan), where=scale > 0)
+    return _percentiles(taus[0], taus[1:], level)
+
+
+def _drawn(
+    clusters: ArrayLike, level: float, num_resamples: int, seed: int | np.random.Generator
+) -> tuple[data.Codes, Int[np.ndarray, "resamples clusters"]]:
+    """The cluster of each network, and the clusters of each resample."""
+    cluster = np.unique(np.asarray(clusters), return_inverse=True)[1]
+    count = cluster.max(initial=0) + 1
+    checks.at_least(2, number_of_clusters=count)
+    checks.at_least(1, num_resamples=num_resamples)
+    checks.probability(level=level)
+    return cluster, np.random.default_rng(seed).integers(0, count, (num_resamples, count))
+
+
+def _percentiles(value: Any, resampled: Float[np.ndarray, "resamples ..."], level: float) -> Interval:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "All-NaN slice", RuntimeWarning)
         low, high = np.nanquantile(resampled, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return Interval(of(np.arange(len(cluster)))[()], low, high, np.mean(~np.isnan(resampled), axis=0))
+    return Interval(value, low, high, np.mean(~np.isnan(resampled), axis=0))
 
 
 def q_values(p_values: ArrayLike) -> Float[np.ndarray, "..."]:

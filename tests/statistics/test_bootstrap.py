@@ -3,7 +3,7 @@ import planted
 import pytest
 import scipy.stats
 
-from lipjax.statistics import bootstrap, granulated_tau, kendall_tau, q_values
+from lipjax.statistics import bootstrap, bootstrap_tau, granulated_tau, kendall_tau, q_values
 
 
 def tau(first: np.ndarray, second: np.ndarray) -> float:
@@ -25,6 +25,14 @@ def test_without_clusters_the_interval_is_scipys() -> None:
     ).confidence_interval
     assert (result.low, result.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
     assert (result.value, result.defined) == (tau(first, second), 1)
+
+
+def test_the_fast_interval_of_tau_is_that_of_the_bootstrap_also_with_ties() -> None:
+    first, second = np.random.default_rng(0).integers(0, 5, (2, 30)) + np.arange(30) // 10
+    for clusters in (range(30), np.arange(30) // 3, np.minimum(np.arange(30), 1)):
+        options = {"clusters": clusters, "num_resamples": 50, "seed": 3}
+        np.testing.assert_allclose(bootstrap_tau(first, second, **options), bootstrap(tau, first, second, **options))
+    assert np.isnan(bootstrap_tau(np.ones(4), range(4), clusters=range(4)).value)
 
 
 def test_copies_of_a_network_make_no_surer_if_they_are_one_cluster() -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import pandas
 
 from experiments import cli, findings, results_page, sweep, train, zoos
-from lipjax import measurements, records
+from lipjax import measurements, records, report
 
 PLACE = ("name", *zoos.PLACE)
 SETTINGS = tuple(sweep.SWEPT)
@@ -101,10 +101,13 @@ def run(config: Config) -> None:
         _write(tables / f"{config.zoo}.csv", collected(Path(config.runs).expanduser(), config.zoo))
     if config.pairs:
         _write(tables / "pairs.csv", counted(Path(config.pairs)))
-    text = results_page.page({path.stem: pandas.read_csv(path) for path in sorted(tables.glob("*.csv"))})
+    known = {path.stem: pandas.read_csv(path) for path in sorted(tables.glob("*.csv"))}
+    text = results_page.page(known)
     page = Path(config.docs) / "RESULTS.md"
     if not config.check:
         records.write_text(page, text)
+        for name, figure in results_page.figures(known).items():
+            report.save(figure, tables / name, ["svg"])
         return
     written, computed = page.read_text().splitlines(), text.splitlines()
     if difference := "\n".join(difflib.unified_diff(written, computed, "written", "computed", lineterm="")):

@@ -8,12 +8,12 @@ import numpy as np
 
 from experiments import findings
 from experiments.findings import ATTACKED, CLEAN, MARGIN, RADII, RELATIVE, Frame, alpha
-from lipjax import statistics
+from lipjax import report, statistics
 from lipjax.statistics import Interval
 
 TITLES = {
-    "embedded": "the embedded Fashion-MNIST images, small `cnn`",
-    "cifar10": "CIFAR-10, small `cnn`",
+    "embedded": "the embedded Fashion-MNIST images, small cnn",
+    "cifar10": "CIFAR-10, small cnn",
 }
 FIVE = {
     "V": "V",
@@ -53,9 +53,10 @@ SLIDE_17 = {
 AUTHOR = {"V": (88.14, 34.44, 1.18), "P": (89.73, 33.39, 2.76), "L": (86.90, 42.98, 11.53)}
 """Clean accuracy, under Gaussian noise of std 0.1, and after PGD in linf at 0.01: ResNet18, medians of ten seeds."""
 
+BOUND = f"bound_of_logits[{findings.CONSTANTS['logits']}]"
 BASELINES = (
     CLEAN, "train_accuracy", "train_loss", "negative_log_likelihood", MARGIN, "entropy", "calibration_error",
-    "log_product_of_norms", "distance_from_start", "jacobian_norm", "bound_of_logits", "gap_bound",
+    "log_product_of_norms", "distance_from_start", "jacobian_norm", BOUND, "gap_bound",
     "boundary_distance", "alpha over margin",
 )  # fmt: skip
 TARGETS = (
@@ -154,7 +155,10 @@ def _pairs(pairs: Frame | None) -> list[dict[str, str]]:
         return [claim | {"data": "CIFAR-10", "measured": "", "verdict": "not yet run at this scale"}]
     found = pairs.set_index(pairs.distance.round(2))[["pairs", "pairs_within_radius"]]
     measured = [(distance, *map(int, found.loc[distance])) for distance, *_ in SLIDE_13]
-    text = "; ".join(f"1/alpha = {distance:g}: {every:,} and {near:,}" for distance, every, near in measured)
+    text = "; ".join(
+        f"1/alpha = {distance:g}: {every:,} and {near:,} (the talk {talk[0]:,} and {talk[1]:,})"
+        for (distance, every, near), (_, *talk) in zip(measured, SLIDE_13, strict=True)
+    )
     verdict = "reproduced" if tuple(measured) == SLIDE_13 else "not reproduced"
     return [claim | {"data": "CIFAR-10, 50,000 training images", "measured": text, "verdict": verdict}]
 
@@ -171,10 +175,11 @@ def _zoo(zoo: str, kept: Frame, excluded: Frame) -> list[str]:
         f"(80 % power at 5 %). Excluded at chance: {names}.",
         "",
         *_hypotheses(kept),
-        *_primary(kept, sensitive=0.4 if zoo == "cifar10" else 0.7),
+        *_primary(zoo, kept, sensitive=0.4 if zoo == "cifar10" else 0.7),
         *_five(kept),
-        *_corruptions(kept),
+        *_corruptions(zoo, kept),
         *_contrast_and_fog(kept),
+        *_bracket(kept),
         *_explored(kept),
     ]
 
@@ -188,7 +193,7 @@ def _hypotheses(kept: Frame) -> list[str]:
     return ["### Preregistered tests", "", *table(rows)]
 
 
-def _primary(kept: Frame, sensitive: float) -> list[str]:
+def _primary(zoo: str, kept: Frame, sensitive: float) -> list[str]:
     able = kept[kept[CLEAN] >= sensitive].reset_index(drop=True)
     rows: dict[str, dict[str, str]] = {}
     for target in (RELATIVE, ATTACKED):
@@ -217,7 +222,8 @@ def _primary(kept: Frame, sensitive: float) -> list[str]:
         }
         for name, text in texts.items():
             rows.setdefault(name, {"mean alpha(0.05) of probabilities": name})[target] = text
-    return ["### The primary measure", "", *table([*rows.values()])]
+    figure = f"![alpha against targets](results/{zoo}_targets.svg)"
+    return ["### The primary measure", "", figure, "", *table([*rows.values()])]
 
 
 def _five(kept: Frame) -> list[str]:
@@ -261,14 +267,39 @@ def _spread(values: Any, digits: int = 1) -> str:
     return f"{values.mean():.{digits}f}" + (f" ± {values.std(ddof=1):.{digits}f}" if len(values) > 1 else "")
 
 
-def _corruptions(kept: Frame) -> list[str]:
+def _corruptions(zoo: str, kept: Frame) -> list[str]:
     rows = [
         {"family": f"**{family}**" if not name else "", "corruption": name}
         | {measure: _text(interval) for measure, interval in found.items()}
         for (family, name), found in findings.by_corruption(kept).items()
     ]
     said = "tau of mean alpha(0.05) of probabilities, and of clean accuracy, with corrupted less clean accuracy."
-    return ["### By corruption", "", said, "", *table(rows)]
+    return [
+        "### By corruption",
+        "",
+        said,
+        "",
+        f"![tau per corruption](results/{zoo}_corruptions.svg)",
+        "",
+        *table(rows),
+    ]
+
+
+def _bracket(kept: Frame) -> list[str]:
+    """How far the steepest point that was found is below what is certified."""
+    found, certified = kept[alpha("max", RADII[-1], "logits")], kept[BOUND]
+    shown = Frame({"family": kept.family, "found": found, "certified": certified, "ratio": certified / found})
+    rows = [
+        {"family": family}
+        | {f"{name}, median": f"{own[name].median():.3g}" for name in ("found", "certified", "ratio")}
+        | {"ratio, smallest and largest": f"{own.ratio.min():.3g} and {own.ratio.max():.3g}"}
+        for family, own in shown.groupby("family", sort=False)
+    ]
+    said = (
+        "The largest slope of the logits within 1.75 (l2) of any training point that was found, and the global bound "
+        "that is certified; sampling can miss what lies between them."
+    )
+    return ["### What sampling may miss", "", said, "", *table(rows)]
 
 
 def _contrast_and_fog(kept: Frame) -> list[str]:
@@ -333,3 +364,36 @@ def _short(column: str) -> str:
     for long, short in (("slope of ", ""), (", l2 to l2", ""), (" to l2", ""), ("_", " "), (" accuracy", "")):
         column = column.replace(long, short)
     return column
+
+
+def figures(tables: Mapping[str, Frame]) -> dict[str, Any]:
+    """The page's figures by the names of their files."""
+    drawn = {}
+    for zoo in (name for name in TITLES if name in tables):
+        kept, _ = findings.prepared(tables[zoo])
+        about = f"{TITLES[zoo]}; {len(kept)} networks"
+        dots = [
+            {"target": name.replace("_", " ") or family.upper(), "measure": measure}
+            | {"tau": found.value, "low": found.low, "high": found.high}
+            for (family, name), both in findings.by_corruption(kept).items()
+            for measure, found in both.items()
+        ]
+        title = "What goes with withstanding corruptions?"
+        drawn[f"{zoo}_corruptions"] = report.finished(
+            report.rank_dots(Frame(dots)), title, f"{about}\nτ with its 95 % interval over configurations"
+        )
+        long = kept.melt(["family", "seed", alpha()], [*SHOWN], "target", "value").replace({"target": SHOWN})
+        points = long.rename(columns={"family": "system", alpha(): "alpha"}).assign(value=100 * long["value"])
+        drawn[f"{zoo}_targets"] = report.finished(
+            report.against(points), "Does steepness at training points predict robustness?", about
+        )
+    return drawn
+
+
+SHOWN = {
+    RELATIVE: "corrupted less clean accuracy (%)",
+    ATTACKED: "attacked accuracy, linf 8/255 (%)",
+    f"{RELATIVE} contrast": "contrast, less clean accuracy (%)",
+    f"{RELATIVE} noise": "noise, less clean accuracy (%)",
+}
+"""Targets that are drawn."""

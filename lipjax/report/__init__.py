@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from lipjax.report.study import BRACKET as BRACKET
     from lipjax.report.study import MEAN as MEAN
     from lipjax.report.study import charts as charts
+    from lipjax.report.zoo import against as against
+    from lipjax.report.zoo import rank_dots as rank_dots
 
 _HOMES = {
     "datasets": ("incompatible_pairs", "one_dimensional_fits"),
@@ -40,6 +42,7 @@ _HOMES = {
     ),
     "images": ("differences", "image_grid"),
     "study": ("BRACKET", "MEAN", "charts"),
+    "zoo": ("against", "rank_dots"),
 }
 _LATE = {name: home for home, names in _HOMES.items() for name in names}
 

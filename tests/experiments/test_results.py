@@ -83,6 +83,15 @@ def test_a_page_is_checked_against_its_tables(tmp_path: Path) -> None:
         results.run(results.Config(docs=str(tmp_path), check=True))
 
 
+def test_the_dots_of_the_figure_are_the_taus_of_the_table() -> None:
+    rows = planted()
+    drawn = results_page.figures({"embedded": rows})["embedded_corruptions"].to_dict()
+    dots = {(dot["target"], dot["measure"]): dot for dot in drawn["layer"][1]["data"]["values"]}
+    expected = findings.tau(findings.prepared(rows)[0], alpha(), "relative fog")
+    assert dots["fog", "alpha"]["tau"] == pytest.approx(expected.value, rel=1e-5) == 1
+    assert dots["fog", "alpha"]["low"] == pytest.approx(expected.low, rel=1e-5)
+
+
 def _run(folder: Path, cell: dict, right: float) -> None:
     flags = {flag: value for flag, value in cell.items() if flag not in results.PLACE}
     (folder / "measurements").mkdir(parents=True)

@@ -29,8 +29,12 @@ def local(commands: Sequence[Sequence[str]]) -> Iterator[tuple[int, str | int]]:
     """
     processes = [_start(command, index) for index, command in enumerate(commands)]
     told: queue.Queue[tuple[int, str | int]] = queue.Queue()
-    for index, process in enumerate(processes):
-        threading.Thread(target=_listen, args=(index, process, told), daemon=True).start()
+    listeners = [
+        threading.Thread(target=_listen, args=(index, process, told), daemon=True)
+        for index, process in enumerate(processes)
+    ]
+    for listener in listeners:
+        listener.start()
     running = len(processes)
     try:
         while running:
@@ -40,8 +44,8 @@ def local(commands: Sequence[Sequence[str]]) -> Iterator[tuple[int, str | int]]:
     finally:
         for process in processes:
             process.terminate()
-        for process in processes:
-            process.wait()
+        for listener in listeners:
+            listener.join()
 
 
 def _start(command: Sequence[str], index: int) -> subprocess.Popen:
@@ -57,6 +61,7 @@ def _start(command: Sequence[str], index: int) -> subprocess.Popen:
 
 
 def _listen(index: int, process: subprocess.Popen, told: queue.Queue) -> None:
-    for line in process.stdout or ():
-        told.put((index, line.rstrip("\n")))
-    told.put((index, process.wait()))
+    with process:
+        for line in process.stdout or ():
+            told.put((index, line.rstrip("\n")))
+    told.put((index, process.returncode))

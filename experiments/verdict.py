@@ -1,0 +1,194 @@
+"""Does alpha predict robustness, among the networks of one study? The numbers, and what they allow to say.
+
+One value per network: the primary measure is the mean of alpha over training points at the smallest radius, the primary
+targets are relative performance (here signed so that large is robust: corrupted less clean accuracy) and the accuracy
+under attack. docs/preregistration.md has the reasons, and the same questions put to many more networks.
+"""
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from lipjax import statistics
+from lipjax.statistics import Interval
+from lipjax.values import Json
+
+if TYPE_CHECKING:
+    import xarray
+
+PRIMARY = ("relative performance", "attacked accuracy")
+FEWEST = 5
+"""Configurations below which no order is significant."""
+UNKNOWN = Interval(math.nan, math.nan, math.nan, 0.0)
+
+
+class Networks(NamedTuple):
+    """One value per network.
+
+    Attributes:
+        configuration: Name of the configuration, which several seeds share.
+        family: The system without its options.
+        alpha: The measure.
+        clean: Clean accuracy.
+        targets: Robustness by name; large is robust.
+    """
+
+    configuration: np.ndarray
+    family: np.ndarray
+    alpha: np.ndarray
+    clean: np.ndarray
+    targets: dict[str, np.ndarray]
+
+
+def family_of(name: str) -> str:
+    """The system of a configuration, without options and other settings.
+
+    Example:
+        >>> family_of("P(beta=0.001)+PGD(radius=8/255), learning_rate=0.001")
+        'P+PGD'
+    """
+    kept, depth = "", 0
+    for letter in name:
+        if letter == "," and depth == 0:
+            break
+        depth += letter == "("
+        kept += letter if depth == 0 else ""
+        depth -= letter == ")"
+    return kept
+
+
+def networks_of(figures: "xarray.Dataset") -> Networks:
+    """The networks of a study, of which everything that is needed was measured.
+
+    Args:
+        figures: What `measurements.summary` says.
+    """
+    rows = figures.stack(network=("system", "seed")).isel(constant=0)
+    first = rows.radius.values.argmin()
+    targets = {
+        PRIMARY[0]: -rows.relative_performance.values,
+        PRIMARY[1]: rows.attacked_accuracy.values,
+        "corrupted accuracy": rows.mean_corruption_accuracy.values,
+    }
+    alpha, clean = rows.alpha_mean.transpose("network", "radius").values[:, first], rows.clean_accuracy.values
+    known = np.isfinite([alpha, clean, *targets.values()]).all(axis=0)
+    names = rows.system.values[known]
+    families = np.array([family_of(str(name)) for name in names])
+    return Networks(names, families, alpha[known], clean[known], {name: t[known] for name, t in targets.items()})
+
+
+def of(networks: Networks, *, num_resamples: int = 1000) -> Json:
+    """All numbers of the verdict, in terms of JSON.
+
+    Returns:
+        `num_networks`, `num_configurations`, `smallest_detectable_tau` of that many configurations; by target:
+        Kendall's `tau` of alpha with 95 % intervals over configurations (`low`, `high`) and over families
+        (`family_low`, `family_high`), `given_clean` (partial rank correlation given clean accuracy, with its interval),
+        `within` and `between` families, `clean` (tau of clean accuracy), and `says`: "as the talk says", "the
+        opposite" or "undecided". No target where there are too few networks.
+    """
+    count = len(set(networks.configuration))
+    found: Json = {
+        "num_networks": len(networks.alpha),
+        "num_configurations": count,
+        "smallest_detectable_tau": statistics.smallest_detectable_tau(count) if count >= FEWEST else None,
+        "targets": {},
+    }
+    if count >= FEWEST:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "All-NaN slice", RuntimeWarning)
+            found["targets"] = {
+                name: _of_target(networks, target, num_resamples) for name, target in networks.targets.items()
+            }
+    return found
+
+
+def _of_target(networks: Networks, target: np.ndarray, num_resamples: int) -> Json:
+    alpha, clean, families = networks.alpha, networks.clean, networks.family
+
+    def over(clusters: np.ndarray, statistic: Any, *arrays: np.ndarray) -> Interval:
+        if len(set(clusters)) < FEWEST:
+            return UNKNOWN
+        return statistics.bootstrap(statistic, *arrays, clusters=clusters, num_resamples=num_resamples)
+
+    tau = over(networks.configuration, _tau, alpha, target)
+    partial = over(networks.configuration, _partial, alpha, target, clean)
+    family = over(families, _tau, alpha, target)
+    return {
+        "tau": tau.value,
+        "low": tau.low,
+        "high": tau.high,
+        "family_low": family.low,
+        "family_high": family.high,
+        "given_clean": partial.value,
+        "given_clean_low": partial.low,
+        "given_clean_high": partial.high,
+        "within": _within(networks, target),
+        "between": _between(networks, target),
+        "clean": _tau(clean, target),
+        "says": _said(tau),
+    }
+
+
+def _tau(first: np.ndarray, second: np.ndarray) -> float:
+    return statistics.kendall_tau(first, second).value
+
+
+def _partial(measure: np.ndarray, target: np.ndarray, clean: np.ndarray) -> float:
+    return statistics.partial_rank(measure, target, {"clean accuracy": clean}).tau
+
+
+def _within(networks: Networks, target: np.ndarray) -> float:
+    """Mean over families of tau among the networks of a family."""
+    members = [networks.family == family for family in dict.fromkeys(networks.family)]
+    taus = [_tau(networks.alpha[own], target[own]) for own in members if own.sum() > 2]
+    return float(np.nanmean(taus)) if taus and not np.isnan(taus).all() else math.nan
+
+
+def _between(networks: Networks, target: np.ndarray) -> float:
+    """Tau of the families' means."""
+    members = [networks.family == family for family in dict.fromkeys(networks.family)]
+    if len(members) < 2:
+        return math.nan
+    return _tau(*(np.array([values[own].mean() for own in members]) for values in (networks.alpha, target)))
+
+
+def _said(tau: Interval) -> str:
+    return "as the talk says" if tau.high < 0 else "the opposite" if tau.low > 0 else "undecided"
+
+
+def rows(verdict: Json) -> list[Json]:
+    """One row per target."""
+
+    def interval(low: float, high: float) -> str:
+        return "" if math.isnan(low) else f"[{low:+.2f}, {high:+.2f}]"
+
+    return [
+        {
+            "robustness": name + ("" if name in PRIMARY else " (exploratory)"),
+            "tau of alpha": f"{one['tau']:+.2f} {interval(one['low'], one['high'])}",
+            "over families": interval(one["family_low"], one["family_high"]),
+            "given clean accuracy": f"{one['given_clean']:+.2f} "
+            + interval(one["given_clean_low"], one["given_clean_high"]),
+            "within families": f"{one['within']:+.2f}",
+            "between families": f"{one['between']:+.2f}",
+            "tau of clean accuracy": f"{one['clean']:+.2f}",
+        }
+        for name, one in verdict["targets"].items()
+    ]
+
+
+def sentences(verdict: Json) -> Sequence[str]:
+    """What the numbers allow to say."""
+    count = f"{verdict['num_networks']} networks of {verdict['num_configurations']} configurations"
+    if not verdict["targets"]:
+        return [f"{count}: too few for an order to mean anything; --system takes alternatives, P(beta=[1e-4,1e-3])."]
+    said = [
+        f"{name}: {one['says']} (tau {one['tau']:+.2f}, 95 % interval {one['low']:+.2f} to {one['high']:+.2f})"
+        for name, one in verdict["targets"].items()
+        if name in PRIMARY
+    ]
+    return [*said, f"{count} show a true |tau| of {verdict['smallest_detectable_tau']:.2f} with probability 0.8."]

@@ -61,7 +61,7 @@ def upper_curve(
         num_local: Number of points that get local bounds, the first ones: they cost far more than the global one.
 
     Returns:
-        The bounds. They hold for `slope` and for `pairwise` alike.
+        The bounds, non-decreasing in the radius but for the softmax. They hold for `slope` and for `pairwise` alike.
 
     Raises:
         ValueError: If num_local is negative, or method is not a legal word.
@@ -69,15 +69,35 @@ def upper_curve(
     checks.at_least(0, num_local=num_local)
     points, levels = jnp.asarray(xs), jnp.asarray(radii, jnp.result_type(float))
     num_local = min(num_local, len(points))
-    everywhere = global_bound(model, points.shape[1:], norm_in=ball.norm, norm_out=norm_out)
+    of_network = "sdp" if method == "sdp" else "average"
+    everywhere = global_bound(model, points.shape[1:], norm_in=ball.norm, norm_out=norm_out, method=of_network)
     constants = np.full((len(points), levels.size), everywhere)
     if num_local:
-        local = _local(single(model), points[:num_local], levels, ball, norm_out, method=method)
-        constants[:num_local] = np.minimum(everywhere, local)
+        local = _local if method != "sdp" else _one_by_one
+        found = np.minimum(everywhere, local(single(model), points[:num_local], levels, ball, norm_out, method=method))
+        constants[:num_local] = _monotone(found, np.asarray(levels))
     if of_probabilities:
         norm_out = unmasked(ball.norm) if norm_out is None else norm_out
         constants = _through_softmax(single(model), points, jnp.asarray(constants, points.dtype), levels, norm_out)
     return UpperCurve(np.asarray(constants, np.float64), everywhere, num_local)
+
+
+def _monotone(
+    values: Float[np.ndarray, "points radii"], radii: Float[np.ndarray, " radii"]
+) -> Float[np.ndarray, "points radii"]:
+    """The least bound of the same or a larger ball, which holds on the smaller one too."""
+    descending = np.argsort(-radii, kind="stable")
+    least = np.minimum.accumulate(values[:, descending], axis=1)
+    return least[:, np.argsort(descending)]
+
+
+def _one_by_one(
+    f: VectorFn, xs: Array, radii: Array, ball: Ball, norm_out: Norm | None, *, method: str
+) -> Float[np.ndarray, "points radii"]:
+    def bound(x: Array, radius: Array) -> float:
+        return float(local_bound(f, x, ball.replace(radius=radius), norm_out=norm_out, method=method))
+
+    return np.array([[bound(x, radius) for radius in radii] for x in xs])
 
 
 @partial(jax.jit, static_argnames="method")

@@ -10,6 +10,7 @@ have been bounded when the steps before were. Replacing the slopes one step at a
 that this is no approximation.
 """
 
+import math
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from jaxtyping import Array, Float
 
 from lipjax.bounds.backward import ROWS_AT_ONCE, backward, over_entries
 from lipjax.bounds.carried import Around, Form, Gate, Region, Rows
+from lipjax.bounds.matrices import least, matrix_norm, through_l2
 from lipjax.bounds.program import Program, Wire
 from lipjax.bounds.rounding import eps, length, spectral
 from lipjax.bounds.rules import local_rule_of
@@ -108,3 +110,22 @@ def measure(
     expansion = over_entries(region, lambda rows: expand(program, regions, wire, rows, norm_in), at_once)
     change = slopes_and_norm(expansion, norm_in)
     return region._replace(slopes=change.rows.reshape(region.center.shape), norm=jnp.fmin(region.norm, change.norm))
+
+
+def expanded(program: Program, regions: list[Region], norm_in: Norm, norm_out: Norm) -> Scalar:
+    """A bound of the operator norm of the derivative, by its expansion."""
+    count = math.prod(program.shape(program.output))
+    rows = jnp.eye(count).reshape(count, *program.shape(program.output))
+    expansion = expand(program, regions, program.output, rows, norm_in)
+    return _norm_of(expansion, norm_in, norm_out)
+
+
+@partial(jax.jit, static_argnames=("norm_in", "norm_out"))
+def _norm_of(expansion: Expansion, norm_in: Norm, norm_out: Norm) -> Scalar:
+    count, factor = expansion.middle.shape[0], through_l2(expansion.middle, norm_in, norm_out)
+    changes = changes_of(expansion, norm_in)
+    return least(
+        matrix_norm(expansion.middle, norm_in, norm_out)
+        + sum(jnp.fmin(norm_out.value(change.rows), factor * change.norm) for change in changes),
+        norm_out.value(slopes_and_norm(expansion, norm_in).rows) * (1 + (count + 8) * eps()),
+    )

@@ -6,80 +6,42 @@ from functools import partial, reduce
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
 
 from lipjax import checks
 from lipjax.bounds import linear
 from lipjax.bounds.backward import output_derivative
 from lipjax.bounds.carried import Region
-from lipjax.bounds.expansion import Expansion, changes_of, expand, measure, slopes_and_norm
+from lipjax.bounds.everywhere import everywhere
+from lipjax.bounds.expansion import expanded, measure
 from lipjax.bounds.forward import Refine, forward, input_region, keep
-from lipjax.bounds.program import Program, Wire, confined, trace
-from lipjax.bounds.rounding import eps, spectral
+from lipjax.bounds.matrices import least, matrix_norm, through_l2
+from lipjax.bounds.program import Program, Wire, confined, in_float64, is_traced, trace
+from lipjax.bounds.rounding import eps
 from lipjax.bounds.rules import has_local_rule, recognize
-from lipjax.norms import Ball, Norm, l2
+from lipjax.bounds.semidefinite import semidefinite
+from lipjax.norms import Ball, Norm
 from lipjax.operators import is_plain
 from lipjax.types import Model, Point, Scalar, VectorFn
-
-Matrix = Float[Array, "outputs inputs"]
-
-
-def _entrywise(matrix: Matrix, norm_in: Norm, norm_out: Norm) -> Scalar:
-    """A bound of the operator norm of all matrices with entries of at most these sizes; exact from l1 and to linf."""
-    of_rows = norm_out.value(jax.vmap(norm_in.dual)(matrix))
-    of_columns = norm_in.dual(jax.vmap(norm_out.value, in_axes=1)(matrix))
-    return jnp.minimum(of_rows, of_columns) * (1 + (sum(matrix.shape) + 8) * eps())
-
-
-def _matrix_norm(matrix: Matrix, norm_in: Norm, norm_out: Norm) -> Scalar:
-    return jnp.minimum(_entrywise(matrix, norm_in, norm_out), _through_l2(matrix, norm_in, norm_out) * spectral(matrix))
-
-
-def _through_l2(matrix: Matrix, norm_in: Norm, norm_out: Norm) -> float:
-    """What an l2 operator norm of a matrix of this shape is at most multiplied with, in other norms."""
-    return norm_in.conversion(l2, matrix.shape[1]) * l2.conversion(norm_out, matrix.shape[0])
-
-
-def _least(*bounds: Scalar) -> Scalar:
-    # A bound that is not a number (0 times inf) says nothing.
-    return jnp.nanmin(jnp.stack([jnp.asarray(jnp.inf), *bounds])) * (1 + 4 * eps())
 
 
 def _interval(program: Program, x: Point, ball: Ball, norm_out: Norm) -> Scalar:
     norm_in, regions = ball.norm, forward(program, input_region(x, ball))
     derivative = output_derivative(program, regions)
     center, lower, upper = (rows.reshape(rows.shape[0], -1) for rows in derivative[:3])
-    factor = _through_l2(center, norm_in, norm_out)
-    at_center = _matrix_norm(center, norm_in, norm_out)
+    factor = through_l2(center, norm_in, norm_out)
+    at_center = matrix_norm(center, norm_in, norm_out)
     moved = jnp.maximum(jnp.maximum(upper - center, center - lower), 0.0)
-    return _least(
-        _matrix_norm(jnp.maximum(jnp.abs(lower), jnp.abs(upper)), norm_in, norm_out),
-        at_center + _matrix_norm(moved, norm_in, norm_out),
+    return least(
+        matrix_norm(jnp.maximum(jnp.abs(lower), jnp.abs(upper)), norm_in, norm_out),
+        at_center + matrix_norm(moved, norm_in, norm_out),
         at_center + factor * derivative.change,
         factor * jnp.fmin(derivative.norm, regions[program.output.index].norm),
     )
 
 
-def expanded(program: Program, regions: list[Region], norm_in: Norm, norm_out: Norm) -> Scalar:
-    """A bound of the operator norm of the derivative, by its expansion."""
-    count = math.prod(program.shape(program.output))
-    rows = jnp.eye(count).reshape(count, *program.shape(program.output))
-    expansion = expand(program, regions, program.output, rows, norm_in)
-    return _norm_of(expansion, norm_in, norm_out)
-
-
-@partial(jax.jit, static_argnames=("norm_in", "norm_out"))
-def _norm_of(expansion: Expansion, norm_in: Norm, norm_out: Norm) -> Scalar:
-    count, factor = expansion.middle.shape[0], _through_l2(expansion.middle, norm_in, norm_out)
-    changes = changes_of(expansion, norm_in)
-    return _least(
-        _matrix_norm(expansion.middle, norm_in, norm_out)
-        + sum(jnp.fmin(norm_out.value(change.rows), factor * change.norm) for change in changes),
-        norm_out.value(slopes_and_norm(expansion, norm_in).rows) * (1 + (count + 8) * eps()),
-    )
-
-
-def _expansion(program: Program, x: Point, ball: Ball, norm_out: Norm, cut: Refine = keep) -> Scalar:
+def _refined(program: Program, x: Point, ball: Ball, cut: Refine) -> list[Region]:
+    """Regions of all wires, those of nonlinear steps by slopes from the center too."""
     at_center = forward(program, input_region(x, ball.replace(radius=0.0)))
 
     def refine(program: Program, regions: list[Region], wire: Wire) -> Region:
@@ -89,14 +51,29 @@ def _expansion(program: Program, x: Point, ball: Ball, norm_out: Norm, cut: Refi
         regions[wire.index] = region._replace(lower=lower, upper=upper).within(math.inf)
         return cut(program, regions, wire)
 
-    return expanded(program, forward(program, input_region(x, ball), refine), ball.norm, norm_out)
+    return forward(program, input_region(x, ball), refine)
+
+
+def _expansion(program: Program, x: Point, ball: Ball, norm_out: Norm, cut: Refine = keep) -> Scalar:
+    return expanded(program, _refined(program, x, ball, cut), ball.norm, norm_out)
+
+
+_linear = partial(_expansion, cut=linear.cut)
+
+
+def _semidefinite(program: Program, x: Point, ball: Ball, norm_out: Norm) -> Scalar:
+    """The semidefinite bound or that by linear relaxation, the smaller one."""
+    regions = _refined(program, x, ball, linear.cut)
+    bound = semidefinite(program, regions, ball.norm, norm_out)
+    return jnp.minimum(bound, expanded(program, regions, ball.norm, norm_out))
 
 
 # Tighter values move the middles of slopes too, which may loosen an expansion: a method takes the least of all before.
 _METHODS: dict[str, tuple[Callable[[Program, Point, Ball, Norm], Scalar], ...]] = {
     "interval": (_interval,),
     "expansion": (_interval, _expansion),
-    "linear": (_interval, _expansion, partial(_expansion, cut=linear.cut)),
+    "linear": (_interval, _expansion, _linear),
+    "sdp": (_interval, _expansion, _semidefinite),
 }
 
 
@@ -122,9 +99,12 @@ def local_bound(
             "expansion" adds the expansion of every derivative around slopes in the middle of their ranges; it is never
             above "interval" and often several times below, at the cost of a gradient for every entry of every hidden
             layer. "linear" adds linear relaxations of values, never above "expansion", for four times the gradients.
+            "sdp" adds a semidefinite bound with a multiplier for each unit that may switch on the ball (see
+            `global_bound`); it needs known points, radii and weights.
 
     Returns:
-        The bound; inf where a layer has no rule (`audit` says which). As the radius goes to 0 it tends to the norm of
+        The bound, outside jit and vmap never above `global_bound`; inf where a layer has no rule (`audit` says
+        which). As the radius goes to 0 it tends to the norm of
         the Jacobian at x, where x is on no kink and that norm is l2 to l2, from l1 or to linf (others are NP-hard). For
         l2 it is at most the product of the layers' norms. With "interval" it never decreases with the radius.
         The bound is of the function in exact arithmetic. Rounding of the bound is added to the bound, by the worst case
@@ -132,7 +112,7 @@ def local_bound(
 
     Raises:
         TypeError: If ball or norm_out is not a value of that kind.
-        ValueError: If a norm is another one, or method is not a legal word.
+        ValueError: If a norm is another one, method is not a legal word, or it is "sdp" and something is traced.
 
     Example:
         >>> def f(x):
@@ -157,5 +137,18 @@ def local_bound(
         return jnp.zeros(())
     if not all(map(has_local_rule, program.steps)):
         return jnp.array(jnp.inf)
-    bounds = [bound(program, x, ball.replace(norm=norm_in), norm_out) for bound in _METHODS[method]]
-    return reduce(jnp.minimum, bounds)
+    known = not is_traced(program) and not any(isinstance(value, jax.core.Tracer) for value in (x, ball.radius))
+    if method == "sdp" and not known:
+        raise ValueError("method 'sdp' needs known points, radii and weights: it does not run inside jit or vmap")
+    asked = program, x, ball.replace(norm=norm_in), norm_out, method
+    if method == "sdp":
+        with jax.enable_x64(True):
+            found = float(_smallest(in_float64(program), jnp.asarray(x, np.float64), *asked[2:]))
+    else:
+        found = _smallest(*asked)
+    of_network = jnp.asarray(everywhere(program, norm_in, norm_out)) if known else math.inf
+    return jnp.minimum(found, of_network) * (1 + 2 * eps())
+
+
+def _smallest(program: Program, x: Point, ball: Ball, norm_out: Norm, method: str) -> Scalar:
+    return reduce(jnp.minimum, [bound(program, x, ball, norm_out) for bound in _METHODS[method]])

@@ -1,8 +1,10 @@
 """A function as a flat list of steps: what the bounds interpret."""
 
 from lipjax.bounds.program.rewriting import Idiom as Idiom
+from lipjax.bounds.program.rewriting import in_float64 as in_float64
 from lipjax.bounds.program.rewriting import is_constant as is_constant
 from lipjax.bounds.program.rewriting import is_not_negative as is_not_negative
+from lipjax.bounds.program.rewriting import is_traced as is_traced
 from lipjax.bounds.program.rewriting import rewrite as rewrite
 from lipjax.bounds.program.steps import Builder as Builder
 from lipjax.bounds.program.steps import Operand as Operand

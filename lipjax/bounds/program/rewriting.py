@@ -1,5 +1,6 @@
 """The same function in other steps: idioms are several steps that are one layer, or one step that is a simpler one."""
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -21,6 +22,36 @@ def rewrite(program: Program, idioms: Mapping[str, Sequence[Idiom]]) -> Program:
         found = (wire for idiom in idioms.get(step.op, ()) if (wire := idiom(builder, step)))
         names[Wire(index)] = next(found, None) or builder.add(step.op, step.operands, step.apply, **step.params)
     return builder.finish(rename(program.output, names))
+
+
+def in_float64(program: Program) -> Program:
+    """The program with float64 constants; to be run where JAX computes in float64."""
+
+    def constant(operand: Operand) -> Operand:
+        return operand.astype(np.float64) if _is_float(operand) else operand
+
+    def shape(struct: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(struct.shape, np.float64) if _is_float(struct) else struct
+
+    steps = [
+        dataclasses.replace(
+            step,
+            operands=tuple(map(constant, step.operands)),
+            given=tuple(map(shape, step.given)),
+            result=shape(step.result),
+        )
+        for step in program.steps
+    ]
+    return program._replace(steps=tuple(steps), output=constant(program.output))
+
+
+def _is_float(operand: Any) -> bool:
+    return not isinstance(operand, Wire) and np.issubdtype(operand.dtype, np.floating)
+
+
+def is_traced(program: Program) -> bool:
+    """Whether a constant of the program is not known yet."""
+    return any(isinstance(constant, jax.core.Tracer) for step in program.steps for constant in step.constants)
 
 
 def is_constant(operand: Operand, value: float) -> bool:

@@ -13,7 +13,7 @@ from lipjax.bounds.rules.dense import TRACED
 from lipjax.norms import Norm
 from lipjax.operators import conv_norm, exact, fft, gram
 
-_LARGEST_EXACT = 2**18
+_LARGEST_EXACT, _LARGEST_SIDE = 2**22, 1024
 
 
 class Convolution(Affine):
@@ -43,7 +43,8 @@ class Convolution(Affine):
         )
         if isinstance(kernel, jax.core.Tracer):
             return Gain(measure(method=gram()) * TRACED, "upper", "Gram iteration")
-        if norm.exponent == 2 and math.prod(shape) * math.prod(step.result.shape) > _LARGEST_EXACT:
+        sides = math.prod(shape), math.prod(step.result.shape)
+        if norm.exponent == 2 and (min(sides) > _LARGEST_SIDE or math.prod(sides) > _LARGEST_EXACT):
             return Gain(measure(method=fft()), "upper", "torus")
         return Gain(measure(method=exact()), "exact" if max(params["lhs_dilation"]) == 1 else "upper", "matrix")
 

@@ -82,6 +82,7 @@ class NormPool(LocalRule):
         ("sqrt", lambda builder, step: _root(builder, step.operands[0])),
     )
     name = "norm pooling"
+    is_by_entry = False
 
     ops = ("norm_pool",)
 

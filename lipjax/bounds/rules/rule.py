@@ -36,6 +36,8 @@ class Rule:
 class LocalRule(Rule):
     """A kind that has bounds on balls too."""
 
+    is_by_entry: ClassVar[bool] = True  # whether each gate scales entries of its own wire, the first gate of the first
+
     def region(self, step: Step, regions: list[Region]) -> Region:
         """Where the result lies, given where the wires do."""
         raise NotImplementedError

@@ -43,6 +43,11 @@ class Limited(NamedTuple):
 
 def largest_output(limited: Limited, *, of_signs: bool = False) -> float:
     """An upper bound of `||y||_2` over all x of l2 norm 1; with `of_signs`, of linf norm 1. Never below the truth."""
+    largest = float(np.abs(limited.outputs).max(initial=0.0))
+    if largest == 0.0:
+        return 0.0
+    unit = 2.0 ** math.ceil(math.log2(largest))
+    limited = limited._replace(outputs=limited.outputs / unit)
     weights = _search(limited if of_signs else _fewer_inputs(limited), of_signs)
     count, units = limited.num_inputs, len(limited.reads)
     inputs, hidden = (weights[:count], weights[-units:] if units else weights[:0])
@@ -50,7 +55,7 @@ def largest_output(limited: Limited, *, of_signs: bool = False) -> float:
     for grown in 1.0 + 10.0 ** np.arange(-11.0, 0.0):
         if _is_certain(limited, np.concatenate([inputs * grown, hidden])):
             cost = math.fsum(inputs * grown) if of_signs else inputs[0] * grown
-            return math.sqrt(cost) * (1 + 8 * _UNIT)
+            return unit * math.sqrt(cost) * (1 + 8 * _UNIT)
     return math.inf
 
 
@@ -77,10 +82,10 @@ def _start(limited: Limited) -> Matrix:
     count, (outputs, reads) = limited.num_inputs, limited
     weights, needed = np.zeros(outputs.shape[1]), np.abs(outputs.T @ outputs).sum(0)
     for index in range(len(weights) - 1, count - 1, -1):
-        weights[index] = 2.0 * needed[index] + 1e-12 * needed.max()
+        weights[index] = 2.0 * needed[index] + 1e-9
         row = np.abs(reads[index - count])
         needed = needed + weights[index] * row * row.sum()
-    weights[:count] = 2.0 * needed[:count].max() + 1e-12
+    weights[:count] = 2.0 * needed[:count].max() + 1e-9
     return weights
 
 

@@ -75,8 +75,9 @@ def test_local_bounds_are_above_every_jacobian_found_and_below_the_linear_relaxa
 
 
 def test_where_no_unit_switches_the_bound_is_the_norm_of_the_jacobian():
-    f, x = mlp(random_kernels(0, (3, 3, 3, 3))), jnp.array([0.3, -0.7, 1.1])
+    f, x = mlp(random_kernels(2, (3, 3, 3, 3))), jnp.array([0.9, 0.7, 1.1])
     jacobian = np.asarray(jax.jacobian(f)(x), np.float64)[None]
+    assert np.linalg.norm(jacobian) > 0.1
     for norm in (l2, linf):
         bound = local_bound(f, x, norm.ball(1e-4, box=None), method="sdp")
         assert float(bound) == pytest.approx(operator_norm(jacobian, norm, norm)[0], rel=1e-3)
@@ -104,6 +105,7 @@ def test_multipliers_that_are_too_small_are_no_certificate():
     assert _is_certain(limited, np.array([2.2501, 3.0]))
     assert not _is_certain(limited, np.array([2.2499, 3.0]))
     assert not _is_certain(limited, np.array([9.0, -1.0]))
+    assert largest_output(limited._replace(outputs=np.zeros((1, 2)))) == 0.0
 
 
 def test_curves_take_the_bound_and_never_fall():

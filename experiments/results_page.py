@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from experiments import findings
 from experiments.findings import ATTACKED, CLEAN, MARGIN, RADII, RELATIVE, Frame, alpha
+from experiments.talk import AUTHOR, FIVE, ORDERS, SLIDE_13, SLIDE_17, Order
 from lipjax import report, statistics
 from lipjax.statistics import Interval
 
@@ -15,44 +16,6 @@ TITLES = {
     "embedded": "the embedded Fashion-MNIST images, small cnn",
     "cifar10": "CIFAR-10, small cnn",
 }
-FIVE = {
-    "V": "V",
-    "P": "P(beta=3e-4)",
-    "L": "L(gamma=0.003)",
-    "L2NN": "L2NN, optimizer=sgd(weight_decay=0), learning_rate=0.05",
-    "PGD": "PGD(radius=8/255, num_steps=5)",
-}
-"""The talk's systems, and the configurations that stand for them."""
-
-
-class Order(NamedTuple):
-    """An order of the talk's systems, the first having the largest number."""
-
-    claim: str
-    systems: tuple[str, ...]
-    column: str
-    sign: int = 1
-
-
-ORDERS = (
-    Order("clean accuracy (slide 16)", ("P", "V", "PGD", "L", "L2NN"), CLEAN),
-    Order("relative performance (slide 16)", ("PGD", "L2NN", "L", "P", "V"), RELATIVE),
-    Order("small alpha(0.05), maximum over points, with relative performance", (), alpha("max"), -1),
-    Order("radius at which alpha saturates, last first (slide 17)", ("PGD", "L2NN", "L", "P", "V"), "saturation"),
-)
-SLIDE_13 = ((0.25, 10, 10), (0.29, 112, 112), (0.33, 1387, 253))
-"""1 / alpha in linf, pairs that forbid alpha, and those of them whose balls of radius 0.15 meet."""
-SLIDE_17 = {
-    "V": (80.36, 100.0, 100.0),
-    "P": (79.46, 100.0, 100.0),
-    "L": (68.47, 96.01, 100.0),
-    "L2NN": (56.71, 69.96, 90.99),
-    "PGD": (1.07, 1.85, 28.45),
-}
-"""alpha_lim(r) / alpha_max in percent at r = 0.05, 0.1, 0.25, read off the figure; the norm of r is not stated."""
-AUTHOR = {"V": (88.14, 34.44, 1.18), "P": (89.73, 33.39, 2.76), "L": (86.90, 42.98, 11.53)}
-"""Clean accuracy, under Gaussian noise of std 0.1, and after PGD in linf at 0.01: ResNet18, medians of ten seeds."""
-
 BOUND = f"bound_of_logits[{findings.CONSTANTS['logits']}]"
 BASELINES = (
     CLEAN, "train_accuracy", "train_loss", "negative_log_likelihood", MARGIN, "entropy", "calibration_error",
@@ -303,23 +266,34 @@ def _bracket(kept: Frame) -> list[str]:
 
 
 def _contrast_and_fog(kept: Frame) -> list[str]:
-    rows = []
+    rows, said = [], []
     for name in ("contrast", "fog"):
         target = f"{RELATIVE} {name}"
+        plain = findings.tau(kept, alpha(), target)
+        given = {one: findings.partial(kept, alpha(), target, [one]) for one in CANDIDATES}
         rows.append(
-            {"corruption": name, "tau": _text(findings.tau(kept, alpha(), target))}
-            | {f"given {given}": _text(findings.partial(kept, alpha(), target, [given])) for given in CANDIDATES}
+            {"corruption": name, "tau": _text(plain)}
+            | {f"given {_short(one)}": _text(found) for one, found in given.items()}
             | {"given all three": _text(findings.partial(kept, alpha(), target, CANDIDATES))}
-            | {f"tau of {given}": _text(findings.tau(kept, given, target)) for given in CANDIDATES}
+            | {f"tau of {_short(one)}": _text(findings.tau(kept, one, target)) for one in CANDIDATES}
         )
+        said.append(_explained(name, plain, given))
     return [
         "### Why contrast and fog",
         "",
         "Partial rank correlation of alpha with what contrast and fog cost, given one candidate at a time: what takes "
-        "it away explains it.",
+        "it away explains it. " + " ".join(said),
         "",
         *table(rows),
     ]
+
+
+def _explained(name: str, plain: Interval, given: Mapping[str, Interval]) -> str:
+    if plain.low <= 0 <= plain.high:
+        return f"Under {name} there is nothing to explain: the interval contains 0."
+    taking = [_short(one) for one, found in given.items() if found.low <= 0 <= found.high]
+    away = f"goes away given {' or '.join(taking)}" if taking else "is left whatever is given"
+    return f"Under {name} steep networks are {'better' if plain.value > 0 else 'worse'}, and that {away}."
 
 
 CANDIDATES = (CLEAN, MARGIN, "entropy")

@@ -17,7 +17,7 @@ RNG = np.random.default_rng(0)
 
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(findings, "NUM_RESAMPLES", 40)
+    monkeypatch.setattr(findings, "NUM_RESAMPLES", 20)
 
 
 def planted() -> pandas.DataFrame:
@@ -72,7 +72,8 @@ def test_a_curve_saturates_where_it_reaches_99_percent_of_its_end() -> None:
     assert set(findings.prepared(rows)[0].saturation) == {0.25}
 
 
-def test_a_page_is_checked_against_its_tables(tmp_path: Path) -> None:
+def test_a_page_is_checked_against_its_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results_page, "figures", lambda tables: {})
     (tmp_path / "results").mkdir()
     planted().to_csv(tmp_path / "results" / "embedded.csv", index=False)
     results.run(results.Config(docs=str(tmp_path)))
@@ -81,6 +82,12 @@ def test_a_page_is_checked_against_its_tables(tmp_path: Path) -> None:
     page.write_text(page.read_text().replace("48 networks of", "47 networks of"))
     with pytest.raises(cli.Incomplete, match=r"-47 networks of 48"):
         results.run(results.Config(docs=str(tmp_path), check=True))
+
+
+@pytest.mark.slow
+def test_the_page_in_docs_is_what_its_tables_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(findings, "NUM_RESAMPLES", 1000)
+    results.run(results.Config(docs=str(Path(__file__).parents[2] / "docs"), check=True))
 
 
 def test_the_dots_of_the_figure_are_the_taus_of_the_table() -> None:

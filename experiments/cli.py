@@ -46,6 +46,7 @@ def flag(
     legal: Sequence[str] = (),
     minimum: int | None = None,
     recorded: bool = True,
+    positional: bool = False,
 ) -> Any:
     """A field of a `Config` that is a flag of the command.
 
@@ -56,8 +57,10 @@ def flag(
         legal: The values that it may have; none for any of its type.
         minimum: The smallest legal whole number.
         recorded: Whether two runs that differ in it are different runs.
+        positional: Whether arguments that are no flags are its values, as in `list runs/*`.
     """
     meta = {"help": help, "unit": unit, "legal": tuple(legal), "minimum": minimum, "recorded": recorded}
+    meta["positional"] = positional
     return dataclasses.field(default=default, metadata=meta)
 
 
@@ -132,13 +135,20 @@ def parse(config_class: type[Config], arguments: Sequence[str]) -> Config:
     values = flags.FlagValues()
     _define(values, config_class)
     try:
-        rest = values(["", *arguments])[1:]
-        if rest:
-            raise UsageError(f"{rest[0]!r} is not a flag: flags are written --name=value")
+        rest = tuple(values(["", *arguments])[1:])
         given = {name: values[name].value for name in values if values[name].present}
+        if rest:
+            given[_positional(config_class, rest)] = rest
         return config_class(**{**_preset(config_class, given.get("preset")), **given})
     except (flags.Error, ValueError) as error:
         raise UsageError(str(error)) from error
+
+
+def _positional(config_class: Any, rest: Sequence[str]) -> str:
+    for field in dataclasses.fields(config_class):
+        if field.metadata["positional"]:
+            return field.name
+    raise UsageError(f"{rest[0]!r} is not a flag: flags are written --name=value")
 
 
 def _preset(config_class: Any, name: str | None) -> Mapping[str, Any]:

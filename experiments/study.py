@@ -81,11 +81,11 @@ LONGEST = 10
 
 def ranking_of(figures: "xarray.Dataset") -> dict[str, list[str]]:
     """Three orders of the systems, best first."""
-    mean, first = figures.mean("seed").isel(constant=0), int(figures.radius.argmin())
+    mean = verdict.of_one_constant(figures).mean("seed")
     columns = {
         "clean": -mean.clean_accuracy,
         "relative_performance": mean.relative_performance,
-        "small_radius_alpha": mean.alpha_max.isel(radius=first),
+        "small_radius_alpha": mean.alpha_max.isel(radius=0),
     }
     return {name: column.sortby(column).system.values.tolist() for name, column in columns.items()}
 

@@ -22,7 +22,7 @@ import jax
 import numpy as np
 import scipy.stats
 
-from experiments import cli, flags, language, measuring, train, workers
+from experiments import cli, flags, language, measuring, train, verdict, workers
 from experiments.language import flag_errors
 from lipjax import measurements, records, report, values
 from lipjax.measurements import Measurement
@@ -133,32 +133,45 @@ def measured(config: Config, dataset: Dataset) -> list[Measurement]:
     return [*measuring.robustness(config, dataset, config.data_dir), measuring.alpha(config, dataset)]
 
 
+SHARES = {
+    "clean %": "clean_accuracy",
+    "corrupted %": "mean_corruption_accuracy",
+    "relative %": "relative_performance",
+    "attacked %": "attacked_accuracy",
+}
+
+
 def table(figures: "xarray.Dataset") -> list[Json]:
     """One row per configuration: means over its seeds, with the half-width of their 95 % interval from two seeds on.
 
     Args:
         figures: What `measurements.summary` says.
     """
+    if "alpha_max" in figures:
+        figures = verdict.of_one_constant(figures)
     return [_row(str(name), figures.sel(system=name)) for name in figures.system.values]
 
 
 def _row(name: str, one: "xarray.Dataset") -> Json:
-    alpha, radii = one.isel(constant=0), one.radius.values
-    shares = {
-        "clean %": one.clean_accuracy,
-        "corrupted %": one.mean_corruption_accuracy,
-        "relative %": one.relative_performance,
-        "attacked %": one.attacked_accuracy,
-        **{f"certified({at:.3g}) %": one.certified_accuracy.sel(certified_at=at) for at in one.certified_at.values},
-    }
-    slopes = {
-        f"alpha({radii[0]:g})": alpha.alpha_max[:, 0],
-        f"mean alpha({radii[0]:g})": alpha.alpha_mean[:, 0],
-        f"alpha({radii[-1]:g})": alpha.alpha_max[:, -1],
-        f"upper({radii[0]:g})": alpha.alpha_upper_max[:, 0],
-    }
+    shares = {title: one[name] for title, name in SHARES.items() if name in one}
+    if "certified_accuracy" in one:
+        shares |= {
+            f"certified({at:.3g}) %": one.certified_accuracy.sel(certified_at=at) for at in one.certified_at.values
+        }
     row: Json = {"system": name} | {column: _interval(100 * share, ".1f") for column, share in shares.items()}
-    return row | {column: _interval(slope, ".4g") for column, slope in slopes.items()}
+    return row | {column: _interval(slope, ".4g") for column, slope in _slopes(one).items()}
+
+
+def _slopes(one: "xarray.Dataset") -> "dict[str, xarray.DataArray]":
+    if "alpha_max" not in one:
+        return {}
+    first, last = one.radius.values[[0, -1]]
+    return {
+        f"alpha({first:g})": one.alpha_max.isel(radius=0),
+        f"mean alpha({first:g})": one.alpha_mean.isel(radius=0),
+        f"alpha({last:g})": one.alpha_max.isel(radius=-1),
+        f"upper({first:g})": one.alpha_upper_max.isel(radius=0),
+    }
 
 
 def _interval(values: "xarray.DataArray", form: str) -> str:

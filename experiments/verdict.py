@@ -60,13 +60,20 @@ def family_of(name: str) -> str:
     return kept
 
 
+def of_one_constant(figures: "xarray.Dataset") -> "xarray.Dataset":
+    """The figures with the constant that tables and the verdict are of: the first one of probabilities, if any."""
+    names = [str(name) for name in figures.constant.values]
+    chosen = next((index for index, name in enumerate(names) if " of probabilities," in name), 0)
+    return figures.isel(constant=chosen).dropna("radius", how="all", subset=["alpha_mean"]).sortby("radius")
+
+
 def networks_of(figures: "xarray.Dataset") -> Networks:
     """The networks of a study, of which everything that is needed was measured.
 
     Args:
         figures: What `measurements.summary` says.
     """
-    rows = figures.stack(network=("system", "seed")).isel(constant=0)
+    rows = of_one_constant(figures).stack(network=("system", "seed"))
     first = rows.radius.values.argmin()
     targets = {
         PRIMARY[0]: -rows.relative_performance.values,

@@ -25,6 +25,9 @@ from lipjax.records.files import to_json as to_json
 from lipjax.records.files import write_json as write_json
 from lipjax.records.files import write_text as write_text
 from lipjax.records.journal import Journal as Journal
+from lipjax.records.listing import FAILURE as FAILURE
+from lipjax.records.listing import Listed as Listed
+from lipjax.records.listing import listed as listed
 from lipjax.records.models import Saved as Saved
 from lipjax.records.models import load as load
 from lipjax.records.models import save_model as save_model

@@ -166,6 +166,15 @@ def _aligned(arrays: dict) -> dict:
     return dict(zip(placed, aligned, strict=True))
 
 
+def _completed(one: "xarray.Dataset", variables: "Mapping[Any, xarray.DataArray]") -> "xarray.Dataset":
+    """With NaN for variables that were measured of others only."""
+    import xarray
+
+    missing = {name: array for name, array in variables.items() if name not in one and array.dtype.kind in "bif"}
+    blank = {name: xarray.full_like(array, float("nan"), dtype=float) for name, array in missing.items()}
+    return xarray.merge([one, xarray.Dataset(blank)], join="outer", compat="override")
+
+
 def _as_number(array: "xarray.DataArray") -> "xarray.DataArray":
     return array.astype(float) if array.dtype == bool else array
 
@@ -176,8 +185,10 @@ def combined(answers: "Mapping[tuple[str, int], xarray.Dataset]") -> "xarray.Dat
 
     systems = list(dict.fromkeys(system for system, _ in answers))
     seeds = sorted({seed for _, seed in answers})
-    if len(answers) < len(systems) * len(seeds):  # a truth value has no word for "not measured"
-        answers = {cell: one.map(_as_number) for cell, one in answers.items()}
+    variables = {name: array for one in answers.values() for name, array in one.data_vars.items()}
+    some_lack = any(set(one.data_vars) != set(variables) for one in answers.values())
+    if some_lack or len(answers) < len(systems) * len(seeds):  # a truth value has no word for "not measured"
+        answers = {cell: _completed(one, variables).map(_as_number) for cell, one in answers.items()}
     rows = [
         xarray.concat(
             [answers[system, seed].expand_dims(seed=[seed]) for seed in seeds if (system, seed) in answers],

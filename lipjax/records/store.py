@@ -53,11 +53,11 @@ def name_of(settings: Any, *words: str) -> str:
     return f"{readable}-{digest_of_settings(settings)[:8]}"
 
 
-def open(pattern: str | os.PathLike) -> "xarray.Dataset":
+def open(*patterns: str | os.PathLike) -> "xarray.Dataset":
     """What was measured of all runs that a pattern matches, as one labelled dataset.
 
     Args:
-        pattern: Run directories, such as `"runs/*"`.
+        *patterns: Run directories, such as `"runs/*"`.
 
     Returns:
         The answers with axes `system` and `seed` before their own; `.to_dataframe()` makes a pandas table. Where a
@@ -68,14 +68,15 @@ def open(pattern: str | os.PathLike) -> "xarray.Dataset":
         FileNotFoundError: If no run directory with answers matches.
     """
     answers: dict[tuple[str, int], xarray.Dataset] = {}
-    for name in sorted(glob.glob(os.fspath(pattern))):
+    matching = (name for pattern in patterns for name in sorted(glob.glob(os.fspath(pattern))))
+    for name in dict.fromkeys(matching):
         found = answers_of(name)
         if found is not None:
             system, seed = _cell(Path(name))
             cell = (system, seed) if (system, seed) not in answers else (f"{system} ({Path(name).name})", seed)
             answers[cell] = found
     if not answers:
-        raise FileNotFoundError(f"no run directory with measurements matches {pattern}")
+        raise FileNotFoundError(f"no run directory with measurements matches {', '.join(map(str, patterns))}")
     return combined(answers)
 
 

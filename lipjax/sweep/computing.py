@@ -19,9 +19,6 @@ from lipjax.values import Json
 if TYPE_CHECKING:
     import xarray
 
-FAILURE = "failed.json"
-"""In the directory of a run that met numbers that are not finite: it would meet them again."""
-
 
 class Place(NamedTuple):
     """A cell and its run directory."""
@@ -119,7 +116,7 @@ class Sweep:
 
     def _is_finished(self, path: Path) -> bool:
         if not is_trained(path):
-            return (path / FAILURE).exists()
+            return (path / records.FAILURE).exists()
         saved = records.Saved(path)
         return measurements.is_measured(self._key, saved, self._parts, self._asked, path / "measurements")
 
@@ -144,7 +141,10 @@ class Sweep:
         return None
 
     def _train(self, place: Place, advance: Callable[[float], None]) -> str | None:
-        failure, share = place.path / FAILURE, place.cell.cost() * self._execution.log_every / place.cell.num_steps
+        failure, share = (
+            place.path / records.FAILURE,
+            place.cell.cost() * self._execution.log_every / place.cell.num_steps,
+        )
         execution = self._execution._replace(log=lambda step, metrics: advance(share))
         if failure.exists():
             return str(records.read_json(failure)["problem"])

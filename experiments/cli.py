@@ -19,10 +19,12 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import jax
 from absl import flags
 
+from lipjax.datasets import cache
 from lipjax.records import RunRefused, to_json
-from lipjax.training import NonFiniteLoss
+from lipjax.training import NonFiniteLoss, Stopped, raising
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -200,6 +202,13 @@ def from_settings(config_class: type[Config], recorded: Mapping[str, Any]) -> Co
     return config_class(**values)
 
 
+def keep_programs() -> None:
+    """Compiled programs are kept in lipjax's cache folder, unless JAX was told where to, for the next command."""
+    if not getattr(jax.config, "jax_compilation_cache_dir", None):
+        jax.config.update("jax_compilation_cache_dir", str(cache.root() / "programs"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
 def run_main(
     config_class: type[Config], run: Callable[[Config], Any], doc: str | None, arguments: Sequence[str] | None = None
 ) -> None:
@@ -216,7 +225,13 @@ def run_main(
         print(help_text(config_class, doc or ""))
         return
     try:
-        run(parse(config_class, arguments))
+        with raising():
+            config = parse(config_class, arguments)
+            keep_programs()
+            run(config)
+    except Stopped as stopped:
+        print(f"{stopped}: the same command continues", file=sys.stderr)
+        sys.exit(128 + stopped.signal_number)
     except (UsageError, RunRefused) as error:
         print(f"error: {error}\n(--help explains the flags)", file=sys.stderr)
         sys.exit(2)

@@ -1,3 +1,6 @@
+import os
+import signal
+import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -338,6 +341,28 @@ def test_an_interrupted_run_continues_to_the_same_bits_and_metrics(
         model = again(run=run)
     assert_same_bits(model, uninterrupted[0])
     assert records.read_metrics(tmp_path) == records.read_metrics(uninterrupted[1])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_a_run_that_is_asked_to_stop_keeps_the_step_that_it_reached(
+    uninterrupted: tuple[Model, Path], tmp_path: Path, number: signal.Signals
+) -> None:
+    model, path = uninterrupted
+    assert threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(number)
+
+    def ask(step: int, metrics: dict) -> None:
+        if step == 6:
+            os.kill(os.getpid(), number)
+
+    with records.open_run(tmp_path, {}) as run, pytest.raises(training.Stopped) as stopped:
+        fit(PLAIN, run=run, log=ask, num_steps=14, log_every=2, checkpoint_every=4)
+    assert stopped.value.signal_number == number
+    assert signal.getsignal(number) is before
+    with records.open_run(tmp_path, {}) as run:
+        assert int(run.restore(training.init(jax.random.key(0), NETWORK, SHAPE, SGD)).step) in (6, 8, 10)
+        assert_same_bits(fit(PLAIN, run=run, num_steps=14, log_every=2, checkpoint_every=4), model)
+    assert records.read_metrics(tmp_path) == records.read_metrics(path)
 
 
 def test_a_finished_run_is_not_trained_again(uninterrupted: tuple[Model, Path], tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Training: one step that any method fits into, the loop around it, and optimisers and schedules as values."""
 
+from lipjax.training.interruption import Stopped as Stopped
+from lipjax.training.interruption import raising as raising
 from lipjax.training.loop import fit as fit
 from lipjax.training.optimizers import Optimizer as Optimizer
 from lipjax.training.optimizers import adam as adam

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from lipjax import checks, parallel
 from lipjax.augmentation import Augmenting
 from lipjax.batching import over_examples
+from lipjax.training.interruption import Stopped, deferred
 from lipjax.training.optimizers import Optimizer, as_optimizer
 from lipjax.training.recorder import Execution, NonFiniteLoss, Recorder, Trace
 from lipjax.training.step import AnyOptimizer, TrainState, init, make_step
@@ -88,16 +89,20 @@ def _train(
     run, logs = execution.run, [execution.log] if execution.log else []
     recorder = Recorder([run.log, *logs] if run else logs, execution.log_every, bar)
     order = parallel.replicate(jnp.full(len(examples.labels), -1), program.mesh)  # -1: not drawn yet
-    for first in range(int(state.step), num_steps, execution.dispatch):
-        last = min(first + execution.dispatch, num_steps)
-        state, order, metrics = _advance(program, keys, state, order, examples, count=last - first)
-        recorder.add(last, metrics)
-        if last % execution.checkpoint_every == 0 or last == num_steps:
-            recorder.read()
-            if not _finite(state.variables):
-                raise NonFiniteLoss(last, "variables")
-            if run is not None:
-                run.save(last, state)
+    with deferred() as asked_to_stop:
+        for first in range(int(state.step), num_steps, execution.dispatch):
+            last = min(first + execution.dispatch, num_steps)
+            state, order, metrics = _advance(program, keys, state, order, examples, count=last - first)
+            recorder.add(last, metrics)
+            signal_number = asked_to_stop() if last % execution.log_every == 0 else None
+            if last % execution.checkpoint_every == 0 or last == num_steps or signal_number:
+                recorder.read()
+                if not _finite(state.variables):
+                    raise NonFiniteLoss(last, "variables")
+                if run is not None:
+                    run.save(last, state)
+            if signal_number:
+                raise Stopped(signal_number)
     return state
 
 
@@ -136,6 +141,7 @@ def fit(
             other, or if the batch is larger than the training set.
         NonFiniteLoss: If a term of the loss, or a variable, is not finite. The run directory keeps the last good
             state.
+        Stopped: If SIGINT or SIGTERM asked the process to stop. The run directory has the state reached.
 
     Example:
         >>> from lipjax import datasets, networks, systems, training

@@ -1,5 +1,9 @@
 import dataclasses
 import json
+import os
+import signal
+import threading
+import time
 
 import pytest
 
@@ -117,6 +121,24 @@ def test_expected_errors_end_without_a_traceback(
         cli.run_main(Config, run, "", [])
     assert end.value.code == code
     assert capsys.readouterr().err.startswith(message)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_a_command_that_is_asked_to_stop_says_how_to_go_on(
+    number: signal.Signals, capsys: pytest.CaptureFixture
+) -> None:
+    assert threading.current_thread() is threading.main_thread()
+
+    def run(config: Config) -> None:
+        os.kill(os.getpid(), number)
+        time.sleep(60)
+
+    before = signal.getsignal(number)
+    with pytest.raises(SystemExit) as end:
+        cli.run_main(Config, run, "", [])
+    assert end.value.code == 128 + number
+    assert capsys.readouterr().err == f"stopped by {number.name}: the same command continues\n"
+    assert signal.getsignal(number) is before
 
 
 def test_help_runs_nothing(capsys: pytest.CaptureFixture) -> None:

@@ -181,6 +181,14 @@ def arguments(config: Any) -> list[str]:
     return [f"--{name}={_written(value)}" for name, value in given.items() if value is not None]
 
 
+def command(name: str, config: Any) -> str:
+    """The line for a shell that gives a command the flags of a config, those of its defaults left out."""
+    defaults = set(arguments(type(config)()))
+    return shlex.join(
+        ["python", "-m", f"experiments.{name}", *(word for word in arguments(config) if word not in defaults)]
+    )
+
+
 def settings(config: Any) -> dict[str, Any]:
     """What a run directory records of a config, in terms of JSON."""
     recorded = [field.name for field in dataclasses.fields(config) if field.metadata["recorded"]]

@@ -7,9 +7,9 @@ Trains V, P, L2NN, L and PGD on one dataset; measures each on clean, corrupted a
 global bound certifies, and its slope alpha(r) around *training* images, from below and from above; prints one table,
 and the rankings by clean accuracy, by relative performance (clean minus corrupted accuracy) and by alpha at the
 smallest radius, with Kendall's tau between the last two. The run directory then has `results.json`, `results.csv` and,
-as PNG, SVG and PDF, the figures: `alpha` in its bracket, `alpha_relative` (slide 17 of the talk), `agreement` of alpha
-and robustness, `corruptions` and others. Trainings lie in runs/,
-one directory each, which experiments.robustness and experiments.local_lipschitz take; what was trained and measured of
+as PNG, SVG and PDF, the figures (`alpha` in its bracket, `alpha_relative` as slide 17 of the talk, `agreement` of alpha
+and robustness, `corruptions` and others), and `page.html` with all of it, for a browser. Trainings lie in runs/, one
+directory each, which experiments.robustness and experiments.local_lipschitz take; what was trained and measured of
 them is found there again, whichever command asks. The same command continues where it was stopped, and another system,
 seed, radius, attack or corruption computes what is missing.
 """
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from experiments import cli, corruption_sets, flags, measuring, reported, sweep, verdict, workers
+from experiments import report as page
 from lipjax import estimators, measurements, records, report
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def _show(results: Json, config: Config, folder: Path) -> None:
         print("\nDoes a small mean alpha at the smallest radius go with robustness? The talk expects negative numbers.")
         print(report.text_table(verdict.rows(results["verdict"])))
     print(*verdict.sentences(results["verdict"]), sep="\n")
-    print(f"\nresults and figures: {folder}")
+    print(f"\nresults, figures and page.html: {folder}")
 
 
 def run(config: Config) -> Json:
@@ -157,7 +158,10 @@ def run(config: Config) -> Json:
         held.finish(found)
         report.write_csv(held.path / "results.csv", rows)
         about = f"{', '.join(config.network)} on {config.dataset}"
-        _draw(held.path, report.frames.joined(figures, answers), about)
+        drawn = report.frames.joined(figures, answers)
+        _draw(held.path, drawn, about)
+        places = [(place.cell.name, place.cell.seed, place.path) for place in cells.places]
+        page.write(held.path / "page.html", drawn, places, about=about, commands=[cli.command("study", config)])
     _show(found, config, held.path)
     workers.refuse(failures)
     return found

@@ -16,10 +16,10 @@ from lipjax.report.tables import text_table as text_table
 from lipjax.report.tables import write_csv as write_csv
 
 if TYPE_CHECKING:
+    from lipjax.report.agreements import agreement as agreement
     from lipjax.report.datasets import incompatible_pairs as incompatible_pairs
     from lipjax.report.datasets import one_dimensional_fits as one_dimensional_fits
     from lipjax.report.figures import Systems as Systems
-    from lipjax.report.figures import agreement as agreement
     from lipjax.report.figures import alpha_curves as alpha_curves
     from lipjax.report.figures import corruption_curves as corruption_curves
     from lipjax.report.figures import distributions as distributions
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from lipjax.report.figures import training_curves as training_curves
     from lipjax.report.images import differences as differences
     from lipjax.report.images import image_grid as image_grid
+    from lipjax.report.pages import Picture as Picture
+    from lipjax.report.pages import RunOf as RunOf
+    from lipjax.report.pages import page as page
     from lipjax.report.study import BRACKET as BRACKET
     from lipjax.report.study import MEAN as MEAN
     from lipjax.report.study import charts as charts
@@ -35,12 +38,14 @@ if TYPE_CHECKING:
     from lipjax.report.zoo import rank_dots as rank_dots
 
 _HOMES = {
+    "agreements": ("agreement",),
     "datasets": ("incompatible_pairs", "one_dimensional_fits"),
     "figures": (
-        *("Systems", "agreement", "alpha_curves", "corruption_curves", "distributions"),
+        *("Systems", "alpha_curves", "corruption_curves", "distributions"),
         *("finished", "heat_map", "training_curves"),
     ),
     "images": ("differences", "image_grid"),
+    "pages": ("Picture", "RunOf", "page"),
     "study": ("BRACKET", "MEAN", "charts"),
     "zoo": ("against", "rank_dots"),
 }

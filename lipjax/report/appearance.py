@@ -1,8 +1,9 @@
 """What a system looks like in every figure, today and in another run: a colour and a marker derived from its name."""
 
 import hashlib
+import itertools
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 COLOURS = (
@@ -20,23 +21,23 @@ COLOURS = (
 """Told apart with normal sight and by the colour-blind; contrast 2.7 or more against white and against near-black."""
 
 MARKERS = {
-    "circle": "circle",
-    "square": "square",
-    "triangle": "triangle-up",
-    "diamond": "diamond",
-    "cross": "cross",
-    "triangle down": "triangle-down",
-    "triangle right": "triangle-right",
-    "triangle left": "triangle-left",
+    "circle": "M-1,0A1,1,0,1,0,1,0A1,1,0,1,0,-1,0Z",
+    "square": "M-0.9,-0.9L0.9,-0.9L0.9,0.9L-0.9,0.9Z",
+    "triangle": "M0,-1L1,0.8L-1,0.8Z",
+    "diamond": "M0,-1.15L0.9,0L0,1.15L-0.9,0Z",
+    "cross": "M-1,-0.4L-0.4,-0.4L-0.4,-1L0.4,-1L0.4,-0.4L1,-0.4L1,0.4L0.4,0.4L0.4,1L-0.4,1L-0.4,0.4L-1,0.4Z",
+    "triangle down": "M0,1L1,-0.8L-1,-0.8Z",
+    "triangle right": "M1,0L-0.8,1L-0.8,-1Z",
+    "triangle left": "M-1,0L0.8,1L0.8,-1Z",
     "star": "M0,-1.1L0.26,-0.36L1.05,-0.34L0.42,0.14L0.65,0.89L0,0.44L-0.65,0.89L-0.42,0.14L-1.05,-0.34L-0.26,-0.36Z",
-    "hexagon": "M0.9,0L0.45,0.78L-0.45,0.78L-0.9,0L-0.45,-0.78L0.45,-0.78Z",
-    "hourglass": "M-0.8,-0.8L0.8,-0.8L-0.8,0.8L0.8,0.8Z",
-    "saltire": "M-0.9,-0.5L-0.5,-0.9L0,-0.4L0.5,-0.9L0.9,-0.5L0.4,0L0.9,0.5L0.5,0.9L0,0.4L-0.5,0.9L-0.9,0.5L-0.4,0Z",
+    "hexagon": "M1,0L0.5,0.87L-0.5,0.87L-1,0L-0.5,-0.87L0.5,-0.87Z",
+    "hourglass": "M-0.9,-0.9L0.9,-0.9L-0.9,0.9L0.9,0.9Z",
+    "saltire": "M-1,-0.5L-0.5,-1L0,-0.5L0.5,-1L1,-0.5L0.5,0L1,0.5L0.5,1L0,0.5L-0.5,1L-1,0.5L-0.5,0Z",
 }
-"""Shapes by name, as Vega reads them."""
+"""Outlines in a square from -1 to 1, as SVG paths."""
 
-_OF_THE_TALK = {"V": 0, "P": 11, "L2NN": 22, "L": 33, "PGD": 44}
-"""Slots, each a colour and a marker, of the systems that the talk compares."""
+_OF_THE_TALK = ("V", "P", "L2NN", "L", "PGD")
+"""The systems that the talk compares have the first colours and markers."""
 
 
 class Look(NamedTuple):
@@ -53,38 +54,40 @@ WIDTH, LINES = 26, 3
 def looks(names: Iterable[str]) -> dict[str, Look]:
     """The looks of systems, by name, in the order given.
 
-    A name's own slot is that of the talk, or a digest of the name. Where two names of one figure have the same, the
-    later in the alphabet takes its next one: so all of one figure differ, up to 120 systems.
+    A name has a marker and a colour of its own, that of the talk or by a digest of the name. Only where another system
+    of the figure, one of the talk or earlier in the alphabet, has that colour, the name takes its next one: so up to
+    ten systems differ in colour, and up to 120 in colour or marker.
 
     Example:
         >>> own = looks(["PGD", "mine", "V"])
-        >>> own["V"].marker, own["V"].colour, own["mine"] == looks(["mine"])["mine"]
+        >>> own["V"].marker, own["V"].colour, own["mine"].marker == looks(["mine"])["mine"].marker
         ('circle', '#20a6d2', True)
     """
     listed = list(dict.fromkeys(names))
-    taken: dict[int, str] = {}
+    taken: dict[tuple[int, int], str] = {}
     for name in sorted(listed, key=lambda name: (name not in _OF_THE_TALK, name)):
-        taken[_slot(name, taken)] = name
-    slots = {name: slot for slot, name in taken.items()}
+        taken[_free(name, taken)] = name
+    own = {name: pair for pair, name in taken.items()}
     labels = dict(zip(sorted(listed), _distinct(sorted(listed)), strict=True))
-    shapes = list(MARKERS)
-    count = len(COLOURS)
-    return {
-        name: Look(labels[name], COLOURS[slots[name] % count], shapes[slots[name] // count % len(shapes)])
-        for name in listed
-    }
+    markers = list(MARKERS)
+    return {name: Look(labels[name], COLOURS[own[name][1]], markers[own[name][0] % len(markers)]) for name in listed}
 
 
-def _slot(name: str, taken: dict[int, str]) -> int:
-    number = len(COLOURS) * len(MARKERS)
-    if len(taken) >= number:  # all are in use: slots beyond repeat their looks
-        return len(taken)
-    own = _OF_THE_TALK.get(name)
-    attempt = 0
-    while own is None or own in taken:
-        own = int(hashlib.sha256(f"{name}#{attempt}".encode()).hexdigest(), 16) % number
-        attempt += 1
-    return own
+def _free(name: str, taken: Mapping[tuple[int, int], str]) -> tuple[int, int]:
+    """The first marker and colour of a name that nobody has, with a colour that nobody has if there is one."""
+    if name in _OF_THE_TALK:
+        return _OF_THE_TALK.index(name), _OF_THE_TALK.index(name)
+    markers, colours = _order(f"marker {name}", len(MARKERS)), _order(f"colour {name}", len(COLOURS))
+    used = {colour for _, colour in taken}
+    for marker in itertools.chain(markers, itertools.count(len(MARKERS))):  # beyond 120 systems looks come again
+        free = [colour for colour in colours if (marker, colour) not in taken]
+        if free:
+            return marker, next((colour for colour in free if colour not in used), free[0])
+    raise AssertionError("numbers never end")
+
+
+def _order(word: str, count: int) -> list[int]:
+    return sorted(range(count), key=lambda number: hashlib.sha256(f"{word} {number}".encode()).digest())
 
 
 def _distinct(names: list[str]) -> list[str]:

@@ -1,16 +1,14 @@
 """Figures of results: Vega-Altair charts of tidy tables, each good for paper and page."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
-import numpy as np
 import pandas as pd
 
 from lipjax.report import appearance
 from lipjax.report.appearance import MARKERS
-from lipjax.report.frames import TARGETS
-from lipjax.report.tables import counted
 
 MOST_NAMED = 60
 """Systems that a legend lists; what is beyond says so."""
@@ -19,11 +17,14 @@ RADIUS = "radius r (pixels in [0, 1])"
 
 
 def data(frame: pd.DataFrame, name: str = "rows") -> alt.InlineData:
-    """A table as a chart's own data, under a name by which the page finds it: numbers of six digits, gaps as null."""
+    """A table as a chart's own data, under a name by which the page finds it: numbers of six digits, gaps left out.
+
+    It is text to Altair, which would compare every single number with its schema.
+    """
     rows = [
         {key: _number(value) for key, value in row.items() if not pd.isna(value)} for row in frame.to_dict("records")
     ]
-    return alt.InlineData(values=rows, name=name)
+    return alt.InlineData(values=json.dumps(rows, ensure_ascii=False), name=name, format=alt.DataFormat(type="json"))
 
 
 def _number(value: Any) -> Any:
@@ -55,6 +56,16 @@ class Systems:
         labels = {name: look.label for name, look in self.looks.items()}
         return frame.assign(label=frame["system"].map(labels)) if len(frame) else frame
 
+    def short(self, name: str) -> str:
+        """A system's label in one line."""
+        return self.looks[name].label.replace("\n", " ") if name in self.looks else name
+
+    def tokens(self) -> dict[str, list[str]]:
+        """The lists that every chart repeats, by a word for each: labels, colours and markers."""
+        looks = self.looks.values()
+        colours, markers = [look.colour for look in looks], [MARKERS[look.marker] for look in looks]
+        return {"$labels": self._domain, "$colours": colours, "$markers": markers}
+
     @property
     def weight(self) -> float:
         """How heavily lines and markers are drawn: more lightly, the more there are."""
@@ -62,13 +73,14 @@ class Systems:
 
     @property
     def colour(self) -> alt.Color:
-        colours = [look.colour for look in self.looks.values()]
-        return alt.Color("label:N", scale=alt.Scale(domain=self._domain, range=colours), legend=self._legend)
+        return alt.Color("label:N", scale=self._scale("$colours"), legend=self._legend)
 
     @property
     def marker(self) -> alt.Shape:
-        shapes = [MARKERS[look.marker] for look in self.looks.values()]
-        return alt.Shape("label:N", scale=alt.Scale(domain=self._domain, range=shapes), legend=self._legend)
+        return alt.Shape("label:N", scale=self._scale("$markers"), legend=self._legend)
+
+    def _scale(self, token: str) -> alt.Scale:
+        return alt.Scale(domain=self._domain, range=self.tokens()[token])
 
     def encode(self) -> dict[str, Any]:
         """Colour and marker."""
@@ -124,7 +136,7 @@ def alpha_curves(
     if show != "share" and log:
         frame = frame[frame[value] > 0]
     base = alt.Chart(data(systems.label(frame))).encode(
-        x=alt.X("radius:Q", title=RADIUS, scale=alt.Scale(nice=False, zero=True)),
+        x=alt.X("radius:Q", title=RADIUS, axis=alt.Axis(tickCount=8), scale=alt.Scale(nice=False, zero=True)),
         y=alt.Y(f"{value}:Q", title=labels[show], scale=scale, axis=_axis(log and show != "share")),
         color=systems.colour,
         tooltip=_tooltip(
@@ -261,74 +273,6 @@ def heat_map(frame: pd.DataFrame, *, systems: Systems | None = None) -> alt.Laye
     return chart.properties(width=alt.Step(34), height=alt.Step(13 * lines + 7))
 
 
-def agreement(
-    frame: pd.DataFrame,
-    taus: pd.DataFrame,
-    *,
-    systems: Systems | None = None,
-    log: bool = True,
-    stacked: bool = False,
-) -> Any:
-    """Does alpha predict robustness? A point per run for each target, with Kendall's tau and its interval.
-
-    Args:
-        frame: Rows of `frames.agreement`, of one constant and radius.
-        taus: Rows of `frames.taus` of the same.
-        systems: Encodings to use; default those of the systems in the table.
-        log: A logarithmic axis of alpha.
-        stacked: Panels below one another.
-    """
-    systems = _systems(frame, systems)
-    panels = [_against(frame, taus, target, systems, log) for target in TARGETS if target in set(frame["target"])]
-    if not panels:
-        return alt.Chart(data(frame)).mark_point()
-    return alt.vconcat(*panels, spacing=18) if stacked else alt.hconcat(*panels, spacing=24)
-
-
-def _against(frame: pd.DataFrame, taus: pd.DataFrame, target: str, systems: Systems, log: bool) -> alt.LayerChart:
-    own = systems.label(frame[frame["target"] == target])
-    scale = alt.Scale(type="log" if log else "linear", zero=False, nice=False, padding=16)
-    base = alt.Chart(data(own[own["alpha"] > 0] if log else own, target)).encode(
-        x=alt.X("alpha:Q", title="α(r)", scale=scale, axis=_axis(log)),
-        y=alt.Y("value:Q", title=TARGETS[target], scale=alt.Scale(zero=False, padding=12)),
-    )
-    points = base.mark_point(filled=True, size=70, opacity=0.9).encode(
-        **systems.encode(), tooltip=_tooltip("system", "seed", "radius", "alpha", "value")
-    )
-    sentence = (
-        alt.Chart(data(said(taus, target), f"tau {target}"))
-        .mark_text(align="left", baseline="bottom", lineBreak="\n", fontSize=11, lineHeight=14)
-        .encode(x=alt.value(0), y=alt.value(-22), text="text:N")
-    )
-    layers = [points, sentence]
-    if len(own["system"].unique()) <= 12:
-        layers.append(_names(own, target, base))
-    return alt.layer(*layers).properties(width=250, height=230)
-
-
-def _names(own: pd.DataFrame, target: str, base: alt.Chart) -> alt.Chart:
-    """Names of systems beside the points of their first seeds."""
-    return (
-        base.mark_text(align="left", dx=7, dy=-6, fontSize=10, limit=110)
-        .encode(text="system:N")
-        .transform_filter(f"datum.seed == {int(own['seed'].min()) if len(own) else 0}")
-    )
-
-
-def said(taus: pd.DataFrame, target: str) -> pd.DataFrame:
-    """The text of every tau of a target: value, interval over systems, p-value, number of runs."""
-    if not len(taus):
-        return pd.DataFrame([{"text": "no rank correlation of a single run"}])
-    own = taus[taus["target"] == target]
-    return own.assign(text=[_sentence(row) for row in own.itertuples()])[["constant", "radius", "text"]]
-
-
-def _sentence(row: Any) -> str:
-    interval = "" if np.isnan(row.low) else f" [{row.low:.2f}, {row.high:.2f}]"
-    sizes = f"{counted(row.num_runs, 'run')}, {counted(row.num_systems, 'system')}"
-    return f"Kendall’s τ = {row.tau:.2f}{interval}, p = {row.p_value:.2g}\n{sizes}"
-
-
 def distributions(
     frame: pd.DataFrame, *, by: str = "system", systems: Systems | None = None, log: bool = True
 ) -> alt.Chart:
@@ -373,7 +317,7 @@ def training_curves(frame: pd.DataFrame, *, systems: Systems | None = None, log:
     table = frame[(frame["loss"] > 0) | (not log)]
     return (
         alt.Chart(data(systems.label(table)))
-        .mark_line(strokeWidth=1.2)
+        .mark_line(strokeWidth=1.2, point=alt.OverlayMarkDef(size=12))
         .encode(
             x=alt.X("step:Q", title="step", scale=alt.Scale(nice=False)),
             y=alt.Y("loss:Q", title="loss", scale=alt.Scale(type="log" if log else "linear", nice=True)),

@@ -4,7 +4,7 @@ Their source is one labelled dataset with axes `system` and `seed`: `joined` mak
 `measurements.summary` says of them. What it lacks gives an empty table.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -26,7 +26,7 @@ TARGETS = {
 """What alpha is compared with."""
 
 MOST_STEPS = 40
-"""Steps of a drawn distribution."""
+"""Steps of a drawn distribution, as long as there are few."""
 
 
 POINTWISE = ("alpha", "alpha_upper", "bounded", "steepest", "witness")
@@ -126,59 +126,50 @@ def by_corruption(figures: Figures) -> Frame:
 
 
 def agreement(figures: Figures) -> Frame:
-    """Alpha and what it shall predict: a row per constant, radius, target, system and seed."""
+    """Mean alpha over points and what it shall predict: a row per constant, radius, target, system and seed."""
     import pandas as pd
 
-    if "alpha_max" not in figures:
+    if "alpha_mean" not in figures:
         return _long({})
     parts = []
     for target in TARGETS:
         if target in figures:
-            frame = _long({"alpha": figures.alpha_max, "value": 100 * figures[target]}).dropna()
+            frame = _long({"alpha": figures.alpha_mean, "value": 100 * figures[target]}).dropna()
             parts.append(frame.assign(target=target))
     found = pd.concat(parts, ignore_index=True) if parts else _long({})
     return found[np.isfinite(found["alpha"])] if len(found) else found
 
 
-def taus(pairs: Frame, *, num_resamples: int = 300) -> Frame:
+FEWEST = 5
+"""Systems from which on an order of them can be significant, and has an interval."""
+
+
+def taus(pairs: Frame) -> Frame:
     """Kendall's tau over the rows of `agreement`, by constant, radius and target, with its interval over systems.
 
-    Columns `tau`, `p_value`, `low`, `high`, `num_runs`, `num_systems`; no interval for fewer than three systems.
+    Columns `tau`, `p_value`, `low`, `high`, `num_runs`, `num_systems`; no interval for fewer than five systems.
     """
     import pandas as pd
 
     if not len(pairs):
         return _long({})
-    found = []
-    for (constant, target), group in pairs.groupby(["constant", "target"], sort=False):
-        wide = group.pivot_table(index=["system", "seed"], columns="radius", values="alpha").dropna()
-        if len(wide) > 1:
-            values = group.drop_duplicates(["system", "seed"]).set_index(["system", "seed"])["value"].loc[wide.index]
-            for row in _taus(wide.to_numpy(), values.to_numpy(), [name for name, _ in wide.index], num_resamples):
-                found.append({"constant": constant, "target": target, "radius": wide.columns[row.pop("column")], **row})
-    return pd.DataFrame(found)
+    groups = pairs.groupby(["constant", "target", "radius"], sort=False)
+    rows = [
+        {"constant": constant, "target": target, "radius": radius, **_tau(group)}
+        for (constant, target, radius), group in groups
+        if len(group) > 1
+    ]
+    return pd.DataFrame(rows)
 
 
-def _taus(alphas: np.ndarray, values: np.ndarray, systems: Sequence[str], num_resamples: int) -> list[dict[str, Any]]:
-    low = high = np.full(alphas.shape[1], np.nan)
-    if len(set(systems)) > 2:
-        found = statistics.bootstrap(_tau_b, alphas, values, clusters=systems, num_resamples=num_resamples)
-        low, high = np.atleast_1d(found.low), np.atleast_1d(found.high)
-    rows = []
-    for column, own in enumerate(alphas.T):
-        tau = statistics.kendall_tau(own, values)
-        sizes = {"num_runs": len(values), "num_systems": len(set(systems))}
-        rows.append({"column": column, "tau": tau.value, "p_value": tau.p_value, "low": low[column]} | sizes)
-        rows[-1]["high"] = high[column]
-    return rows
-
-
-def _tau_b(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Kendall's tau-b of every column with the other quantity: without p-values, for thousands of resamples."""
-    columns = np.sign(first[:, None] - first[None])
-    other = np.sign(second[:, None] - second[None])[..., None]
-    scale = np.sqrt(np.sum(columns**2, (0, 1)) * np.sum(other**2))
-    return np.sum(columns * other, (0, 1)) / np.where(scale > 0, scale, np.nan)
+def _tau(group: Frame) -> dict[str, Any]:
+    alphas, values = group["alpha"].to_numpy(), group["value"].to_numpy()
+    tau, count = statistics.kendall_tau(alphas, values), group["system"].nunique()
+    found = {"tau": tau.value, "p_value": tau.p_value, "low": np.nan, "high": np.nan}
+    if count >= FEWEST:
+        interval = statistics.bootstrap_tau(alphas, values, clusters=group["system"].to_numpy())
+        found |= {"low": interval.low, "high": interval.high}
+    return found | {"num_runs": len(group), "num_systems": count}
 
 
 def distributions(figures: Figures) -> Frame:
@@ -187,16 +178,14 @@ def distributions(figures: Figures) -> Frame:
 
     if "alpha" not in figures:
         return _long({})
-    frame = _long({"alpha": figures["alpha"]})
+    most = min(MOST_STEPS, max(10, 12 * MOST_STEPS // figures.sizes["system"]))
     keys = ["constant", "radius", "system"]
-    parts = [
-        steps(group["alpha"].to_numpy()).assign(**dict(zip(keys, key, strict=True)))
-        for key, group in frame.groupby(keys, sort=False)
-    ]
-    return pd.concat(parts, ignore_index=True) if parts else _long({})
+    groups = _long({"alpha": figures["alpha"]}).groupby(keys, sort=False)["alpha"]
+    parts = {key: steps(group.to_numpy(), most) for key, group in groups}
+    return pd.concat(parts, names=keys).reset_index(keys).reset_index(drop=True) if parts else _long({})
 
 
-def steps(values: np.ndarray) -> Frame:
+def steps(values: np.ndarray, most: int = MOST_STEPS) -> Frame:
     """The share of values at or below each, as steps that start at 0; of many values, evenly spaced ranks.
 
     Example:
@@ -206,7 +195,7 @@ def steps(values: np.ndarray) -> Frame:
     import pandas as pd
 
     ordered = np.sort(values)
-    ranks = np.unique(np.linspace(1, len(ordered), min(len(ordered), MOST_STEPS)).round().astype(int))
+    ranks = np.unique(np.linspace(1, len(ordered), min(len(ordered), most)).round().astype(int))
     return pd.DataFrame(
         {"alpha": [ordered[0], *ordered[ranks - 1]], "share": [0.0, *(100 * ranks / len(ordered)).tolist()]}
     )

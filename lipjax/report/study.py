@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 from lipjax.report import frames
+from lipjax.report.agreements import agreement
 from lipjax.report.appearance import notation
-from lipjax.report.figures import Systems, agreement, alpha_curves, corruption_curves, distributions, finished, heat_map
+from lipjax.report.figures import Systems, alpha_curves, corruption_curves, distributions, finished, heat_map
 from lipjax.report.frames import Figures
 from lipjax.report.tables import counted
 
@@ -16,7 +17,7 @@ BRACKET = "solid: steepest point found; dashed: upper bound of all points; ▽: 
 SHARE = "each curve in percent of its own largest value"
 MEAN = "line: mean over points; shaded: from the 5 % to the 95 % quantile over points"
 SEEDS = "mean over seeds; bars: range over seeds"
-POINTS = "one point per run; τ with its 95 % interval over systems"
+POINTS = "one point per run; α in the mean over training points; τ with its 95 % interval over systems"
 
 
 def charts(figures: Figures, about: str) -> Mapping[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas
 
-from experiments import cli, findings, results_page, sweep, train, zoos
+from experiments import cli, findings, results_figures, results_page, sweep, train, zoos
 from lipjax import measurements, records, report
 
 PLACE = ("name", *zoos.PLACE)
@@ -106,7 +106,7 @@ def run(config: Config) -> None:
     page = Path(config.docs) / "RESULTS.md"
     if not config.check:
         records.write_text(page, text)
-        for name, figure in results_page.figures(known).items():
+        for name, figure in results_figures.figures(known).items():
             report.save(figure, tables / name, ["svg"])
         return
     written, computed = page.read_text().splitlines(), text.splitlines()

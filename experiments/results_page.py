@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from experiments import findings
+from experiments import findings, zoos
 from experiments.findings import ATTACKED, CLEAN, MARGIN, RADII, RELATIVE, Frame, alpha
 from experiments.talk import AUTHOR, FIVE, ORDERS, SLIDE_13, SLIDE_17, Order
-from lipjax import report, statistics
+from lipjax import statistics
 from lipjax.statistics import Interval
 
 TITLES = {
@@ -130,9 +130,15 @@ def _zoo(zoo: str, kept: Frame, excluded: Frame) -> list[str]:
     configurations = kept.name.nunique()
     smallest = [statistics.smallest_detectable_tau(count) for count in (configurations, len(kept))]
     names = ", ".join(f"{row['name']} (seed {row.seed})" for _, row in excluded.iterrows()) or "none"
+    planned = len(zoos.design(zoo))
+    missing = planned - len(kept) - len(excluded)
     return [
         f"## {zoo}: {TITLES[zoo]}",
         "",
+        *(
+            [f"**Not finished: {missing} of {planned} networks are missing, and all verdicts are preliminary.**", ""]
+            * bool(missing)
+        ),
         f"{len(kept)} networks of {configurations} configurations and {kept.family.nunique()} families. So many "
         f"independent configurations show |tau| >= {smallest[0]:.2f}, so many independent networks {smallest[1]:.2f} "
         f"(80 % power at 5 %). Excluded at chance: {names}.",
@@ -324,10 +330,19 @@ def _explored(kept: Frame) -> list[str]:
         "### Exploratory: all measures and targets",
         "",
         f"tau over means of configurations; * where the Benjamini-Hochberg q-value over all "
-        f"{taus.notna().to_numpy().sum()} cells is at most 0.05 ({found} of them).",
+        f"{taus.notna().to_numpy().sum()} cells is at most 0.05 ({found} of them). {_strongest(taus)}",
         "",
         *table(rows),
     ]
+
+
+def _strongest(taus: Frame) -> str:
+    """The three measures that go best with each primary target, found by looking."""
+    said = []
+    for target in (RELATIVE, ATTACKED):
+        best = taus[target].abs().sort_values(ascending=False, kind="stable").index[:3]
+        said.append(f"{target}: " + ", ".join(f"{_short(name)} ({taus.loc[name, target]:+.2f})" for name in best))
+    return f"Picked after looking, the strongest are, for {'; for '.join(said)}."
 
 
 def _starred(tau: float, q_value: float) -> str:
@@ -338,36 +353,3 @@ def _short(column: str) -> str:
     for long, short in (("slope of ", ""), (", l2 to l2", ""), (" to l2", ""), ("_", " "), (" accuracy", "")):
         column = column.replace(long, short)
     return column
-
-
-def figures(tables: Mapping[str, Frame]) -> dict[str, Any]:
-    """The page's figures by the names of their files."""
-    drawn = {}
-    for zoo in (name for name in TITLES if name in tables):
-        kept, _ = findings.prepared(tables[zoo])
-        about = f"{TITLES[zoo]}; {len(kept)} networks"
-        dots = [
-            {"target": name.replace("_", " ") or family.upper(), "measure": measure}
-            | {"tau": found.value, "low": found.low, "high": found.high}
-            for (family, name), both in findings.by_corruption(kept).items()
-            for measure, found in both.items()
-        ]
-        title = "What goes with withstanding corruptions?"
-        drawn[f"{zoo}_corruptions"] = report.finished(
-            report.rank_dots(Frame(dots)), title, f"{about}\nτ with its 95 % interval over configurations"
-        )
-        long = kept.melt(["family", "seed", alpha()], [*SHOWN], "target", "value").replace({"target": SHOWN})
-        points = long.rename(columns={"family": "system", alpha(): "alpha"}).assign(value=100 * long["value"])
-        drawn[f"{zoo}_targets"] = report.finished(
-            report.against(points), "Does steepness at training points predict robustness?", about
-        )
-    return drawn
-
-
-SHOWN = {
-    RELATIVE: "corrupted less clean accuracy (%)",
-    ATTACKED: "attacked accuracy, linf 8/255 (%)",
-    f"{RELATIVE} contrast": "contrast, less clean accuracy (%)",
-    f"{RELATIVE} noise": "noise, less clean accuracy (%)",
-}
-"""Targets that are drawn."""

@@ -7,7 +7,7 @@ import pandas
 import pytest
 import xarray
 
-from experiments import cli, findings, results, results_page, train, zoos
+from experiments import cli, findings, results, results_figures, results_page, train, zoos
 from experiments.findings import alpha
 from lipjax import corruptions, records
 from lipjax.records import answers
@@ -73,7 +73,7 @@ def test_a_curve_saturates_where_it_reaches_99_percent_of_its_end() -> None:
 
 
 def test_a_page_is_checked_against_its_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(results_page, "figures", lambda tables: {})
+    monkeypatch.setattr(results_figures, "figures", lambda tables: {})
     (tmp_path / "results").mkdir()
     planted().to_csv(tmp_path / "results" / "embedded.csv", index=False)
     results.run(results.Config(docs=str(tmp_path)))
@@ -92,7 +92,7 @@ def test_the_page_in_docs_is_what_its_tables_say(monkeypatch: pytest.MonkeyPatch
 
 def test_the_dots_of_the_figure_are_the_taus_of_the_table() -> None:
     rows = planted()
-    drawn = results_page.figures({"embedded": rows})["embedded_corruptions"].to_dict()
+    drawn = results_figures.figures({"embedded": rows})["embedded_corruptions"].to_dict()
     dots = {(dot["target"], dot["measure"]): dot for dot in drawn["layer"][1]["data"]["values"]}
     expected = findings.tau(findings.prepared(rows)[0], alpha(), "relative fog")
     assert dots["fog", "alpha"]["tau"] == pytest.approx(expected.value, rel=1e-5) == 1

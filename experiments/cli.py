@@ -14,6 +14,7 @@ A command exits with 2 if its flags are wrong or its run directory is in use, be
 
 import dataclasses
 import re
+import shlex
 import sys
 import typing
 from collections.abc import Callable, Mapping, Sequence

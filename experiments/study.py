@@ -1,17 +1,17 @@
-"""The main job: trains the talk's five systems and asks whether alpha(r) around training points predicts robustness.
+"""The main job: does alpha(r) around training points predict robustness, among the talk's five systems?
 
     python -m experiments.study
     python -m experiments.study --preset=cifar10_cpu --data_dir=~/tensorflow_datasets
 
-Trains V, P, L2NN, L and PGD on one dataset; measures each on clean, corrupted and attacked test images, what its
-global bound certifies, and its slope alpha(r) around *training* images, from below and from above; prints one table,
-and the rankings by clean accuracy, by relative performance (clean minus corrupted accuracy) and by alpha at the
-smallest radius, with Kendall's tau between the last two. The run directory then has `results.json`, `results.csv` and,
-as PNG, SVG and PDF, the figures (`alpha` in its bracket, `alpha_relative` as slide 17 of the talk, `agreement` of alpha
-and robustness, `corruptions` and others), and `page.html` with all of it, for a browser. Trainings lie in runs/, one
-directory each, which experiments.robustness and experiments.local_lipschitz take; what was trained and measured of
-them is found there again, whichever command asks. The same command continues where it was stopped, and another system,
-seed, radius, attack or corruption computes what is missing.
+Trains V, P, L2NN, L and PGD at four strengths with two seeds; measures each network on clean, corrupted and attacked
+test images, what its global bound certifies, and its slope alpha(r) around *training* images, from below and from
+above. Prints the talk's five rows, means over their networks with 95 % intervals; the rankings by clean accuracy, by
+relative performance (clean less corrupted accuracy) and by alpha at the smallest radius; and the verdict: Kendall's tau
+of the mean alpha at the smallest radius with relative performance and with attacked accuracy, its intervals over
+configurations and over systems, what is left of it given clean accuracy, and the smallest tau that so many networks
+can show. The run directory then has `results.json`, `results.csv`, the figures as PNG, SVG and PDF, and `page.html` with
+all of it, for a browser. It is a sweep with other defaults: its flags are those of experiments.sweep, and what was
+trained and measured is found again, whichever command asks.
 """
 
 import dataclasses

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from lipjax import attacks, evaluation, norms
+from lipjax import attacks, evaluation, measurements, norms
 from lipjax.types import Batch
 
 BLOCKS = re.findall(r"```python\n(.*?)```", (Path(__file__).parents[1] / "README.md").read_text(), flags=re.DOTALL)
@@ -43,13 +43,22 @@ def test_the_whole_study_runs_with_objects_of_ones_own(
     small = names["dataset"]._replace(
         train=Batch(*(part[:200] for part in train)), test=Batch(*(part[:50] for part in test))
     )
-    exec(fewer(BLOCKS[1]), names | {"dataset": small})
+    block = fewer(BLOCKS[1], **{"alpha((0.05, 1.0))": "alpha((0.05, 1.0), num_points=3)"})
+    exec(block, names | {"dataset": small})
     printed = capsys.readouterr().out
     rows = [line.split() for line in printed.splitlines() if line.split()[:1] in (["V"], ["P"])]
     assert [row[0] for row in rows] == ["V", "P"]
     assert len(list((tmp_path / "runs" / "answers").glob("*.nc"))) == 4 * 5
-    exec(fewer(BLOCKS[1]), names | {"dataset": small})
+    exec(block, names | {"dataset": small})
     assert capsys.readouterr().out == printed
+
+
+def test_a_sweep_trains_what_is_missing(names: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = names | {"asked": [measurements.clean()]}
+    exec(fewer(BLOCKS[3]), given)
+    assert given["answers"].correct.shape[:2] == (2, 3)
+    assert len(list((tmp_path / "runs").glob("*/model.npz"))) == 6
 
 
 def test_a_callable_of_ones_own_runs_through_the_benchmark(

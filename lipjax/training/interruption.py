@@ -65,5 +65,5 @@ def _handling(handle: Handler) -> Iterator[dict[int, Any]]:
             signal.signal(number, handle)
         yield before
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for restored, handler in before.items():
+            signal.signal(restored, handler)

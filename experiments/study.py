@@ -9,8 +9,8 @@ above. Prints the talk's five rows, means over their networks with 95 % interval
 relative performance (clean less corrupted accuracy) and by alpha at the smallest radius; and the verdict: Kendall's tau
 of the mean alpha at the smallest radius with relative performance and with attacked accuracy, its intervals over
 configurations and over systems, what is left of it given clean accuracy, and the smallest tau that so many networks
-can show. The run directory then has `results.json`, `results.csv`, the figures as PNG, SVG and PDF, and `page.html` with
-all of it, for a browser. It is a sweep with other defaults: its flags are those of experiments.sweep, and what was
+can show. The run directory then has `results.json`, `results.csv`, the figures as PNG, SVG and PDF, and `page.html`
+with all of it, for a browser. It is a sweep with other defaults: its flags are those of experiments.sweep, and what was
 trained and measured is found again, whichever command asks.
 """
 

@@ -10,7 +10,8 @@ values, each with `name` for what results call it.
 
 Cells are computed by one process per core, each with one thread. A cell that fails stops nobody and is told at the end.
 The same command continues where it was stopped, and may be given on other machines that share the folder meanwhile.
-The directory of the sweep then has `networks.csv`, one row per network, and the terminal one row per configuration.
+The directory of the sweep then has `networks.csv`, one row per network, and `page.html` for a browser; the terminal
+shows one row per configuration.
 """
 
 import dataclasses
@@ -23,6 +24,7 @@ import numpy as np
 import scipy.stats
 
 from experiments import cli, flags, language, measuring, train, verdict, workers
+from experiments import report as page
 from experiments.language import flag_errors
 from lipjax import measurements, records, report, values
 from lipjax.measurements import Measurement
@@ -195,9 +197,14 @@ def run(config: Config) -> Json:
         rows = table(figures)
         found = {"settings": settings, "environment": records.environment(), "table": rows, "failures": failures}
         held.finish(found)
-        report.write_csv(held.path / "networks.csv", rows)
+        with records.replacing(held.path / "networks.csv") as partial:
+            measurements.table(figures).to_csv(partial, index=False)
+        places = [(place.cell.name, place.cell.seed, place.path) for place in sweep.places]
+        drawn = report.frames.joined(figures, answers)
+        commands = [cli.command("sweep", config)]
+        page.write(held.path / "page.html", drawn, places, about=config.dataset, commands=commands)
     print(report.text_table(rows))
-    print(f"\nresults: {held.path}")
+    print(f"\nnetworks.csv and page.html: {held.path}")
     workers.refuse(failures)
     return found
 

@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import jax
 import numpy as np
 
-from experiments import cli, measuring, progress
+from experiments import cli, gallery, measuring, progress
 from experiments.reported import of_alpha
 from lipjax import estimators, measurements, records, report
 from lipjax.measurements import Told
-from lipjax.types import Dataset, pixels
+from lipjax.types import Batch, pixels
 
 if TYPE_CHECKING:
     import xarray
@@ -129,18 +129,15 @@ def _draw(stem: Path, found: "xarray.Dataset", trained: measuring.Trained, alpha
     inputs = np.asarray(trained.dataset.train.inputs)
     if inputs.ndim == 4:
         answers = found.isel(system=0, seed=0, constant=0)
-        save(_gallery(answers, inputs, trained.dataset, alpha), "steepest", f"Steepest examples, r = {max(radii):g}")
+        save(_gallery(answers, inputs, trained, alpha), "steepest", f"Steepest examples, r = {max(radii):g}")
 
 
-def _gallery(answers: "xarray.Dataset", inputs: np.ndarray, dataset: Dataset, alpha: Json) -> Any:
+def _gallery(answers: "xarray.Dataset", inputs: np.ndarray, trained: measuring.Trained, alpha: Json) -> Any:
     """The steepest examples at the largest radius, the perturbed images that show it, and the differences."""
     steepest, witnesses = answers.steepest.values.astype(int), answers.witness.values
     values = answers.alpha.values[steepest, int(np.argmax(alpha["radii"]))]
-    names, labels = dataset.class_names, np.asarray(dataset.train.labels)[steepest]
-    captions = [
-        f"{names[label] if names else label}\n#{index}, α = {value:.3g}"
-        for index, label, value in zip(steepest, labels, values, strict=True)
-    ]
+    labels = np.asarray(trained.dataset.train.labels)[steepest]
+    heads = [f"#{index}, α = {value:.3g}" for index, value in zip(steepest, values, strict=True)]
     if alpha["definition"] == "pairwise":
         first, second = np.moveaxis(witnesses, 1, 0)
     else:
@@ -150,7 +147,8 @@ def _gallery(answers: "xarray.Dataset", inputs: np.ndarray, dataset: Dataset, al
     return report.image_grid(
         [list(first), list(second), list(changes)],
         rows=rows,
-        captions=[captions, [""] * len(first), [""] * len(first)],
+        columns=heads,
+        captions=[*(gallery.captions(trained, Batch(side, labels)) for side in (first, second)), [""] * len(first)],
         size=96,
     )
 

@@ -5,9 +5,10 @@
     python -m experiments.robustness --run_dir=runs/cifar --corruptions=cifar10_c --published=CIFAR-10-C
 
 Prints tables by corruption, severity and family and the summary, and writes `robustness-DIGEST.json` and `.csv` and the
-figure `robustness-DIGEST_corruptions` (PNG, SVG, PDF: accuracy by corruption and severity) into the run directory, one
-of each for each choice of flags. The answers per example are in `measurements/` there: what is there is not computed
-again, whichever command asks, and the same command continues where it was stopped.
+figure `robustness-DIGEST_corruptions` (PNG, SVG, PDF: accuracy by corruption and severity) and `_images` (test images
+with predictions) into the run directory, one of each for each choice of flags. The answers per example are in
+`measurements/` there: what is there is not computed again, whichever command asks, and the same command continues where
+it was stopped.
 
 With `--smoothing_sigma` it also certifies the network's smoothed version, which should have been trained by
 `--system="gaussian(sigma=...)"` with the same sigma.
@@ -18,7 +19,7 @@ from typing import Any
 
 import jax
 
-from experiments import cli, corruption_sets, measuring, progress, reported
+from experiments import cli, corruption_sets, gallery, measuring, progress, reported
 from lipjax import measurements, records, report
 from lipjax.measurements import Told
 
@@ -80,6 +81,10 @@ def run(config: Config) -> Json:
         curves = report.corruption_curves(report.frames.accuracies(figures))
         figure = report.finished(curves, "Accuracy under corruptions and attacks", trained.dataset.name)
         report.save(figure, stem.with_name(f"{stem.name}_corruptions"))
+        if len(trained.dataset.input_shape) == 3:
+            images = gallery.sheet(key, trained, asked)
+            about = f"{trained.system} on {trained.dataset.name}: true class above, prediction below"
+            report.save(report.finished(images, "Test images", about), stem.with_name(f"{stem.name}_images"))
     _show(found)
     return found
 

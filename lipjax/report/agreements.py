@@ -44,6 +44,8 @@ def against(
 ) -> alt.LayerChart:
     """One target of `agreement`; where rows have a column `chosen`, the others are faint."""
     own = systems.label(frame[frame["target"] == target])
+    middle = own.groupby(["constant", "radius"])["alpha"].transform(lambda alpha: np.sqrt(alpha.min() * alpha.max()))
+    own = own.assign(steep=(own["alpha"] > middle).astype(int))
     scale = alt.Scale(nice=False, padding=16, **({"type": "log"} if log else {"zero": False}))
     base = alt.Chart(data(own[own["alpha"] > 0] if log else own, target)).encode(
         x=alt.X("alpha:Q", title="mean α(r)", scale=scale, axis=_axis(log)),
@@ -61,17 +63,19 @@ def against(
     )
     layers = [points, sentence]
     if len(own["system"].unique()) <= 12:
-        layers.append(_names(own, target, base))
+        layers += _names(own, base)
     return alt.layer(*layers)
 
 
-def _names(own: pd.DataFrame, target: str, base: alt.Chart) -> alt.Chart:
-    """Names of systems beside the points of their first seeds."""
-    return (
-        base.mark_text(align="left", dx=7, dy=-6, fontSize=10, limit=110)
+def _names(own: pd.DataFrame, base: alt.Chart) -> list[alt.Chart]:
+    """Names of systems beside the points of their first seeds, on the side where there is room."""
+    first = f"datum.seed == {int(own['seed'].min())}"
+    return [
+        base.mark_text(align=align, dx=dx, dy=-6, fontSize=10, limit=110)
         .encode(text="system:N")
-        .transform_filter(f"datum.seed == {int(own['seed'].min()) if len(own) else 0}")
-    )
+        .transform_filter(f"{first} && datum.steep == {steep}")
+        for steep, align, dx in ((0, "left", 7), (1, "right", -7))
+    ]
 
 
 def said(taus: pd.DataFrame, target: str) -> pd.DataFrame:

@@ -95,6 +95,7 @@ def test_a_table_and_every_figure_are_written(folder: Path) -> None:
     for name in ("alpha", "alpha_relative", "alpha_mean", "agreement", "corruptions", "heat_map", "points"):
         assert (folder / f"{name}.png").stat().st_size > 10_000
         assert (folder / f"{name}.svg").read_text().startswith("<svg")
+    assert "Does steepness around training points predict robustness?" in (folder / "page.html").read_text()
 
 
 def test_a_finished_study_computes_nothing_again(
@@ -245,6 +246,8 @@ def test_robustness_and_slopes_of_one_run_are_those_of_the_study(
     assert measured["corruption_accuracy"]["contrast"] == system["corruption_accuracy"]["contrast"]
     assert measured["attacked_accuracy"] == system["attacked_accuracy"]
     (figure,) = path.glob("robustness-*_corruptions.png")
+    (images,) = path.glob("robustness-*_images.svg")
+    assert images.read_text().count("data:image/png") == 4 * 8  # clean, attacked, and two corruptions
     assert figure.stat().st_size > 10_000
 
     slopes = local_lipschitz.run(local_lipschitz.Config(run_dir=str(path), radii=(0.1, 0.5, 1.0), num_points=5))

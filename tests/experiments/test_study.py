@@ -247,7 +247,7 @@ def test_robustness_and_slopes_of_one_run_are_those_of_the_study(
     assert measured["attacked_accuracy"] == system["attacked_accuracy"]
     (figure,) = path.glob("robustness-*_corruptions.png")
     (images,) = path.glob("robustness-*_images.svg")
-    assert images.read_text().count("data:image/png") == 4 * 8  # clean, attacked, and two corruptions
+    assert images.read_text().count("<image") == 4 * 8  # clean, attacked, and two corruptions
     assert figure.stat().st_size > 10_000
 
     slopes = local_lipschitz.run(local_lipschitz.Config(run_dir=str(path), radii=(0.1, 0.5, 1.0), num_points=5))

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from jaxtyping import Array
 
-from lipjax import attacks, corruptions, evaluation, norms
+from lipjax import attacks, corruptions, evaluation, measurements, norms
 from lipjax.networks import from_functions
-from lipjax.types import Batch, Model, Output, Variables
+from lipjax.types import Batch, Dataset, Model, Output, Variables
 
 # Mean errors of ResNet-50 on ImageNet-C as RobustBench lists them, with its own AlexNet figures; its mCE is 76.38.
 RESNET50 = (68.5, 70.9, 74.0, 61.1, 73.2, 61.9, 63.7, 67.8, 62.7, 54.5, 32.2, 60.9, 55.0, 55.1, 46.2)
@@ -191,3 +191,31 @@ def test_a_batch_that_is_empty_or_lacks_labels_is_refused() -> None:
 def test_a_classifier_that_returns_nan_is_never_right(key) -> None:
     batch = Batch(np.zeros((2, 4, 4, 1), np.float32), np.array([0, 1]))
     assert evaluation.accuracy(lambda x: jnp.ravel(x) * jnp.nan, batch) == 0.0
+
+
+def test_a_label_that_is_no_class_is_refused() -> None:
+    batch = Batch(np.zeros((2, 3), np.float32), np.array([0, 3]))
+    for refused in (evaluation.accuracy, evaluation.correct):
+        with pytest.raises(ValueError, match="labels must be from 0 to 2, got 0 to 3"):
+            refused(lambda x: x, batch)
+
+
+def test_levels_given_as_floats_are_refused_before_an_attack() -> None:
+    batch = Batch(np.array([[0.0, 128.0, 255.0]], np.float32), np.array([2]))
+    with pytest.raises(ValueError, match="inputs must be within box"):
+        evaluation.robust_accuracy(jax.random.key(0), lambda x: x, batch, attacks.fgsm())
+
+
+def test_an_attack_of_a_measurement_stays_in_the_box_of_the_dataset() -> None:
+    inputs, labels = np.array([[-3.0, -1.0]], np.float32), np.array([0])
+    dataset = Dataset("mine", Batch(inputs, labels), Batch(inputs, labels), 2, box=(-4.0, 4.0))
+    reached = []
+
+    def f(x):
+        jax.debug.callback(lambda point: reached.append(np.asarray(point)), x)
+        return x
+
+    measurements.attacked(attacks.fgsm(norms.linf.ball(0.5)))(jax.random.key(0), f, dataset)
+    jax.effects_barrier()
+    assert min(point.min() for point in reached) >= -4.0
+    assert max(np.abs(point - inputs).max() for point in reached) <= 0.5 + 1e-6

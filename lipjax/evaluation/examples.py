@@ -14,6 +14,7 @@ from lipjax.attacks import aim
 from lipjax.batching import example_keys
 from lipjax.corruptions import Corruption
 from lipjax.losses import cross_entropy, is_correct
+from lipjax.norms import Ball
 from lipjax.types import AttackFn, Batch, KeyArray, Model, Scalar, pixels, single
 from lipjax.values import settings, traceable
 
@@ -29,8 +30,9 @@ class _Chunks(NamedTuple):
     total: int
 
 
-def _chunks(key: KeyArray, batch: Batch, chunk_size: int) -> _Chunks:
+def _chunks(key: KeyArray, f: Classifier, batch: Batch, chunk_size: int) -> _Chunks:
     checks.examples(batch.inputs, batch.labels)
+    checks.classes(jax.eval_shape(_logits, single(f), batch.inputs[:1]).shape[-1], batch.labels)
     count = len(batch.labels)
     size = min(chunk_size, count)
     rows = np.minimum(np.arange(-(-count // size) * size), count - 1).reshape(-1, size)
@@ -45,7 +47,7 @@ def _logits(f: Callable, inputs: Num[Array, "batch ..."]) -> Float[Array, "batch
 
 def logits(f: Classifier, batch: Batch, *, chunk_size: int = 500) -> Float[np.ndarray, "batch classes"]:
     """Logits of every example; arguments as for `correct`."""
-    parts = _chunks(jax.random.key(0), batch, chunk_size)
+    parts = _chunks(jax.random.key(0), f, batch, chunk_size)
     return np.concatenate([_logits(single(f), inputs) for inputs in parts.inputs])[: parts.total]
 
 
@@ -66,9 +68,9 @@ def correct(f: Classifier, batch: Batch, *, chunk_size: int = 500) -> Bool[np.nd
         One boolean per example; False where a logit is NaN.
 
     Raises:
-        ValueError: If there are no examples, or not as many labels as inputs.
+        ValueError: If there are no examples, not as many labels as inputs, or a label that is no class.
     """
-    parts = _chunks(jax.random.key(0), batch, chunk_size)
+    parts = _chunks(jax.random.key(0), f, batch, chunk_size)
     answers = [_correct(single(f), *part) for part in zip(parts.inputs, parts.labels, strict=True)]
     return np.concatenate(answers)[: parts.total]
 
@@ -110,8 +112,13 @@ def attacked(
 
     Returns:
         A batch of float pixels with the labels of the given one.
+
+    Raises:
+        ValueError: Where `correct` does, or if float inputs are outside the box of the attack's ball.
     """
-    parts = _chunks(key, batch, chunk_size)
+    if isinstance(ball := getattr(attack, "ball", None), Ball) and np.issubdtype(batch.inputs.dtype, np.floating):
+        checks.inside(ball.box, inputs=batch.inputs)
+    parts = _chunks(key, f, batch, chunk_size)
     points = []
     for part in zip(parts.inputs, parts.labels, parts.keys, strict=True):
         points.append(np.asarray(_attack(single(f), traceable(attack), *part, loss=loss)))

@@ -10,7 +10,8 @@ import numpy as np
 from lipjax import attacks, evaluation, norms
 from lipjax.evaluation import Suite
 from lipjax.measurements.measurement import Advance, Measurement, ignore
-from lipjax.types import Attack, Batch, BoundaryAttack, Dataset, KeyArray
+from lipjax.norms import Ball
+from lipjax.types import Attack, Batch, BoundaryAttack, Box, Dataset, KeyArray
 from lipjax.values import Value, setting
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ class attacked(Measurement):
 
     Attributes:
         attack: An attack or boundary attack with its ball, a function `(key, objective, center) -> point`, or a suite
-            such as `evaluation.standard`, whose attacks follow one another on what is still robust.
+            such as `evaluation.standard`, whose attacks follow one another on what is still robust. A box of [0, 1]
+            gives way to the dataset's.
         num_examples: How many test examples, the first ones; None for all.
 
     Returns:
@@ -48,22 +50,23 @@ class attacked(Measurement):
         self, key: KeyArray, model: Any, dataset: Dataset, advance: Advance = ignore, folder: Path | None = None
     ) -> "xarray.Dataset":
         batch, done = Batch(*(part[: self.num_examples] for part in dataset.test)), 0.0
+        attack = _in_box(self.attack, dataset.box)
 
         def tell(share: float) -> None:
             nonlocal done
             advance((share - done) * self.cost(dataset))
             done = share
 
-        if isinstance(self.attack, Suite):
+        if isinstance(attack, Suite):
             found = evaluation.cascade(
-                key, model, batch, self.attack, journal=folder, progress=lambda stage, share: tell(share)
+                key, model, batch, attack, journal=folder, progress=lambda stage, share: tell(share)
             )
             stages = {name: flags for name, flags in found.withstood.items() if name != "clean"}
             labels = [f"{self.attack}: {name}" for name in stages]
             signs = {f"warnings of {self.attack}": json.dumps(found.health.flags)} if found.health.flags else {}
             return _labelled(labels, np.stack([*stages.values()]), signs)
         withstood = evaluation.withstood(
-            key, model, batch, self.attack, progress=lambda count: tell(count / len(batch.labels))
+            key, model, batch, attack, progress=lambda count: tell(count / len(batch.labels))
         )
         return _labelled([_name(self.attack)], withstood[None], {})
 
@@ -74,6 +77,14 @@ class attacked(Measurement):
             return float(count * sum(stage.cost * stage.repeats for stage in stages))
         steps = getattr(self.attack, "num_steps", getattr(self.attack, "num_queries", 1))
         return float(count * steps * getattr(self.attack, "num_restarts", 1))
+
+
+def _in_box(attack: Any, box: Box | None) -> Any:
+    """The attack with the dataset's box in place of the usual one."""
+    ball = getattr(attack, "ball", None)
+    if isinstance(attack, Value) and isinstance(ball, Ball) and ball.box == (0.0, 1.0):
+        return attack.replace(ball=ball.replace(box=box))
+    return attack
 
 
 def _name(attack: Any) -> str:

@@ -2,11 +2,13 @@
 
     local, everywhere, curves, softmax   what is asked for: on a ball, on the whole space, over points and radii
     audit                                the constant of every layer
+    refute                               whether a claimed constant is false
     program/                             a function as steps; idioms, and the loop that rewrites them
     rules/                               kinds of layers: one file is one kind with all that is known of it
     forward, backward                    the two passes through a program; `carried` says what goes along
     linear, expansion                    tighter values and tighter derivatives, by passes backwards
-    activations, rounding                functions of one entry; arithmetic that is rounded outwards
+    semidefinite, multipliers            tighter still: changes of all units weighed against each other
+    activations, matrices, rounding      functions of one entry; norms of matrices; arithmetic that is rounded outwards
 
 A new kind of layer is one file in `rules` and one line of its `KINDS`.
 """
@@ -20,6 +22,8 @@ from lipjax.bounds.curves import check_bracket as check_bracket
 from lipjax.bounds.curves import upper_curve as upper_curve
 from lipjax.bounds.everywhere import global_bound as global_bound
 from lipjax.bounds.local import local_bound as local_bound
+from lipjax.bounds.refute import Refutation as Refutation
+from lipjax.bounds.refute import refute as refute
 from lipjax.bounds.softmax import softmax_bound as softmax_bound
 from lipjax.operators import conv_norm as conv_norm
 from lipjax.operators import dense_norm as dense_norm

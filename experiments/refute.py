@@ -1,0 +1,63 @@
+"""Is a claimed Lipschitz constant of a trained network false? Searches for two inputs that break the claim.
+
+    python -m experiments.train --system=L2NN --out_dir=runs/l2nn
+    python -m experiments.refute --run_dir=runs/l2nn --claimed=1.0
+
+Prints the verdict (false, true or open), the steepest pair found and a certified bound; writes `refute-NORM.json` and
+the pair as `refute-NORM.npz` into the run directory. NumPy alone sees that the quotient of the pair exceeds the claim:
+
+    w = np.load("refute-l2.npz")
+    rise = np.maximum(np.abs(np.subtract(*w["outputs"])) - w["rounding"], 0.0)
+    np.linalg.norm(rise.ravel(), w["exponent_out"]) / np.linalg.norm(np.subtract(*w["pair"]).ravel(), w["exponent_in"])
+
+The constant is that of the logits, everywhere, or with `--radius` on the ball around one training example. Of a network
+of your own, `lipjax.bounds.refute(f, claimed, x, ball)` answers the same.
+"""
+
+import dataclasses
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from experiments import cli, measuring
+from experiments.language import flag_errors
+from lipjax import bounds, checks, norms, records
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(measuring.RunFlags):
+    """Flags of the experiment."""
+
+    claimed: float = cli.flag(1.0, "The constant that was claimed.")
+    norm: str = cli.flag("l2", "Norm of input differences.", legal=("l1", "l2", "linf"))
+    norm_out: str = cli.flag("l2", "Norm of output differences.", legal=("l1", "l2", "linf"))
+    radius: float = cli.flag(math.inf, "Radius of the ball; inf for everywhere.", unit="pixels in [0, 1]")
+    example: int = cli.flag(0, "Index of the training example at its center.", minimum=0)
+    bound: str = cli.flag(
+        "interval", "How the certified bound is found.", legal=("interval", "expansion", "linear", "sdp")
+    )
+
+
+def run(config: Config) -> dict[str, Any]:
+    """Tests the claim and writes what came out into the run directory."""
+    with flag_errors("claimed"):
+        checks.not_negative(claimed=config.claimed)
+    with flag_errors("radius"):
+        norm, norm_out = norms.named(config.norm), norms.named(config.norm_out)
+        ball = norm.ball(config.radius, box=None if math.isinf(config.radius) else (0.0, 1.0))
+    trained = measuring.trained(config)
+    x, key = jnp.asarray(trained.dataset.train.inputs[config.example]), jax.random.key(config.seed)
+    found = bounds.refute(trained.model, config.claimed, x, ball, norm_out=norm_out, key=key, method=config.bound)
+    results: dict[str, Any] = {"settings": cli.settings(config), "environment": records.environment(), "verdict": found.verdict}
+    results |= {"claimed": found.claimed, "quotient": found.quotient, "upper": found.upper}
+    with records.hold(trained.path) as folder:
+        found.save(folder / f"refute-{config.norm}.npz")
+        records.write_json(folder / f"refute-{config.norm}.json", results)
+    print(found)
+    return results
+
+
+if __name__ == "__main__":
+    cli.run_main(Config, run, __doc__)

@@ -50,8 +50,8 @@ def run(config: Config) -> dict[str, Any]:
     trained = measuring.trained(config)
     x, key = jnp.asarray(trained.dataset.train.inputs[config.example]), jax.random.key(config.seed)
     found = bounds.refute(trained.model, config.claimed, x, ball, norm_out=norm_out, key=key, method=config.bound)
-    results: dict[str, Any] = {"settings": cli.settings(config), "environment": records.environment(), "verdict": found.verdict}
-    results |= {"claimed": found.claimed, "quotient": found.quotient, "upper": found.upper}
+    answers = {"verdict": found.verdict, "claimed": found.claimed, "quotient": found.quotient, "upper": found.upper}
+    results = {"settings": cli.settings(config), "environment": records.environment(), **answers}
     with records.hold(trained.path) as folder:
         found.save(folder / f"refute-{config.norm}.npz")
         records.write_json(folder / f"refute-{config.norm}.json", results)

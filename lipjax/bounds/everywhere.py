@@ -14,7 +14,7 @@ from lipjax.bounds.carried import Region
 from lipjax.bounds.expansion import LARGEST, expanded, measure
 from lipjax.bounds.program import Program, Wire, confined, in_float64, trace
 from lipjax.bounds.rounding import eps
-from lipjax.bounds.rules import fuse_residuals, has_local_rule, is_gate, recognize
+from lipjax.bounds.rules import fuse_residuals, has_local_rule, is_gate, recognize, take_apart
 from lipjax.bounds.semidefinite import semidefinite
 from lipjax.norms import Norm, l1, l2, linf
 from lipjax.operators import is_plain
@@ -115,7 +115,7 @@ def _semidefinite(program: Program, first: Norm, last: Norm) -> float:
     if not isinstance(program.output, Wire):
         return 0.0
     with jax.enable_x64(True):
-        program = in_float64(program)
+        program = in_float64(take_apart(program))
         return semidefinite(program, _regions(program), first, last)
 
 

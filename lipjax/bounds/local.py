@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from functools import partial, reduce
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +19,7 @@ from lipjax.bounds.forward import Refine, forward, input_region, keep
 from lipjax.bounds.matrices import least, matrix_norm, through_l2
 from lipjax.bounds.program import Program, Wire, confined, in_float64, is_traced, trace
 from lipjax.bounds.rounding import eps
-from lipjax.bounds.rules import has_local_rule, recognize
+from lipjax.bounds.rules import has_local_rule, recognize, take_apart
 from lipjax.bounds.semidefinite import semidefinite
 from lipjax.norms import Ball, Norm
 from lipjax.operators import is_plain
@@ -103,8 +104,8 @@ def local_bound(
             `global_bound`); it needs known points, radii and weights.
 
     Returns:
-        The bound, outside jit and vmap never above `global_bound`; inf where a layer has no rule (`audit` says
-        which). As the radius goes to 0 it tends to the norm of
+        The bound, outside jit and vmap never above `global_bound`; of a function with a layer that has no rule for
+        balls it is that, or inf. As the radius goes to 0 it tends to the norm of
         the Jacobian at x, where x is on no kink and that norm is l2 to l2, from l1 or to linf (others are NP-hard). For
         l2 it is at most the product of the layers' norms. With "interval" it never decreases with the radius.
         The bound is of the function in exact arithmetic. Rounding of the bound is added to the bound, by the worst case
@@ -135,20 +136,20 @@ def local_bound(
     program = recognize(trace(f, x.shape))
     if not isinstance(program.output, Wire):
         return jnp.zeros(())
-    if not all(map(has_local_rule, program.steps)):
-        return jnp.array(jnp.inf)
     known = not is_traced(program) and not any(isinstance(value, jax.core.Tracer) for value in (x, ball.radius))
     if method == "sdp" and not known:
         raise ValueError("method 'sdp' needs known points, radii and weights: it does not run inside jit or vmap")
-    asked = program, x, ball.replace(norm=norm_in), norm_out, method
+    asked = take_apart(program), x, ball.replace(norm=norm_in), norm_out, method
     if method == "sdp":
         with jax.enable_x64(True):
-            found = float(_smallest(in_float64(program), jnp.asarray(x, np.float64), *asked[2:]))
+            found: Any = float(_smallest(in_float64(asked[0]), jnp.asarray(x, np.float64), *asked[2:]))
+        found *= 1 + 2 * eps()
     else:
         found = _smallest(*asked)
-    of_network = jnp.asarray(everywhere(program, norm_in, norm_out)) if known else math.inf
-    return jnp.minimum(found, of_network) * (1 + 2 * eps())
+    return jnp.minimum(found, everywhere(program, norm_in, norm_out) * (1 + 2 * eps()) if known else math.inf)
 
 
 def _smallest(program: Program, x: Point, ball: Ball, norm_out: Norm, method: str) -> Scalar:
+    if not all(map(has_local_rule, program.steps)):
+        return jnp.array(math.inf)
     return reduce(jnp.minimum, [bound(program, x, ball, norm_out) for bound in _METHODS[method]])

@@ -15,7 +15,7 @@ from lipjax.bounds.everywhere import global_bound
 from lipjax.bounds.forward import forward, input_region
 from lipjax.bounds.local import local_bound
 from lipjax.bounds.program import Program, Wire, confined, in_float64, trace
-from lipjax.bounds.rules import has_local_rule, recognize
+from lipjax.bounds.rules import has_local_rule, recognize, take_apart
 from lipjax.estimators import pairwise_slope
 from lipjax.norms import Ball, Norm, linf
 from lipjax.operators import is_plain
@@ -69,9 +69,11 @@ class Refutation(NamedTuple):
 
     def save(self, path: str | Path) -> None:
         """Writes the witness as NPZ: NumPy alone computes the quotient, from `pair`, `outputs` and `rounding`."""
-        exponents = {"exponent_in": self.norm_in.exponent, "exponent_out": self.norm_out.exponent}
-        fields = {name: getattr(self, name) for name in ("claimed", "quotient", "upper", "pair", "outputs", "rounding")}
-        np.savez(path, **fields, **exponents)
+        fields: dict[str, Any] = {"exponent_in": self.norm_in.exponent, "exponent_out": self.norm_out.exponent}
+        fields |= {
+            name: getattr(self, name) for name in ("claimed", "quotient", "upper", "pair", "outputs", "rounding")
+        }
+        np.savez(path, **fields)
 
 
 def refute(
@@ -123,7 +125,7 @@ def refute(
     is_plain(norm_in=norm, norm_out=norm_out)
     key = jax.random.key(0) if key is None else key
     upper = _upper(f, x, ball, norm_out, method)
-    program = recognize(trace(f, x.shape))
+    program = take_apart(recognize(trace(f, x.shape)))
     with jax.enable_x64(True):
         program = in_float64(program)
         tried = _pairs(program, np.asarray(x, np.float64), ball, norm_out, key)

@@ -16,7 +16,7 @@ from lipjax.bounds.rules.rule import has_local_rule as has_local_rule
 from lipjax.bounds.rules.rule import is_gate as is_gate
 from lipjax.bounds.rules.rule import local_rule_of as local_rule_of
 from lipjax.bounds.rules.rule import rule_of as rule_of
-from lipjax.bounds.rules.selection import MaxPool, Selection
+from lipjax.bounds.rules.selection import TAKEN_APART, Maximum, MaxPool, Selection
 from lipjax.bounds.rules.two_sided_relu import TwoSidedRelu
 
 KINDS += [
@@ -34,6 +34,7 @@ KINDS += [
     Product(),
     Selection(),
     MaxPool(),
+    Maximum(),
     Residual(),
 ]
 
@@ -50,3 +51,8 @@ def fuse_residuals(program: Program) -> Program:
     """The same function with residual layers of one kernel as single steps, for l2; itself if it has none."""
     fused = rewrite(program, {"add": [residual]})
     return fused if any(step.op == "residual" for step in fused.steps) else program
+
+
+def take_apart(program: Program) -> Program:
+    """The same function with selections as maxima of two wires, which have bounds on balls; itself if it has none."""
+    return rewrite(program, TAKEN_APART) if any(step.op in TAKEN_APART for step in program.steps) else program

@@ -3,12 +3,13 @@
 A new activation is one line of `ACTIVATIONS`: whether it is convex, concave or S-shaped, its value and its derivative.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import erf
+from jax.scipy.special import erf, erfc
 
 from lipjax.bounds.carried import Entries
 from lipjax.bounds.rounding import eps
@@ -26,31 +27,34 @@ class Lines(NamedTuple):
     upper_shift: Entries
 
 
-def _range(g: Function, low: Any, high: Any) -> Interval:
-    """Range on an interval of a function that is monotone on both sides of 0."""
-    first, second = g(low), g(high)
-    least, largest = jnp.minimum(first, second), jnp.maximum(first, second)
-    inside, at_zero = (low < 0.0) & (high > 0.0), g(jnp.zeros_like(low))
-    return (
-        jnp.where(inside, jnp.minimum(least, at_zero), least),
-        jnp.where(inside, jnp.maximum(largest, at_zero), largest),
-    )
+def _range(g: Function, low: Any, high: Any, turns: Sequence[float] = (0.0,)) -> Interval:
+    """Range on an interval of a function that is monotone between these points."""
+    least, largest = jnp.minimum(g(low), g(high)), jnp.maximum(g(low), g(high))
+    for turn in turns:
+        inside, there = (low < turn) & (high > turn), g(jnp.full_like(low, turn))
+        least = jnp.where(inside, jnp.minimum(least, there), least)
+        largest = jnp.where(inside, jnp.maximum(largest, there), largest)
+    return least, largest
 
 
 class Activation(NamedTuple):
-    """A function g of one entry; it and its derivative are monotone on both sides of 0."""
+    """A function g of one entry."""
 
     value: Function  # `g(z)`
     derivative: Function  # `g'(z)`; at a kink, one of the two
     lines: Callable[[Any, Any], Lines]  # `(low, high) -> Lines`
+    dips: Sequence[float] = (0.0,)  # between these points g is monotone
+    turns: Sequence[float] = (0.0,)  # between these points g' is
+    noise: float = 0.0  # how far computed derivatives may be off, in units of the last place of 1
 
     def image(self, low: Any, high: Any) -> Interval:
         """Range of g on an interval."""
-        return _range(self.value, low, high)
+        return _range(self.value, low, high, self.dips)
 
     def slopes(self, low: Any, high: Any) -> Interval:
         """Range of g' on an interval."""
-        return _range(self.derivative, low, high)
+        least, largest = _range(self.derivative, low, high, self.turns)
+        return least - self.noise * eps(), largest + self.noise * eps()
 
 
 def _chord(g: Function, derivative: Function, low: Any, high: Any) -> Interval:
@@ -103,6 +107,29 @@ def s_shaped(value: Function, derivative: Function) -> Activation:
     return Activation(value, derivative, lines)
 
 
+def winding(value: Function, derivative: Function, dips: Sequence[float], turns: Sequence[float]) -> Activation:
+    """Any other function: between two lines of the slope in the middle of the range, from which ends can't be far."""
+
+    def lines(low: Any, high: Any) -> Lines:
+        least, largest = _range(derivative, low, high, turns)
+        slope, reach = (least + largest) / 2, ((largest - least) / 4 + 16 * eps()) * (high - low)
+        slack = _rounding(value, slope, low, high)
+        level = (value(low) - slope * low + value(high) - slope * high) / 2
+        return Lines(slope, level - reach - slack, slope, level + reach + slack)
+
+    return Activation(value, derivative, lines, dips, turns, noise=16.0)
+
+
+def _smooth(value: Function, dips: Sequence[float], turns: Sequence[float]) -> Activation:
+    """A function of JAX that has no more than rounding left of its bends 60 away from 0."""
+    slope = jnp.vectorize(jax.grad(value))
+    return winding(value, lambda z: slope(jnp.clip(jnp.asarray(z), -60.0, 60.0)), dips, turns)
+
+
+def _hard_silu_slope(z: Any) -> Any:
+    return jnp.where(jnp.abs(z) <= 3.0, (2.0 * z + 3.0) / 6.0, _step(z > 0.0))
+
+
 def _step(condition: Any) -> Any:
     return condition.astype(jnp.result_type(float))
 
@@ -137,6 +164,18 @@ ACTIVATIONS: dict[str, Callable[..., Activation]] = {
     "erf": lambda: s_shaped(erf, lambda z: 2.0 / jnp.sqrt(jnp.pi) * jnp.exp(-jnp.square(z))),
     "atan": lambda: s_shaped(jnp.arctan, lambda z: 1.0 / (1.0 + jnp.square(z))),
 }
+
+
+ACTIVATIONS |= {
+    "softplus": lambda: convex(jax.nn.softplus, _logistic),
+    "soft_sign": lambda: s_shaped(jax.nn.soft_sign, lambda z: 1.0 / jnp.square(1.0 + jnp.abs(z))),
+    "hard_tanh": lambda: s_shaped(jax.nn.hard_tanh, lambda z: _step(jnp.abs(z) <= 1.0)),
+    "silu": lambda: _smooth(jax.nn.silu, (-1.2784645427610737,), (-2.3993572805154675, 2.3993572805154675)),
+    "mish": lambda: _smooth(jax.nn.mish, (-1.1924312145154956,), (-2.256376396360793, 1.4905711794854284)),
+    "erfc": lambda: winding(erfc, lambda z: -2.0 / jnp.sqrt(jnp.pi) * jnp.exp(-jnp.square(z)), (), (0.0,)),
+    "hard_silu": lambda: winding(jax.nn.hard_silu, _hard_silu_slope, (-1.5,), (-3.0, 3.0)),
+}
+"""Functions of JAX, recognised by their whole program (`program.calls`), with where they and their slopes turn."""
 
 
 def _logistic(z: Any) -> Any:

@@ -15,6 +15,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 from jaxtyping import Array, Float
 
+from lipjax.bounds.program.calls import CALLS, operation_of
 from lipjax.bounds.program.steps import Builder, Operand, Program, Wire
 from lipjax.norms import Masked, Norm
 from lipjax.types import Model, VectorFn
@@ -86,6 +87,10 @@ def _results(builder: Builder, equation: JaxprEqn, operands: list[Operand], scop
     if name in _CALLS:
         inner = params["jaxpr"] if "jaxpr" in params else params["call_jaxpr"]
         closed = ClosedJaxpr(inner, ()) if isinstance(inner, Jaxpr) else inner
+        known = operation_of(params.get("name", ""), closed.jaxpr)
+        if known and isinstance(operands[0], Wire):
+            builder.scope = scope
+            return [builder.add(known, operands, CALLS[params["name"]][known])]
         return _walk(builder, closed, operands, scope)
     results = [_bound(equation, params, index) for index in range(len(equation.outvars))]
     if not any(isinstance(operand, Wire) for operand in operands):

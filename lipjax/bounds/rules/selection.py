@@ -65,7 +65,8 @@ class Maximum(LocalRule):
     def region(self, step: Step, regions: list[Region]) -> Region:
         _, b, a = regions
         ends = (jnp.maximum(getattr(a, name), getattr(b, name)) for name in ("center", "lower", "upper"))
-        return Region(*ends, length(jnp.stack([a.spread, b.spread])), length(jnp.stack([a.norm, b.norm])))
+        spread, norm = (length(jnp.stack(pair)) for pair in ((a.spread, b.spread), (a.norm, b.norm)))
+        return Region(next(ends), next(ends), next(ends), spread, norm)
 
     def derivative(self, around: Around, derivative: Derivative) -> list[Derivative]:
         slope, low, high = (1.0 * (bound > 0.0) for bound in around.operands[0][:3])

@@ -10,6 +10,7 @@ from experiments import findings, zoos
 from experiments.findings import ATTACKED, CLEAN, MARGIN, RADII, RELATIVE, Frame, alpha
 from experiments.talk import AUTHOR, FIVE, ORDERS, SLIDE_13, SLIDE_17, Order
 from lipjax import statistics
+from lipjax.report import counted
 from lipjax.statistics import Interval
 
 TITLES = {
@@ -106,10 +107,19 @@ def _ordered(kept: Frame, order: Order) -> dict[str, str]:
         return {"measured": "", "verdict": "not yet run at this scale"}
     expected = order.systems or tuple(_by_seed(kept, RELATIVE).mean().sort_values(ascending=False).index)
     found = findings.agreement(values[list(expected)].to_numpy())
-    measured = " > ".join(values.mean().sort_values(ascending=False, kind="stable").index)
+    measured = _written(values.mean().sort_values(ascending=False, kind="stable"))
     verdict = "reproduced" if found.value > 0.999 else "opposite" if found.high < 0 else "not reproduced"
     said = f"the talk {' > '.join(order.systems)}; " if order.systems else ""
-    return {"measured": f"{said}here {measured}; tau {_text(found)} over {len(values)} seeds", "verdict": verdict}
+    return {
+        "measured": f"{said}here {measured}; tau {_text(found)} over {counted(len(values), 'seed')}",
+        "verdict": verdict,
+    }
+
+
+def _written(falling: Any) -> str:
+    """An order as text, ties as such."""
+    steps = zip(falling.index[1:], falling.to_numpy()[1:] < falling.to_numpy()[:-1], strict=True)
+    return falling.index[0] + "".join(f" {'>' if less else '='} {name}" for name, less in steps)
 
 
 def _pairs(pairs: Frame | None) -> list[dict[str, str]]:
@@ -221,7 +231,8 @@ def _five(kept: Frame) -> list[str]:
     return [
         "### The talk's five systems",
         "",
-        f"Means over {seeds} seeds and their standard deviation; the first author's networks are ResNet18 on CIFAR-10.",
+        f"Means over {counted(seeds, 'seed')} and their standard deviation; the first author's networks are ResNet18 "
+        "on CIFAR-10.",
         "",
         *table(rows),
         "The largest slope over training points, and in percent of that at the largest radius; l2 here, a norm that is "

@@ -1,5 +1,6 @@
 """The page of results says what its tables say, and the verdicts are those of planted tables."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -93,7 +94,7 @@ def test_the_page_in_docs_is_what_its_tables_say(monkeypatch: pytest.MonkeyPatch
 def test_the_dots_of_the_figure_are_the_taus_of_the_table() -> None:
     rows = planted()
     drawn = results_figures.figures({"embedded": rows})["embedded_corruptions"].to_dict()
-    dots = {(dot["target"], dot["measure"]): dot for dot in drawn["layer"][1]["data"]["values"]}
+    dots = {(dot["target"], dot["measure"]): dot for dot in json.loads(drawn["layer"][1]["data"]["values"])}
     expected = findings.tau(findings.prepared(rows)[0], alpha(), "relative fog")
     assert dots["fog", "alpha"]["tau"] == pytest.approx(expected.value, rel=1e-5) == 1
     assert dots["fog", "alpha"]["low"] == pytest.approx(expected.low, rel=1e-5)

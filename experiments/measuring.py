@@ -54,7 +54,7 @@ class AlphaFlags:
     bound: str = cli.flag(
         "interval",
         "How local upper bounds are found, in addition to the global one: interval is fast, expansion is tighter in "
-        "ten times the time, linear a little more so in thirty times.",
+        "ten times the time, linear a little more so in thirty times, sdp the tightest and slowest.",
         legal=measurements.LOCAL,
     )
     num_bounded_points: int = cli.flag(

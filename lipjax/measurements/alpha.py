@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 OUTPUTS = {"probabilities": estimators.probabilities, "logits": single}
 """What a constant is of: probabilities as in the talk's code, or logits, whose constants certificates are made of."""
 
-LOCAL = ("interval", "expansion", "linear")
+LOCAL = ("interval", "expansion", "linear", "sdp")
 RADII = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 
 

@@ -308,8 +308,9 @@ def _contrast_and_fog(kept: Frame) -> list[str]:
 def _explained(name: str, plain: Interval, given: Mapping[str, Interval]) -> str:
     if plain.low <= 0 <= plain.high:
         return f"Under {name} there is nothing to explain: the interval contains 0."
-    taking = [_short(one) for one, found in given.items() if found.low <= 0 <= found.high]
-    away = f"goes away given {' or '.join(taking)}" if taking else "is left whatever is given"
+    sign = math.copysign(1, plain.value)
+    taking = [_short(one) for one, found in given.items() if min(sign * found.low, sign * found.high) <= 0]
+    away = f"goes away, or turns, given {' or '.join(taking)}" if taking else "is left whatever is given"
     return f"Under {name} steep networks are {'better' if plain.value > 0 else 'worse'}, and that {away}."
 
 

@@ -8,7 +8,7 @@ under attack. docs/preregistration.md has the reasons, and the same questions pu
 import math
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -116,14 +116,11 @@ def of(networks: Networks, *, num_resamples: int = 1000) -> Json:
 def _of_target(networks: Networks, target: np.ndarray, num_resamples: int) -> Json:
     alpha, clean, families = networks.alpha, networks.clean, networks.family
 
-    def over(clusters: np.ndarray, statistic: Any, *arrays: np.ndarray) -> Interval:
-        if len(set(clusters)) < FEWEST:
-            return UNKNOWN
-        return statistics.bootstrap(statistic, *arrays, clusters=clusters, num_resamples=num_resamples)
-
-    tau = over(networks.configuration, _tau, alpha, target)
-    partial = over(networks.configuration, _partial, alpha, target, clean)
-    family = over(families, _tau, alpha, target)
+    options: Json = {"num_resamples": num_resamples}
+    tau = statistics.bootstrap_tau(alpha, target, clusters=networks.configuration, **options)
+    partial = statistics.bootstrap(_partial, alpha, target, clean, clusters=networks.configuration, **options)
+    enough = len(set(families)) >= FEWEST
+    family = statistics.bootstrap_tau(alpha, target, clusters=families, **options) if enough else UNKNOWN
     return {
         "tau": tau.value,
         "low": tau.low,

@@ -7,6 +7,9 @@ below, `bounds` from above), is it robust (`corruptions`, `attacks`, `evaluation
 networks at once, and `statistics` whether the second answer predicts the third.
 """
 
+from importlib.metadata import PackageNotFoundError as _PackageNotFoundError
+from importlib.metadata import version as _version
+
 from lipjax import attacks as attacks
 from lipjax import augmentation as augmentation
 from lipjax import batching as batching
@@ -34,3 +37,8 @@ from lipjax import training as training
 from lipjax import types as types
 from lipjax import values as values
 from lipjax.records import load as load
+
+try:
+    __version__ = _version("lipjax")
+except _PackageNotFoundError:  # run from a folder in which it was not installed
+    __version__ = "unknown"

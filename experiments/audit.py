@@ -14,9 +14,10 @@ from typing import Any
 
 import jax
 
-from experiments import cli, measuring
-from experiments.language import flag_errors
 from lipjax import bounds, checks, measurements, norms, records, report
+
+from . import cli, measuring
+from .language import flag_errors
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -186,7 +186,7 @@ def command(name: str, config: Any) -> str:
     """The line for a shell that gives a command the flags of a config, those of its defaults left out."""
     defaults = set(arguments(type(config)()))
     return shlex.join(
-        ["python", "-m", f"experiments.{name}", *(word for word in arguments(config) if word not in defaults)]
+        ["python", "-m", f"{__package__}.{name}", *(word for word in arguments(config) if word not in defaults)]
     )
 
 

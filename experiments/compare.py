@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.stats
 
-from experiments import cli, sweep
-from experiments.language import flag_errors
 from lipjax import measurements, records, report
 from lipjax.values import Json
+
+from . import cli, sweep
+from .language import flag_errors
 
 if TYPE_CHECKING:
     import xarray

@@ -27,11 +27,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from experiments import cli
-from experiments.language import flag_errors
 from lipjax import datasets, norms, records, report
 from lipjax.compatibility import PairDistances, pair_distances
 from lipjax.types import Batch, Dataset, pixels
+
+from . import cli
+from .language import flag_errors
 
 EVENLY = 0.05 * np.arange(1, 21)
 FRACTIONS = {"linf": 0.25 + 0.04 * np.arange(20), "l2": EVENLY, "l1": EVENLY}

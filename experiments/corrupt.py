@@ -17,10 +17,11 @@ import numpy as np
 from jaxtyping import UInt8
 from tqdm import tqdm
 
-from experiments import cli, corruption_sets
-from experiments.language import flag_errors
 from lipjax import corruptions, datasets, evaluation, records, report
 from lipjax.types import Batch
+
+from . import cli, corruption_sets
+from .language import flag_errors
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

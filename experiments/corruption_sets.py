@@ -6,13 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments import cli
-from experiments.language import build, flag_errors
 from lipjax import corruptions, datasets, evaluation, measurements, records
 from lipjax.corruptions import Corruption
 from lipjax.evaluation import Errors
 from lipjax.types import Batch, Dataset, KeyArray
 from lipjax.values import Value, setting
+
+from . import cli
+from .language import build, flag_errors
 
 SETS = {
     "all": corruptions.NAMES,

@@ -2,14 +2,15 @@
 
 import dataclasses
 
-from experiments import language
-from experiments.cli import UsageError, flag
-from experiments.language import build, exported, flag_errors
 from lipjax import augmentation, datasets, networks, systems, training
 from lipjax.augmentation import Augment
 from lipjax.norms import Ball
 from lipjax.training import Optimizer, Schedule
 from lipjax.types import Box, Dataset, Network, System
+
+from . import language
+from .cli import UsageError, flag
+from .language import build, exported, flag_errors
 
 NETWORKS = exported(networks, Network)
 SYSTEMS = systems.ROWS

@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from experiments.measuring import Trained
 from lipjax import evaluation, measurements, report
 from lipjax.evaluation import Suite
 from lipjax.measurements import Measurement
 from lipjax.types import Batch, KeyArray, pixels
+
+from .measuring import Trained
 
 NUM_IMAGES = 8
 MOST_ROWS = 8

@@ -22,10 +22,11 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from experiments.cli import UsageError
 from lipjax import attacks, estimators, evaluation, layers, norms, values
 from lipjax.types import Attack, BoundaryAttack, Estimator
 from lipjax.values import Value
+
+from .cli import UsageError
 
 _COLON = "_colon_"
 FORM = "name, name(option=value, ...), or several of them joined by +"

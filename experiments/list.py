@@ -8,10 +8,11 @@ import dataclasses
 import glob
 import operator
 
-from experiments import cli
 from lipjax import records, report
 from lipjax.records import Listed
 from lipjax.values import Json
+
+from . import cli
 
 COLUMNS = Listed._fields
 

@@ -24,11 +24,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import jax
 import numpy as np
 
-from experiments import cli, gallery, measuring, progress
-from experiments.reported import of_alpha
 from lipjax import estimators, measurements, records, report
 from lipjax.measurements import Told
 from lipjax.types import Batch, pixels
+
+from . import cli, gallery, measuring, progress
+from .reported import of_alpha
 
 if TYPE_CHECKING:
     import xarray

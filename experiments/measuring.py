@@ -4,12 +4,13 @@ import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments import cli, corruption_sets, flags, language
-from experiments.corruption_sets import CorruptionFlags
-from experiments.language import ROLES, build, exported, flag_errors
 from lipjax import attacks, measurements, norms, records
 from lipjax.measurements import Measurement
 from lipjax.types import Dataset, Estimator, Model
+
+from . import cli, corruption_sets, flags, language
+from .corruption_sets import CorruptionFlags
+from .language import ROLES, build, exported, flag_errors
 
 NORMS = tuple(norms.NAMES)
 ATTACKS = language.ALL_ATTACKS | {"pgd20": attacks.pgd(num_steps=20)}

@@ -21,9 +21,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from experiments import cli, measuring
-from experiments.language import flag_errors
 from lipjax import bounds, checks, norms, records
+
+from . import cli, measuring
+from .language import flag_errors
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

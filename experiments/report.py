@@ -17,9 +17,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments import cli
 from lipjax import measurements, records, report
 from lipjax.report import Picture, RunOf
+
+from . import cli
 
 if TYPE_CHECKING:
     import xarray
@@ -60,7 +61,7 @@ def run_of(path: Path, system: str, seed: int) -> RunOf:
     versions = ", ".join(f"{name} {number}" for name, number in dict(environment.get("versions") or {}).items())
     made = {name: environment[name] for name in ("date", "git_commit", "device", "python") if environment.get(name)}
     words = [f"--{name}={value}" for name, value in flags.items()]
-    command = shlex.join(["python", "-m", "experiments.train", *words]) if words else ""
+    command = shlex.join(["python", "-m", f"{__package__}.train", *words]) if words else ""
     settings = flags | made | ({"versions": versions} if versions else {})
     return RunOf(system, seed, path.name, settings, command, _losses(path))
 

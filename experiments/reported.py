@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.corruption_sets import Baseline
 from lipjax import corruptions, evaluation, measurements
 from lipjax.evaluation import Errors
+
+from .corruption_sets import Baseline
 
 if TYPE_CHECKING:
     import xarray

@@ -17,8 +17,9 @@ from typing import Any
 
 import pandas
 
-from experiments import cli, findings, results_figures, results_page, sweep, train, zoos
 from lipjax import measurements, records, report
+
+from . import cli, findings, results_figures, results_page, sweep, train, zoos
 
 PLACE = ("name", *zoos.PLACE)
 SETTINGS = tuple(sweep.SWEPT)

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from experiments import findings
-from experiments.findings import ATTACKED, RELATIVE, Frame, alpha
-from experiments.results_page import TITLES
 from lipjax import report
+
+from . import findings
+from .findings import ATTACKED, RELATIVE, Frame, alpha
+from .results_page import TITLES
 
 SHOWN = {
     RELATIVE: "corrupted less clean accuracy (%)",

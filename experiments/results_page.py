@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from experiments import findings, zoos
-from experiments.findings import ATTACKED, CLEAN, MARGIN, RADII, RELATIVE, Frame, alpha
-from experiments.talk import AUTHOR, FIVE, ORDERS, SLIDE_13, SLIDE_17, Order
 from lipjax import statistics
 from lipjax.report import counted
 from lipjax.statistics import Interval
+
+from . import findings, zoos
+from .findings import ATTACKED, CLEAN, MARGIN, RADII, RELATIVE, Frame, alpha
+from .talk import AUTHOR, FIVE, ORDERS, SLIDE_13, SLIDE_17, Order
 
 TITLES = {
     "embedded": "the embedded Fashion-MNIST images, small cnn",

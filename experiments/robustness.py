@@ -19,9 +19,10 @@ from typing import Any
 
 import jax
 
-from experiments import cli, corruption_sets, gallery, measuring, progress, reported
 from lipjax import measurements, records, report
 from lipjax.measurements import Told
+
+from . import cli, corruption_sets, gallery, measuring, progress, reported
 
 Json = dict[str, Any]
 

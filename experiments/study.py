@@ -18,9 +18,10 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from experiments import cli, corruption_sets, flags, measuring, reported, sweep, verdict, workers
-from experiments import report as page
 from lipjax import estimators, measurements, records, report
+
+from . import cli, corruption_sets, flags, measuring, reported, sweep, verdict, workers
+from . import report as page
 
 if TYPE_CHECKING:
     import xarray

@@ -23,14 +23,15 @@ import jax
 import numpy as np
 import scipy.stats
 
-from experiments import cli, flags, language, measuring, train, verdict, workers
-from experiments import report as page
-from experiments.language import flag_errors
 from lipjax import measurements, records, report, values
 from lipjax.measurements import Measurement
 from lipjax.sweep import Sweep
 from lipjax.types import Dataset
 from lipjax.values import Json
+
+from . import cli, flags, language, measuring, train, verdict, workers
+from . import report as page
+from .language import flag_errors
 
 if TYPE_CHECKING:
     import xarray

@@ -7,7 +7,7 @@ first author published with the code (github.com/cadurosar/laplacian_networks).
 
 from typing import NamedTuple
 
-from experiments.findings import CLEAN, RELATIVE, alpha
+from .findings import CLEAN, RELATIVE, alpha
 
 FIVE = {
     "V": "V",

@@ -17,9 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from experiments import cli
 from lipjax import datasets, layers, methods, networks, norms, records, report, training
 from lipjax.types import Batch, Method, Model, Output, System, Terms
+
+from . import cli
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

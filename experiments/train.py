@@ -19,11 +19,12 @@ from pathlib import Path
 import jax
 from jax.sharding import Mesh
 
-from experiments import cli, flags
-from experiments.flags import DataFlags, SystemFlags, TrainingFlags
 from lipjax import measurements, parallel, records, sweep, training
 from lipjax.types import Dataset
 from lipjax.values import Json
+
+from . import cli, flags
+from .flags import DataFlags, SystemFlags, TrainingFlags
 
 STEPS_PER_DISPATCH = 10
 """On CPU too: the convolutions of lipjax's networks are as fast inside a loop as outside."""

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import jax
 
-from experiments import cli, progress
 from lipjax.sweep import Place, Sweep, local, num_cores
+
+from . import cli, progress
 
 if TYPE_CHECKING:
     import xarray
@@ -70,7 +71,7 @@ def _say(place: Place, problem: str | None) -> None:
 
 def _share(sweep: Sweep, config: WorkerFlags, command: str, count: int, tell: progress.Progress) -> dict[str, str]:
     own = [dataclasses.replace(config, num_workers=count, worker=index, progress=False) for index in range(count)]
-    commands = [[sys.executable, "-m", f"experiments.{command}", *cli.arguments(one)] for one in own]
+    commands = [[sys.executable, "-m", f"{__package__}.{command}", *cli.arguments(one)] for one in own]
     finished: dict[str, str] = {}
     lost: dict[str, str] = {}
     for index, said in local(commands):

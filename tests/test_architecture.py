@@ -17,6 +17,7 @@ LAYERS = [
     {"systems", "training", "evaluation", "certificates", "statistics", "report"},
     {"measurements"},
     {"sweep"},
+    {"__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 SOURCES = sorted(

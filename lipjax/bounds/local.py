@@ -116,6 +116,7 @@ def local_bound(
         ValueError: If a norm is another one, method is not a legal word, or it is "sdp" and something is traced.
 
     Example:
+        >>> from lipjax.norms import l2
         >>> def f(x):
         ...     return jnp.array([[3.0, 0.0], [0.0, 4.0]]) @ jax.nn.relu(x)
         >>> x, balls = jnp.array([1.0, -1.0]), [l2.ball(radius, box=None) for radius in (0.5, 2.0)]

@@ -114,8 +114,9 @@ def refute(
     Example:
         >>> from lipjax.norms import l2
         >>> f = lambda x: jnp.array([[3.0, 0.0], [0.0, 4.0]]) @ jax.nn.relu(x)
-        >>> print(refute(f, 3.9, jnp.zeros(2), l2.ball(1.0, box=None)))
-        the claim 3.9 is false: a pair attains 4, and nothing exceeds 4
+        >>> found = refute(f, 3.9, jnp.zeros(2), l2.ball(1.0, box=None))
+        >>> found.verdict, round(found.quotient, 3), round(found.upper, 3)
+        ('false', 4.0, 4.0)
         >>> refute(f, 4.1, jnp.zeros(2), l2.ball(1.0, box=None)).verdict
         'true'
     """

@@ -169,18 +169,6 @@ def test_a_point_tells_its_numbers_under_the_mouse(opened: Opened) -> None:
 
 
 @needs_browser
-def test_the_page_is_dark_where_the_reader_wants_it_dark(browser: Any, path: Path) -> None:
-    opened = Opened(browser, path, dark=True)
-    opened.draw("alpha")
-    ground = "getComputedStyle(document.body).backgroundColor"
-    assert opened.page.evaluate(ground) == "rgb(20, 22, 26)"
-    opened.redraw("alpha", lambda: opened.page.click("#theme"))
-    assert opened.page.evaluate(ground) == "rgb(255, 255, 255)"
-    assert not opened.said
-    opened.page.close()
-
-
-@needs_browser
 def test_a_phone_never_scrolls_sideways(browser: Any, path: Path) -> None:
     opened = Opened(browser, path, width=375)
     for name in ("alpha", "heat", "training"):

@@ -13,7 +13,7 @@ from lipjax.bounds import global_bound, local_bound, upper_curve
 from lipjax.bounds.multipliers import Limited, _is_certain, largest_output
 from lipjax.norms import l1, l2, linf
 
-NETWORKS = Path("/work/shared/data/networks")
+NETWORKS = Path(__file__).parents[3] / "shared" / "data" / "networks"
 NORMS = (l1, l2, linf)
 
 

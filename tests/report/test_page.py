@@ -77,6 +77,7 @@ class Opened:
         self.page.wait_for_function("name => document.querySelector(`[data-figure=${name}]`).dataset.drawn", arg=name)
         before = chart.get_attribute("data-drawn")
         change()
+        self.draw(name)  # what was clicked may be elsewhere, and only figures on the screen are drawn
         self.page.wait_for_function(
             "([name, before]) => document.querySelector(`[data-figure=${name}]`).dataset.drawn !== before",
             arg=[name, before],
@@ -166,6 +167,18 @@ def test_a_point_tells_its_numbers_under_the_mouse(opened: Opened) -> None:
     tip = opened.page.locator("#vg-tooltip-element.visible")
     tip.wait_for()
     assert {"system", "images", "accuracy"} <= set(tip.inner_text().split())
+
+
+@needs_browser
+def test_the_page_is_dark_where_the_reader_wants_it_dark(browser: Any, path: Path) -> None:
+    opened = Opened(browser, path, dark=True)
+    opened.draw("alpha")
+    ground = "getComputedStyle(document.body).backgroundColor"
+    assert opened.page.evaluate(ground) == "rgb(20, 22, 26)"
+    opened.redraw("alpha", lambda: opened.page.click("#theme"))
+    assert opened.page.evaluate(ground) == "rgb(255, 255, 255)"
+    assert not opened.said
+    opened.page.close()
 
 
 @needs_browser

@@ -6,6 +6,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from lipjax.report import frames
 from lipjax.report.figures import Systems, _axis, _systems, _tooltip, data
 from lipjax.report.frames import TARGETS
 from lipjax.report.tables import counted
@@ -89,4 +90,4 @@ def said(taus: pd.DataFrame, target: str) -> pd.DataFrame:
 def _sentence(row: Any) -> str:
     interval = "" if np.isnan(row.low) else f" [{row.low:.2f}, {row.high:.2f}]"
     sizes = f"{counted(row.num_runs, 'run')}, {counted(row.num_systems, 'system')}"
-    return f"Kendall’s τ = {row.tau:.2f}{interval}, p = {row.p_value:.2g}\n{sizes}"
+    return f"Kendall’s τ = {row.tau:.2f}{interval}{frames.chance(row.p_value)}\n{sizes}"

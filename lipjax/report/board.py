@@ -63,15 +63,13 @@ def smallest(figures: Figures) -> Figures:
 def _judged(tau: Any) -> str:
     words, sign = _STEEPER[tau.target]
     interval = "" if math.isnan(tau.low) else f", 95 % interval {tau.low:.2f} to {tau.high:.2f}"
-    numbers = f"Kendall’s τ = {tau.tau:.2f}{interval}, p = {tau.p_value:.2g}"
+    numbers = f"Kendall’s τ = {tau.tau:.2f}{interval}{frames.chance(tau.p_value)}"
     sizes = f"{counted(tau.num_runs, 'run')} of {counted(tau.num_systems, 'system')}"
     low, high = sorted((sign * tau.low, sign * tau.high))
     if low > 0:
         return f"Yes: runs that are steeper {words} ({numbers}; {sizes})."
     if high < 0:
-        return (
-            f"The other way round: runs that are steeper do not {words}, but the less steep ones ({numbers}; {sizes})."
-        )
+        return f"The other way round: it is the less steep runs that {words} ({numbers}; {sizes})."
     return f"Undecided, whether runs that are steeper {words} ({numbers}; {sizes})."
 
 

@@ -147,7 +147,8 @@ FEWEST = 5
 def taus(pairs: Frame) -> Frame:
     """Kendall's tau over the rows of `agreement`, by constant, radius and target, with its interval over systems.
 
-    Columns `tau`, `p_value`, `low`, `high`, `num_runs`, `num_systems`; no interval for fewer than five systems.
+    Columns `tau`, `p_value`, `low`, `high`, `num_runs`, `num_systems`; no interval for fewer than five systems. The
+    p-value is of the systems' means, since seeds of one system are no independent systems.
     """
     import pandas as pd
 
@@ -164,12 +165,20 @@ def taus(pairs: Frame) -> Frame:
 
 def _tau(group: Frame) -> dict[str, Any]:
     alphas, values = group["alpha"].to_numpy(), group["value"].to_numpy()
-    tau, count = statistics.kendall_tau(alphas, values), group["system"].nunique()
-    found = {"tau": tau.value, "p_value": tau.p_value, "low": np.nan, "high": np.nan}
+    means = group.groupby("system", sort=False)[["alpha", "value"]].mean()
+    count = len(means)
+    p_value = statistics.kendall_tau(means["alpha"], means["value"]).p_value if count > 1 else np.nan
+    tau = statistics.kendall_tau(alphas, values).value
+    found = {"tau": tau, "p_value": p_value, "low": np.nan, "high": np.nan}
     if count >= FEWEST:
         interval = statistics.bootstrap_tau(alphas, values, clusters=group["system"].to_numpy())
         found |= {"low": interval.low, "high": interval.high}
     return found | {"num_runs": len(group), "num_systems": count}
+
+
+def chance(p_value: float) -> str:
+    """A p-value as the end of a sentence, or nothing where there is none."""
+    return "" if np.isnan(p_value) else f", p = {p_value:.2g}"
 
 
 def distributions(figures: Figures) -> Frame:

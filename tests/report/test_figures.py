@@ -119,6 +119,14 @@ def test_the_tau_in_the_picture_is_that_of_scipy_over_runs(figures: xarray.Datas
     assert f"τ = {tau.tau:.2f} [" in shown
 
 
+def test_copies_of_a_network_make_a_tau_no_surer(figures: xarray.Dataset) -> None:
+    once = figures.isel(seed=[0])
+    copied = xarray.concat([once.assign_coords(seed=[seed]) for seed in range(4)], "seed", data_vars="all")
+    (first, *_), (second, *_) = (frames.taus(frames.agreement(one)).itertuples() for one in (once, copied))
+    assert second.p_value == first.p_value
+    assert (second.low, second.high) == (first.low, first.high)
+
+
 def test_intervals_are_those_of_a_bootstrap_of_kendalls_tau(figures: xarray.Dataset) -> None:
     pairs = frames.agreement(figures.sel(radius=[0.05]))
     own = pairs[pairs.target == "attacked_accuracy"]

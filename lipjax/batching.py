@@ -69,6 +69,25 @@ def in_chunks(fn: Callable[..., Out], chunk_size: int | None = None) -> Callable
     return chunked
 
 
+def num_at_once(chunk_size: int | None = None) -> int:
+    """How many examples a device computes at once, unless it is said: 50 on CPU, 500 elsewhere.
+
+    What a layer makes of 50 small images fits the caches. With 500, predictions of the study's networks take 1.3 times
+    as long (`V`) and 3.5 times as long (`L2NN`, of twice the channels), PGD 1.2 and 1.6 times.
+
+    Raises:
+        ValueError: If chunk_size is not a whole number of at least 1.
+
+    Example:
+        >>> num_at_once(7)
+        7
+    """
+    if chunk_size is None:
+        return 50 if jax.default_backend() == "cpu" else 500
+    checks.at_least(1, chunk_size=chunk_size)
+    return chunk_size
+
+
 def over_examples(fn: Callable[..., Out], chunk_size: int | None = None) -> Callable[..., Out]:
     """Batch version of a keyed one-example function `fn(key, *example)`, with one key per example.
 

@@ -52,14 +52,16 @@ def gap_bound(f: Classifier, input_shape: Sequence[int]) -> float:
     )
 
 
-def certified_radii(f: Classifier, batch: Batch, bound: float, *, chunk_size: int = 500) -> Float[np.ndarray, " batch"]:
+def certified_radii(
+    f: Classifier, batch: Batch, bound: float, *, chunk_size: int | None = None
+) -> Float[np.ndarray, " batch"]:
     """For every example, an l2 radius within which no perturbation changes the prediction: `gap / bound`.
 
     Args:
         f: A model, or a callable from one input to its logits.
         batch: Examples with labels.
         bound: How fast gaps can change, as `gap_bound` finds it.
-        chunk_size: Examples that are computed at once.
+        chunk_size: Examples that are computed at once; None for `batching.num_at_once`.
 
     Returns:
         One radius per example, in the units of the inputs (pixels in [0, 1]); -1 where the prediction is wrong

@@ -16,7 +16,7 @@ Accuracies: TypeAlias = Mapping[str, float | Sequence[float]]
 """Accuracies by corruption name: one number, or one for each severity."""
 
 
-def accuracy(f: Classifier, batch: Batch, *, chunk_size: int = 500) -> float:
+def accuracy(f: Classifier, batch: Batch, *, chunk_size: int | None = None) -> float:
     """Share of examples that are classified correctly; see `correct`."""
     return float(np.mean(correct(f, batch, chunk_size=chunk_size)))
 
@@ -28,7 +28,7 @@ def robust_accuracy(
     attack: AttackFn | Sequence[AttackFn],
     *,
     loss: Callable[..., Scalar] = cross_entropy,
-    chunk_size: int = 250,
+    chunk_size: int | None = None,
     progress: Callable[[int], object] = lambda done: None,
 ) -> float:
     """Share of examples that are classified correctly before and after the attack, or after each of several.
@@ -39,7 +39,7 @@ def robust_accuracy(
         batch: Examples with labels.
         attack: An attack as for `attacked`, or several, of which an example has to withstand all.
         loss: Loss `(logits, label) -> scalar` of one example, for attacks that climb.
-        chunk_size: Examples that are attacked at once.
+        chunk_size: Examples that are attacked at once; None for `batching.num_at_once`.
         progress: Called with the number of examples that are done, after each chunk of each attack.
 
     Raises:

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Num
 
 from lipjax import checks, corruptions
 from lipjax.attacks import aim
-from lipjax.batching import example_keys
+from lipjax.batching import example_keys, num_at_once
 from lipjax.corruptions import Corruption
 from lipjax.losses import cross_entropy, is_correct
 from lipjax.norms import Ball
@@ -30,11 +30,11 @@ class _Chunks(NamedTuple):
     total: int
 
 
-def _chunks(key: KeyArray, f: Classifier, batch: Batch, chunk_size: int) -> _Chunks:
+def _chunks(key: KeyArray, f: Classifier, batch: Batch, chunk_size: int | None) -> _Chunks:
     checks.examples(batch.inputs, batch.labels)
     checks.classes(jax.eval_shape(_logits, single(f), batch.inputs[:1]).shape[-1], batch.labels)
     count = len(batch.labels)
-    size = min(chunk_size, count)
+    size = min(num_at_once(chunk_size), count)
     rows = np.minimum(np.arange(-(-count // size) * size), count - 1).reshape(-1, size)
     keys = example_keys(key, count)
     return _Chunks(np.asarray(batch.inputs)[rows], np.asarray(batch.labels)[rows], keys[rows], count)
@@ -45,7 +45,7 @@ def _logits(f: Callable, inputs: Num[Array, "batch ..."]) -> Float[Array, "batch
     return jax.vmap(f)(pixels(inputs))
 
 
-def logits(f: Classifier, batch: Batch, *, chunk_size: int = 500) -> Float[np.ndarray, "batch classes"]:
+def logits(f: Classifier, batch: Batch, *, chunk_size: int | None = None) -> Float[np.ndarray, "batch classes"]:
     """Logits of every example; arguments as for `correct`."""
     parts = _chunks(jax.random.key(0), f, batch, chunk_size)
     return np.concatenate([_logits(single(f), inputs) for inputs in parts.inputs])[: parts.total]
@@ -56,13 +56,13 @@ def _correct(f: Callable, inputs: Num[Array, "batch ..."], labels: Num[Array, " 
     return jax.vmap(is_correct)(jax.vmap(f)(pixels(inputs)), labels)
 
 
-def correct(f: Classifier, batch: Batch, *, chunk_size: int = 500) -> Bool[np.ndarray, " batch"]:
+def correct(f: Classifier, batch: Batch, *, chunk_size: int | None = None) -> Bool[np.ndarray, " batch"]:
     """Which examples are classified correctly.
 
     Args:
         f: A model, or a callable from one input to its logits.
         batch: Examples with labels.
-        chunk_size: Examples that are computed at once.
+        chunk_size: Examples that are computed at once; None for `batching.num_at_once`.
 
     Returns:
         One boolean per example; False where a logit is NaN.
@@ -95,7 +95,7 @@ def attacked(
     attack: AttackFn,
     *,
     loss: Callable[..., Scalar] = cross_entropy,
-    chunk_size: int = 250,
+    chunk_size: int | None = None,
     progress: Callable[[int], object] = lambda done: None,
 ) -> Batch:
     """The batch with every input moved to where the attack found it misclassified, or else the loss largest.
@@ -107,7 +107,7 @@ def attacked(
         attack: Any attack, for example `attacks.pgd(norms.linf.ball(8 / 255))`, or a function of your own
             `(key, objective, center) -> point`.
         loss: Loss `(logits, label) -> scalar` of one example, which the attack climbs.
-        chunk_size: Examples that are attacked at once.
+        chunk_size: Examples that are attacked at once; None for `batching.num_at_once`.
         progress: Called with the number of examples that are done, after each chunk.
 
     Returns:
@@ -133,7 +133,7 @@ def withstood(
     attack: AttackFn,
     *,
     loss: Callable[..., Scalar] = cross_entropy,
-    chunk_size: int = 250,
+    chunk_size: int | None = None,
     progress: Callable[[int], object] = lambda done: None,
 ) -> Bool[np.ndarray, " batch"]:
     """Which examples are classified correctly before and after the attack; arguments as for `attacked`."""

@@ -5,8 +5,8 @@
     python -m experiments.results --check
 
 The first command collects what is finished of a zoo into docs/results/embedded.csv, a row per network, and writes the
-page; the second writes the page from the tables that are there; the third computes it again and fails where a
-character differs. With --pairs=RUN, counts of experiments.compatibility become docs/results/pairs.csv.
+page; rows of networks that are not among these runs stay, so a zoo can be trained in parts, on several machines. The
+second writes the page from the tables that are there; the third computes it again and fails where a character differs. With --pairs=RUN, counts of experiments.compatibility become docs/results/pairs.csv.
 """
 
 import dataclasses
@@ -62,6 +62,14 @@ def collected(runs: Path, zoo: str) -> pandas.DataFrame:
     return pandas.DataFrame(rows)
 
 
+def extended(known: Path, found: pandas.DataFrame, zoo: str) -> pandas.DataFrame:
+    """A table of a zoo with what was found now: rows of other networks stay, those of the same are replaced."""
+    rows = pandas.concat([pandas.read_csv(known), found]) if known.exists() else found
+    rows = rows.drop_duplicates(["name", "seed"], keep="last").set_index(["name", "seed"], drop=False)
+    order = [(cell["name"], cell["seed"]) for cell in zoos.design(zoo)]
+    return rows.loc[[place for place in order if place in rows.index]].reset_index(drop=True)
+
+
 def _flags(runs: Path) -> list[tuple[Path, Any]]:
     return [(path, records.read_json(path)) for path in sorted(runs.glob("*/flags.json"))]
 
@@ -99,7 +107,8 @@ def run(config: Config) -> None:
     tables = Path(config.docs) / "results"
     tables.mkdir(parents=True, exist_ok=True)
     if config.zoo:
-        _write(tables / f"{config.zoo}.csv", collected(Path(config.runs).expanduser(), config.zoo))
+        table = tables / f"{config.zoo}.csv"
+        _write(table, extended(table, collected(Path(config.runs).expanduser(), config.zoo), config.zoo))
     if config.pairs:
         _write(tables / "pairs.csv", counted(Path(config.pairs)))
     known = {path.stem: pandas.read_csv(path) for path in sorted(tables.glob("*.csv"))}

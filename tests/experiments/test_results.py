@@ -115,7 +115,7 @@ def _run(folder: Path, cell: dict, right: float) -> None:
     answers.write(folder / "measurements" / "all.nc", xarray.Dataset(found, coordinates), {})
 
 
-def test_finished_networks_of_the_design_are_collected_in_its_order(tmp_path: Path) -> None:
+def test_finished_networks_of_the_design_are_collected_in_its_order_and_join_those_known(tmp_path: Path) -> None:
     design = zoos.design("embedded")
     for number in (30, 1, 60):
         _run(tmp_path / f"run{number}", design[number], number / 100)
@@ -125,6 +125,12 @@ def test_finished_networks_of_the_design_are_collected_in_its_order(tmp_path: Pa
     assert [*rows.name] == [design[number]["name"] for number in (1, 30, 60)]
     assert [*rows.seed] == [0, 0, 1]
     assert rows[alpha()].tolist() == pytest.approx([np.nan, 0.3, 0.6], nan_ok=True)
+
+    table = tmp_path / "embedded.csv"
+    results._write(table, rows.iloc[1:].assign(**{alpha(): [0.7, 0.8]}))
+    longer = results.extended(table, rows.iloc[:2], "embedded")
+    assert [*longer.name] == [*rows.name]
+    assert longer[alpha()].tolist() == pytest.approx([np.nan, 0.3, 0.8], nan_ok=True)
 
 
 def test_the_zoos_have_48_configurations_that_differ() -> None:

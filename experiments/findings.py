@@ -66,7 +66,8 @@ def tau(zoo: Frame, measure: str, target: str, clusters: str = "name") -> Interv
 def partial(zoo: Frame, measure: str, target: str, given: Sequence[str]) -> Interval:
     """The partial rank correlation given other columns, with its interval over configurations."""
     known = {name: zoo[name].to_numpy() for name in given}
-    return _interval(zoo, lambda m, t, g: statistics.partial_rank(m, t, g).tau, [zoo[measure], zoo[target], known])
+    options = {"clusters": zoo["name"].to_numpy(), "num_resamples": NUM_RESAMPLES}
+    return statistics.bootstrap_partial_tau(zoo[measure], zoo[target], known, **options)
 
 
 def difference(zoo: Frame, first: str, second: str, target: str) -> Interval:

@@ -6,7 +6,8 @@
 
 The first command collects what is finished of a zoo into docs/results/embedded.csv, a row per network, and writes the
 page; rows of networks that are not among these runs stay, so a zoo can be trained in parts, on several machines. The
-second writes the page from the tables that are there; the third computes it again and fails where a character differs. With --pairs=RUN, counts of experiments.compatibility become docs/results/pairs.csv.
+second writes the page from the tables that are there; the third computes it again and fails where a character differs.
+With --pairs=RUN, counts of experiments.compatibility become docs/results/pairs.csv.
 """
 
 import dataclasses

@@ -118,7 +118,8 @@ def _of_target(networks: Networks, target: np.ndarray, num_resamples: int) -> Js
 
     options: Json = {"num_resamples": num_resamples}
     tau = statistics.bootstrap_tau(alpha, target, clusters=networks.configuration, **options)
-    partial = statistics.bootstrap(_partial, alpha, target, clean, clusters=networks.configuration, **options)
+    given = {"clean accuracy": clean}
+    partial = statistics.bootstrap_partial_tau(alpha, target, given, clusters=networks.configuration, **options)
     enough = len(set(families)) >= FEWEST
     family = statistics.bootstrap_tau(alpha, target, clusters=families, **options) if enough else UNKNOWN
     return {
@@ -139,10 +140,6 @@ def _of_target(networks: Networks, target: np.ndarray, num_resamples: int) -> Js
 
 def _tau(first: np.ndarray, second: np.ndarray) -> float:
     return statistics.kendall_tau(first, second).value
-
-
-def _partial(measure: np.ndarray, target: np.ndarray, clean: np.ndarray) -> float:
-    return statistics.partial_rank(measure, target, {"clean accuracy": clean}).tau
 
 
 def _within(networks: Networks, target: np.ndarray) -> float:

@@ -27,5 +27,6 @@ from lipjax.statistics.prediction import Increment as Increment
 from lipjax.statistics.prediction import increment as increment
 from lipjax.statistics.resampling import Interval as Interval
 from lipjax.statistics.resampling import bootstrap as bootstrap
+from lipjax.statistics.resampling import bootstrap_partial_tau as bootstrap_partial_tau
 from lipjax.statistics.resampling import bootstrap_tau as bootstrap_tau
 from lipjax.statistics.resampling import q_values as q_values

@@ -4,6 +4,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from lipjax import checks
@@ -99,16 +100,26 @@ def partial_rank(measure: ArrayLike, target: ArrayLike, given: data.Settings) ->
     both = np.column_stack(data.values(measure=measure, target=target))
     known = np.column_stack([np.ones(len(both)), *map(data.numbers, data.columns(given, len(both)))])
     ranks = data.ranks(both)
-    fit, _, rank, _ = np.linalg.lstsq(known, ranks)
-    left = ranks - known @ fit
-    if np.any(np.sum(left**2, axis=0) <= _NOTHING_LEFT * np.sum(ranks**2, axis=0)):
+    left = rest(ranks, known, np.ones(len(both)))
+    if left is None:
         return PartialRank(math.nan, math.nan, math.nan)
     spearman = float(np.corrcoef(left.T)[0, 1])
-    freedom = len(both) - 1 - int(rank)
+    freedom = len(both) - 1 - int(np.linalg.matrix_rank(known))
     distance = abs(spearman) * math.sqrt(freedom / max(1 - spearman**2, 1e-300))
     # Rounded, so that networks with equal values stay tied.
     tau = scipy.stats.kendalltau(*left.T.round(9)).statistic
     return PartialRank(float(tau), spearman, float(2 * scipy.stats.t.sf(distance, freedom)))
+
+
+def rest(
+    ranks: Float[np.ndarray, "networks two"], known: Float[np.ndarray, "networks _"], weights: data.Values
+) -> Float[np.ndarray, "networks two"] | None:
+    """What the best weighted linear fit on the known columns leaves of both rankings; None where that is nothing."""
+    scale = np.sqrt(weights)[:, None]
+    left = ranks - known @ np.linalg.lstsq(scale * known, scale * ranks)[0]
+    if np.any(weights @ left**2 <= _NOTHING_LEFT * (weights @ ranks**2)):
+        return None
+    return left
 
 
 def smallest_detectable_tau(num_networks: int, power: float = 0.8, level: float = 0.05) -> float:

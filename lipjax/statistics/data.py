@@ -49,6 +49,21 @@ def ranks(values: Float[np.ndarray, "networks ..."]) -> Float[np.ndarray, "netwo
     return (2 * scipy.stats.rankdata(values, axis=0) - 1 - len(values)) / (len(values) - 1)
 
 
+def weighted_ranks(column: Values, weights: Float[np.ndarray, "resamples networks"]) -> Float[np.ndarray, "..."]:
+    """`ranks` of a column in which each network counts as often as it weighs, for many weightings at once.
+
+    Example:
+        >>> weighted_ranks(np.array([5.0, 7.0]), np.array([[1, 1], [3, 1]]))
+        array([[-1.        ,  1.        ],
+               [-0.33333333,  1.        ]])
+    """
+    levels, level = np.unique(column, return_inverse=True)
+    masses = weights @ np.eye(len(levels))[level]
+    middle = np.cumsum(masses, axis=1) - (masses - 1) / 2
+    count = weights.sum(axis=1, keepdims=True)
+    return ((2 * middle - 1 - count) / (count - 1))[:, level]
+
+
 def numbers(column: Column) -> Float[np.ndarray, "networks _"]:
     """A number's ranks, or indicators of all words but the first."""
     if column.dtype.kind == "f":

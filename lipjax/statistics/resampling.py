@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from lipjax import checks
 from lipjax.statistics import data
+from lipjax.statistics.correlation import rest
 
 
 class Interval(NamedTuple):
@@ -111,6 +112,66 @@ def bootstrap_tau(
     scale = np.sqrt(own * other)
     taus = np.divide(agreement, scale, out=np.full(len(scale), np.nan), where=scale > 0)
     return _percentiles(taus[0], taus[1:], level)
+
+
+def bootstrap_partial_tau(
+    measure: ArrayLike,
+    target: ArrayLike,
+    given: data.Settings,
+    *,
+    clusters: ArrayLike,
+    level: float = 0.95,
+    num_resamples: int = 1000,
+    seed: int | np.random.Generator = 0,
+) -> Interval:
+    """`bootstrap` of the tau of `partial_rank`, several times as fast, since resamples are weights of the networks.
+
+    Args:
+        measure: One value per network.
+        target: One value per network.
+        given: Numbers or words, one per network, by name.
+        clusters: Configuration of each network.
+        level: Probability that the interval shall have the truth in it.
+        num_resamples: Number of resamples.
+        seed: Of the draws, which are those of `bootstrap`.
+
+    Example:
+        >>> clean = np.arange(6.0)
+        >>> alpha, attacked = clean + [0, 2, 0, 2, 0, 2], clean - [0, 2, 0, 2, 0, 2]
+        >>> tau = bootstrap_partial_tau(alpha, attacked, {"clean": clean}, clusters=range(6))
+        >>> bool(tau.low <= tau.value < 0)
+        True
+    """
+    both = data.values(measure=measure, target=target)
+    known = data.columns(given, len(both[0]))
+    data.columns({"clusters": clusters}, len(both[0]))
+    cluster, draws = _drawn(clusters, level, num_resamples, seed)
+    drawn = np.stack([np.bincount(draw, minlength=draws.shape[1]) for draw in draws])
+    weights = np.concatenate([np.ones((1, len(cluster))), drawn[:, cluster]])
+    ranks = np.stack([data.weighted_ranks(column, weights) for column in both], axis=-1)
+    numbers = [column for column in known if column.dtype.kind == "f"]
+    words = [data.numbers(column) for column in known if column.dtype.kind != "f"]
+    fixed = np.concatenate([np.ones((len(cluster), 1)), *words], axis=1)
+    varying = np.stack([data.weighted_ranks(column, weights) for column in numbers], axis=-1) if numbers else None
+    taus = np.array(
+        [
+            _tau_of_rest(w, r, fixed if varying is None else np.concatenate([fixed, varying[i]], axis=1))
+            for i, (w, r) in enumerate(zip(weights, ranks, strict=True))
+        ]
+    )
+    return _percentiles(taus[0], taus[1:], level)
+
+
+def _tau_of_rest(weights: np.ndarray, ranks: np.ndarray, known: np.ndarray) -> float:
+    """Tau of what a fit on the known columns leaves of two rankings, of networks that count so often."""
+    here = weights > 0
+    weights, ranks, known = weights[here], ranks[here], known[here]
+    left = rest(ranks, known, weights)
+    if left is None:
+        return np.nan
+    s, t = (np.sign(column[:, None] - column) for column in left.T.round(9))  # as in `partial_rank`
+    agreement, own, other = (weights @ pairs @ weights for pairs in (s * t, s * s, t * t))
+    return float(agreement / np.sqrt(own * other)) if own * other > 0 else np.nan
 
 
 def _drawn(

@@ -3,7 +3,15 @@ import planted
 import pytest
 import scipy.stats
 
-from lipjax.statistics import bootstrap, bootstrap_tau, granulated_tau, kendall_tau, q_values
+from lipjax.statistics import (
+    bootstrap,
+    bootstrap_partial_tau,
+    bootstrap_tau,
+    granulated_tau,
+    kendall_tau,
+    partial_rank,
+    q_values,
+)
 
 
 def tau(first: np.ndarray, second: np.ndarray) -> float:
@@ -33,6 +41,24 @@ def test_the_fast_interval_of_tau_is_that_of_the_bootstrap_also_with_ties() -> N
         options = {"clusters": clusters, "num_resamples": 50, "seed": 3}
         np.testing.assert_allclose(bootstrap_tau(first, second, **options), bootstrap(tau, first, second, **options))
     assert np.isnan(bootstrap_tau(np.ones(4), range(4), clusters=range(4)).value)
+
+
+def test_the_fast_interval_of_a_partial_tau_is_that_of_the_bootstrap_also_with_ties_and_words() -> None:
+    generator = np.random.default_rng(0)
+    first, second, clean = generator.integers(0, 5, (3, 30)) + np.arange(30) // 10
+    given = {"clean": clean, "family": np.array(list("abc"))[generator.integers(0, 3, 30)]}
+
+    def partial(first: np.ndarray, second: np.ndarray, given: dict) -> float:
+        return partial_rank(first, second, given).tau
+
+    for known in (given, {"clean": clean}, {"family": given["family"]}, {}):
+        options = {"clusters": np.arange(30) // 2, "num_resamples": 50, "seed": 3}
+        fast, slow = (
+            bootstrap_partial_tau(first, second, known, **options),
+            bootstrap(partial, first, second, known, **options),
+        )
+        np.testing.assert_allclose(fast, slow, atol=1e-12)
+    assert np.isnan(bootstrap_partial_tau(first, second, {"itself": first}, clusters=range(30)).value)
 
 
 def test_copies_of_a_network_make_no_surer_if_they_are_one_cluster() -> None:

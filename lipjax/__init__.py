@@ -21,6 +21,7 @@ from lipjax import datasets as datasets
 from lipjax import estimators as estimators
 from lipjax import evaluation as evaluation
 from lipjax import layers as layers
+from lipjax import loops as loops
 from lipjax import losses as losses
 from lipjax import measurements as measurements
 from lipjax import methods as methods

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, PyTree
 
-from lipjax import checks
+from lipjax import checks, loops
 from lipjax.types import KeyArray
 
 Out = TypeVar("Out")
@@ -63,7 +63,7 @@ def in_chunks(fn: Callable[..., Out], chunk_size: int | None = None) -> Callable
             return mapped(*arguments)
         num_chunks = -(-count // chunk_size)
         index = jnp.minimum(jnp.arange(num_chunks * chunk_size), count - 1).reshape(num_chunks, chunk_size)
-        chunks = jax.lax.map(lambda rows: mapped(*jax.tree.map(lambda leaf: leaf[rows], arguments)), index)
+        chunks = loops.map(lambda rows: mapped(*jax.tree.map(lambda leaf: leaf[rows], arguments)), index)
         return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:count], chunks)
 
     return chunked

@@ -1,13 +1,14 @@
 """The layers of the library: imports go down only, and each outside package has one home."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 LAYERS = [
-    {"checks"},
+    {"checks", "loops"},
     {"values", "losses"},
     {"types"},
     {"norms", "operators", "batching", "parallel", "records"},
@@ -81,3 +82,10 @@ def test_nothing_reads_a_pickle() -> None:
         text = path.read_text()
         assert "allow_pickle=True" not in text
         assert not {"pickle", "cloudpickle", "dill", "joblib"} & {name.split(".")[0] for name in imported(path)}
+
+
+def test_loops_around_a_users_function_have_fast_convolutions() -> None:
+    looping = {"attacks", "batching", "bounds", "estimators", "methods", "training"}
+    written = re.compile(r"lax\.(scan|while_loop|fori_loop|map)\(")
+    found = [str(path) for path in SOURCES if part_of(path) in looping and written.search(path.read_text())]
+    assert not found, "take lipjax.loops there"

@@ -3,11 +3,11 @@
 from dataclasses import KW_ONLY
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int
 
+from lipjax import loops
 from lipjax.attacks.apgd_l1 import sparse_ascent
 from lipjax.attacks.climb import (
     Differentiated,
@@ -109,7 +109,7 @@ def dense_ascent(key: KeyArray, objective: Objective, center: Point, *, ball: Ba
     start = differentiated(objective, ball.sample(key, center))
     step_size = jnp.asarray(2.0 * ball.radius, center.dtype)
     state = _State(start, start.point, start, step_size, jnp.array(0), start.value, jnp.array(True), jnp.array(0))
-    best = jax.lax.while_loop(is_unfinished, step, state).best
+    best = loops.while_loop(is_unfinished, step, state).best
     return Evaluated(best.point, best.value)
 
 

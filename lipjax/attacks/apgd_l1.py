@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Int
 
+from lipjax import loops
 from lipjax.attacks.climb import Differentiated, Evaluated, better, differentiated, select
 from lipjax.norms import Ball
 from lipjax.types import KeyArray, Objective, Point, Scalar
@@ -50,7 +51,7 @@ def into_ball_and_box(point: Point, center: Point, ball: Ball) -> Point:
         return jnp.where(is_long, middle, low), jnp.where(is_long, high, middle)
 
     largest = jnp.max(jnp.abs(offset))
-    threshold = jax.lax.fori_loop(0, 40, bisect, (jnp.zeros_like(largest), largest))[1]
+    threshold = loops.fori_loop(0, 40, bisect, (jnp.zeros_like(largest), largest))[1]
     threshold = jnp.where(jnp.sum(shrunk(0.0)) <= ball.radius, 0.0, threshold)
     return ball.clip(center + jnp.sign(offset) * shrunk(threshold)).astype(center.dtype)
 
@@ -112,7 +113,7 @@ def _phase(objective: Objective, start: Point, center: Point, ball: Ball, num_st
     first = evaluate(start)
     step_size = jnp.asarray(ball.radius, center.dtype)
     state = _State(first, first, step_size, _support(first.point, center), jnp.array(0))
-    return jax.lax.while_loop(is_unfinished, step, state).best
+    return loops.while_loop(is_unfinished, step, state).best
 
 
 def _support(point: Point, center: Point) -> Scalar:

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from lipjax import loops
 from lipjax.norms import Ball, Norm
 from lipjax.types import Point, Scalar, VectorFn
 
@@ -92,7 +93,7 @@ def _fill_to_level(profile: Vector, slopes: Vector, room: Vector, gap: Scalar) -
 
     start = jnp.zeros_like(gap)
     levels = (start, refined(start))
-    _, level = jax.lax.while_loop(lambda pair: pair[1] > pair[0], lambda pair: (pair[1], refined(pair[1])), levels)
+    _, level = loops.while_loop(lambda pair: pair[1] > pair[0], lambda pair: (pair[1], refined(pair[1])), levels)
     return jnp.minimum(level * profile, room)
 
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
-from lipjax import checks
+from lipjax import checks, loops
 from lipjax.types import AttackFn, KeyArray, Objective, Point, Scalar
 
 
@@ -88,7 +88,7 @@ def restarted(attack: AttackFn, num_restarts: int) -> AttackFn:
             point = attack(run_key, objective, center)
             return point, objective(point)
 
-        points, values = jax.lax.map(run, jax.random.split(key, num_restarts))
+        points, values = loops.map(run, jax.random.split(key, num_restarts))
         return points[jnp.argmax(values)]
 
     return best_of_all

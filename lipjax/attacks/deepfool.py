@@ -3,11 +3,10 @@
 from dataclasses import KW_ONLY
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
-from lipjax import checks
+from lipjax import checks, loops
 from lipjax.attacks.boundary import nearest_boundary
 from lipjax.norms import Ball, l2
 from lipjax.types import BoundaryAttack, KeyArray, Point, VectorFn
@@ -70,5 +69,5 @@ class deepfool(BoundaryAttack):
             return _State(self.ball.clip(center + (1.0 + self.overshoot) * total), total, state.num_done + 1)
 
         start = _State(center, jnp.zeros_like(center), jnp.array(0))
-        point = jax.lax.while_loop(is_unfinished, step, start).point
+        point = loops.while_loop(is_unfinished, step, start).point
         return self.ball.project(point, center)

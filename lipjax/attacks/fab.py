@@ -3,11 +3,10 @@
 from dataclasses import KW_ONLY
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool
 
-from lipjax import checks
+from lipjax import checks, loops
 from lipjax.attacks.boundary import nearest_boundary, step_to_hyperplane
 from lipjax.norms import Ball, linf
 from lipjax.types import BoundaryAttack, KeyArray, Point, Scalar, VectorFn
@@ -77,7 +76,7 @@ class fab(BoundaryAttack):
 
         distance = jnp.where(is_beyond(center), 0.0, jnp.inf).astype(center.dtype)
         start = _State(center, center, distance)
-        return self.ball.project(jax.lax.fori_loop(0, self.num_steps, step, start).nearest, center)
+        return self.ball.project(loops.fori_loop(0, self.num_steps, step, start).nearest, center)
 
     def _move(self, margins: VectorFn, point: Point, center: Point) -> Point:
         ball, norm = self.ball, self.ball.norm

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool
 
-from lipjax import checks
+from lipjax import checks, loops
 from lipjax.norms import Ball, l2
 from lipjax.types import BoundaryAttack, KeyArray, Point, Scalar, VectorFn
 from lipjax.values import Number, count, number
@@ -77,7 +77,7 @@ class fmn(BoundaryAttack):
             return found._replace(point=point, radius=radius)
 
         nothing = jnp.zeros((), center.dtype)
-        state = jax.lax.fori_loop(0, self.num_steps, step, _State(center, nothing, center, nothing + jnp.inf))
+        state = loops.fori_loop(0, self.num_steps, step, _State(center, nothing, center, nothing + jnp.inf))
         is_beyond = jnp.max(margins(state.point)) > 0.0
         return self.ball.project(_nearer(is_beyond, norm.value(state.point - center), state).nearest, center)
 

@@ -5,7 +5,7 @@ from dataclasses import KW_ONLY
 import jax
 import jax.numpy as jnp
 
-from lipjax import checks, norms
+from lipjax import checks, loops, norms
 from lipjax.attacks.climb import Evaluated, better
 from lipjax.norms import Ball, linf
 from lipjax.types import Attack, KeyArray, Objective, Point
@@ -57,5 +57,5 @@ class momentum_pgd(Attack):
             return (following, velocity, better(Evaluated(point, value), best)), None
 
         carry = (center, jnp.zeros_like(center), Evaluated(center, jnp.array(-jnp.inf)))
-        (last, _, best), _ = jax.lax.scan(step, carry, length=self.num_steps)
+        (last, _, best), _ = loops.scan(step, carry, length=self.num_steps)
         return better(Evaluated(last, objective(last)), best).point

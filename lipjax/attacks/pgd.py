@@ -6,7 +6,7 @@ from dataclasses import KW_ONLY
 import jax
 import jax.numpy as jnp
 
-from lipjax import checks
+from lipjax import checks, loops
 from lipjax.attacks.climb import Evaluated, better, restarted
 from lipjax.norms import Ball, linf
 from lipjax.types import Attack, KeyArray, Objective, Point
@@ -65,7 +65,7 @@ class pgd(Attack):
 
         start = self._start(key, center)
         lowest = objective(center) if self.best_iterate and self.random_start else jnp.array(-jnp.inf)
-        (last, best), _ = jax.lax.scan(step, (start, Evaluated(center, lowest)), length=self.num_steps)
+        (last, best), _ = loops.scan(step, (start, Evaluated(center, lowest)), length=self.num_steps)
         return better(Evaluated(last, objective(last)), best).point if self.best_iterate else last
 
     def _start(self, key: KeyArray, center: Point) -> Point:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
-from lipjax import checks
+from lipjax import checks, loops
 from lipjax.attacks.climb import Evaluated, better, not_below_center
 from lipjax.norms import Ball, Norm, linf
 from lipjax.types import Attack, KeyArray, Objective, Point
@@ -100,7 +100,7 @@ class square(Attack):
             return (state[1] < self.num_queries) & (state[0].value < jnp.inf)
 
         start = evaluate(proposals.start(start_key, movable[rectangle].shape, self.ball.radius))
-        return jax.lax.while_loop(is_unfinished, query, (start, jnp.array(0)))[0]
+        return loops.while_loop(is_unfinished, query, (start, jnp.array(0)))[0]
 
 
 def _rectangle(movable: Bool[np.ndarray, "height width channels"]) -> tuple[slice, slice]:

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
+from lipjax import loops
 from lipjax.bounds.carried import Around, Derivative, Region, Rows
 from lipjax.bounds.program import Program, Wire
 from lipjax.bounds.rounding import spectral
@@ -74,4 +75,4 @@ def over_entries(region: Region, of_rows: Callable[[Rows], T], at_once: int = RO
     if count <= at_once:
         return of_block(jnp.arange(count))
     blocks = jnp.arange(-(-count // at_once) * at_once).reshape(-1, at_once)  # past the end are rows of zeros
-    return jax.tree.map(joined, jax.lax.map(of_block, blocks))
+    return jax.tree.map(joined, loops.map(of_block, blocks))

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from lipjax import checks
+from lipjax import checks, loops
 from lipjax.bounds.everywhere import global_bound
 from lipjax.bounds.local import local_bound
 from lipjax.bounds.program import unmasked
@@ -107,7 +107,7 @@ def _local(
     def bound(x: Array, radius: Array) -> Array:
         return local_bound(f, x, ball.replace(radius=radius), norm_out=norm_out, method=method)
 
-    return jax.lax.map(lambda x: jax.lax.map(lambda radius: bound(x, radius), radii), xs)
+    return loops.map(lambda x: loops.map(lambda radius: bound(x, radius), radii), xs)
 
 
 @jax.jit
@@ -119,7 +119,7 @@ def _through_softmax(
         bound = partial(softmax_bound, f(x), norm_out=norm_out)
         return jax.vmap(bound)(own, radii)
 
-    return jax.lax.map(of_point, (xs, constants), batch_size=64)
+    return loops.map(of_point, (xs, constants), batch_size=64)
 
 
 def check_bracket(

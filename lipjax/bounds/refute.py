@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from lipjax import checks
+from lipjax import checks, loops
 from lipjax.bounds.everywhere import global_bound
 from lipjax.bounds.forward import forward, input_region
 from lipjax.bounds.local import local_bound
@@ -180,7 +180,7 @@ def _steepest(program: Program, norm_out: Norm, key: KeyArray, x: Any, ball: Bal
     def turn(direction: Any, _: None) -> tuple[Any, None]:
         return ball.norm.steepest(jax.grad(lambda direction: norm_out.value(push(direction)))(direction)), None
 
-    turned, _ = jax.lax.scan(turn, ball.norm.steepest(half), None, _NUM_TURNS)
+    turned, _ = loops.scan(turn, ball.norm.steepest(half), None, _NUM_TURNS)
     turned = turned * ball.norm.value(half)
     better = norm_out.value(push(turned)) > norm_out.value(push(half))
     return jnp.stack([middle, jnp.where(better, turned, half)])

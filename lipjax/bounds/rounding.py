@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from lipjax import loops
 from lipjax.types import Scalar
 
 _NUM_SQUARES = 13
@@ -69,9 +70,9 @@ def spectral(rows: Any) -> Scalar:
     def root(bound: Any, scale: Any) -> tuple[Any, None]:
         return scale * (jnp.sqrt(bound + hidden) + 2 * hidden / side) * (1 + 4 * eps()), None
 
-    gram, scales = jax.lax.scan(square, _gram_matrix(matrix), None, _NUM_SQUARES)
+    gram, scales = loops.scan(square, _gram_matrix(matrix), None, _NUM_SQUARES)
     last = jnp.minimum(jnp.sqrt(jnp.sum(jnp.square(gram))), jnp.max(jnp.sum(jnp.abs(gram), 1)))
-    bound, _ = jax.lax.scan(root, last * (1 + side**2 * eps()), scales, reverse=True)
+    bound, _ = loops.scan(root, last * (1 + side**2 * eps()), scales, reverse=True)
     lost = (width + 8) * eps() * jnp.sum(jnp.square(matrix)) * (1 + matrix.size * eps())
     return unit * jnp.sqrt(bound + lost) * (1 + 8 * eps())
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from lipjax import checks
+from lipjax import checks, loops
 from lipjax.batching import in_chunks
 from lipjax.estimators.estimator import LocalEstimator
 from lipjax.estimators.quotient import safe_ratio
@@ -96,7 +96,7 @@ class clever(LocalEstimator):
             norms = sampled(keys)
             return jnp.max(norms, axis=0), jnp.argmax(norms, axis=0)
 
-        maxima, where = jax.lax.map(batch_maximum, keys)
+        maxima, where = loops.map(batch_maximum, keys)
         fits = jax.vmap(fit_weibull)(maxima.T)
         scores = jnp.where(fits.end > 0.0, jax.vmap(safe_ratio)(margins, fits.end), self.ball.radius)
         chosen = jnp.argmin(scores)
@@ -129,4 +129,4 @@ def _margin_gradients(
         rows = jax.nn.one_hot(jnp.stack([predicted, target]), logits.size, dtype=logits.dtype)
         return norm.dual(pull(rows[0] - rows[1])[0])
 
-    return jax.lax.map(of_target, targets)
+    return loops.map(of_target, targets)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int, Num
 
-from lipjax import checks
+from lipjax import checks, loops
 from lipjax.batching import in_chunks
 from lipjax.estimators.estimator import LocalEstimator, defined, larger, largest
 from lipjax.estimators.record import Curve
@@ -166,7 +166,7 @@ def _curve(
             jnp.zeros_like(first.witness),
             jnp.zeros(first.value.shape, rows.dtype),
         )
-        steepest, values = jax.lax.scan(absorb, nothing, rows.reshape(num_chunks, chunk_size))
+        steepest, values = loops.scan(absorb, nothing, rows.reshape(num_chunks, chunk_size))
         return jax.tree.map(lambda leaf: leaf[None], steepest), values.reshape(-1, values.shape[-1])
 
     of_parts, values = on_parts(of_part, mesh)(rows)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from lipjax import checks
+from lipjax import checks, loops
 from lipjax.norms import Ball, Norm, l2
 from lipjax.types import Estimate, Estimator, KeyArray, Point, Scalar, VectorFn
 from lipjax.values import setting
@@ -76,7 +76,7 @@ class LocalEstimator(Estimator):
             found = self.replace(ball=self.ball.replace(radius=radius))(jax.random.fold_in(key, bits), f, x)
             return Estimate(found.value, found.witness)
 
-        found = jax.lax.map(at, radii)
+        found = loops.map(at, radii)
         reachable = radii[None, :] <= radii[:, None]
         best = jnp.argmax(jnp.where(reachable, found.value, -jnp.inf), axis=1)
         return jax.tree.map(lambda leaf: leaf[best], found)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
 
+from lipjax import loops
 from lipjax.batching import in_chunks
 from lipjax.estimators.estimator import larger, largest
 from lipjax.norms import Ball
@@ -54,7 +55,7 @@ def climb(
 
     nothing = Estimate(jnp.array(-jnp.inf, start.dtype), start)
     sizes = jnp.geomspace(*_STEP_SIZES, num_steps, dtype=start.dtype)
-    return jax.lax.scan(step, (start, nothing), sizes)[0][1]
+    return loops.scan(step, (start, nothing), sizes)[0][1]
 
 
 def search_ball(
@@ -131,7 +132,7 @@ def growing_search(
         def is_short(reach: _Reach) -> Array:
             return (reach.searched < grid.size) & ((reach.searched == 0) | (grid[reach.searched - 1] < radius))
 
-        reach = jax.lax.while_loop(is_short, grow, carry[0])
+        reach = loops.while_loop(is_short, grow, carry[0])
         inside = ball.replace(radius=radius).project(reach.best.witness, center)
         value = objective(inside)
         fits = (grid[reach.searched - 1] <= radius) | (ball.norm.value(reach.best.witness - center) <= radius)
@@ -142,7 +143,7 @@ def growing_search(
 
     nothing = Estimate(jnp.zeros((), center.dtype), center)
     order = jnp.argsort(radii)
-    _, found = jax.lax.scan(at, (_Reach(jnp.array(0), nothing, nothing), nothing), radii[order])
+    _, found = loops.scan(at, (_Reach(jnp.array(0), nothing, nothing), nothing), radii[order])
     return jax.tree.map(lambda leaf: leaf[jnp.argsort(order)], found)
 
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
+from lipjax import loops
 from lipjax.estimators.estimator import largest
 from lipjax.estimators.quotient import safe_ratio
 from lipjax.norms import Norm, l2, named
@@ -64,7 +65,7 @@ class jacobian_norm(Estimator):
             row = jax.nn.one_hot(index, value.size, dtype=value.dtype)
             noise = jax.random.normal(jax.random.fold_in(key, index), (value.size,), value.dtype)
             (gradient,) = pull(jnp.where(index < num_rows, row, noise).reshape(value.shape))
-            direction, _ = jax.lax.scan(step, self.norm_in.steepest(gradient), length=self.num_steps)
+            direction, _ = loops.scan(step, self.norm_in.steepest(gradient), length=self.num_steps)
             return Estimate(safe_ratio(length(direction), self.norm_in.value(direction)), direction)
 
-        return largest(jax.lax.map(run, jnp.arange(num_rows + self.num_restarts)))
+        return largest(loops.map(run, jnp.arange(num_rows + self.num_restarts)))

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.scipy.sparse.linalg import cg
 from jaxtyping import Array, ArrayLike
 
+from lipjax import loops
 from lipjax.batching import in_chunks
 from lipjax.estimators.estimator import LocalEstimator, larger, largest
 from lipjax.estimators.quotient import rounding_error, safe_ratio
@@ -94,7 +95,7 @@ class pairwise_slope(LocalEstimator):
         def run(restart_key: KeyArray) -> _Tangent:
             tried = in_chunks(search.at_random, _AT_ONCE)(jax.random.split(restart_key, self.num_samples))
             start = largest(tried)
-            climbed = jax.lax.scan(search.climb, (start, start), scales)[0][1]
+            climbed = loops.scan(search.climb, (start, start), scales)[0][1]
             return _joined(tried, jax.tree.map(lambda leaf: leaf[None], climbed))
 
         def breed(kept: _Tangent, round_key: KeyArray) -> tuple[_Tangent, None]:
@@ -103,9 +104,9 @@ class pairwise_slope(LocalEstimator):
             born = in_chunks(search.tangent, _AT_ONCE)(*_joined(*starts))
             return _steepest(_joined(kept, born), len(kept.value)), None
 
-        found = jax.lax.map(run, jax.random.split(climb_key, self.num_restarts))
+        found = loops.map(run, jax.random.split(climb_key, self.num_restarts))
         kept = _steepest(jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), found), _NUM_KEPT)
-        kept, _ = jax.lax.scan(breed, kept, jax.random.split(breed_key, self.num_steps))
+        kept, _ = loops.scan(breed, kept, jax.random.split(breed_key, self.num_steps))
         return search.attained(largest(kept))
 
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from lipjax import checks
+from lipjax import checks, loops
 from lipjax.norms import Norm
 from lipjax.types import KeyArray
 
@@ -79,6 +79,6 @@ class Curve:
         def resampled(key: KeyArray) -> Float[Array, " radii"]:
             return statistic(self.values[jax.random.randint(key, (count,), 0, count)])
 
-        found = jax.lax.map(resampled, jax.random.split(key, num_resamples))
+        found = loops.map(resampled, jax.random.split(key, num_resamples))
         low, high = jnp.quantile(found, jnp.array([0.5 - level / 2, 0.5 + level / 2]), axis=0)
         return low, high

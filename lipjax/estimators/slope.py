@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from lipjax import checks
+from lipjax import checks, loops
 from lipjax.batching import in_chunks
 from lipjax.estimators.draws import Draw
 from lipjax.estimators.estimator import LocalEstimator, defined
@@ -109,7 +109,7 @@ class ascent_slope(LocalEstimator):
 
         radii = self.ball.radius * jnp.geomspace(1.0, _SMALLEST_BALL, self.num_restarts, dtype=x.dtype)[::-1]
         nothing = Estimate(jnp.zeros((), x.dtype), x)
-        return defined(f, x, jax.lax.scan(grow, nothing, (jax.random.split(key, self.num_restarts), radii))[0])
+        return defined(f, x, loops.scan(grow, nothing, (jax.random.split(key, self.num_restarts), radii))[0])
 
 
 class growing_slope(LocalEstimator):

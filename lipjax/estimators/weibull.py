@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from lipjax import loops
 from lipjax.estimators.quotient import safe_ratio
 from lipjax.types import Scalar
 
@@ -98,7 +99,7 @@ def _profile(gaps: Float[Array, " observations"]) -> tuple[Scalar, Scalar, Scala
         return (jnp.where(is_low, middle, low), jnp.where(is_low, high, middle)), None
 
     ends = (jnp.array(_SHAPES[0], gaps.dtype), jnp.array(_SHAPES[1], gaps.dtype))
-    (shape, _), _ = jax.lax.scan(halve, ends, length=40)
+    (shape, _), _ = loops.scan(halve, ends, length=40)
     log_scale = largest + jnp.log(jnp.mean(jnp.exp(shape * (logs - largest)))) / shape
     likelihood = jnp.log(shape) - shape * log_scale + (shape - 1.0) * mean_log - 1.0
     return likelihood, shape, jnp.exp(log_scale)

@@ -9,7 +9,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Int, PyTree
 from tqdm import tqdm
 
-from lipjax import checks, parallel
+from lipjax import checks, loops, parallel
 from lipjax.augmentation import Augmenting
 from lipjax.batching import over_examples
 from lipjax.training.interruption import Stopped, deferred
@@ -73,7 +73,7 @@ def _advance(
     if count == 1:
         (state, order), metrics = advance((state, order), None)
         return state, order, jax.tree.map(lambda value: value[None], metrics)
-    (state, order), metrics = jax.lax.scan(advance, (state, order), length=count)
+    (state, order), metrics = loops.scan(advance, (state, order), length=count)
     return state, order, metrics
 
 

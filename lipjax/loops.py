@@ -1,0 +1,175 @@
+"""JAX's loops, in which a convolution is as fast as outside them.
+
+On CPU, XLA computes a convolution by a fast kernel only if its axes are in one order: examples, space and channels;
+space, channels and features; examples, space and features. It brings convolutions into that order by itself, but in a
+program's entry alone, not in the bodies of its loops. There the gradients of a convolution, whose axes are in other
+orders, are 4 to 150 times slower. So these loops are JAX's own, whose bodies have their convolutions in XLA's order:
+the same numbers by the same kernels. A body without such a convolution is left as it is, and so is all that is not
+traced for a CPU. `LIPJAX_XLA_CONVOLUTIONS=1` leaves everything as it is.
+"""
+
+import functools
+import os
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+import jax
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, jaxpr_as_fun
+from jaxtyping import Array, PyTree, Shaped
+
+Settings = ParamSpec("Settings")
+Out = TypeVar("Out")
+Operand = Shaped[Array, "..."]
+
+
+def for_loops(f: Callable[Settings, Out]) -> Callable[Settings, Out]:
+    """The same function for use inside a loop: with its convolutions, and those of its own loops, in XLA's order.
+
+    Custom derivative rules, `jit`, `remat` and named scopes stay. What is differentiated inside `f` is in order too;
+    so wrap a whole step, with its gradients, and not only the network.
+
+    Args:
+        f: Any function that returns arrays.
+
+    Returns:
+        A function with the same arguments and results.
+
+    Example:
+        >>> def gradient(x, kernel):
+        ...     return jax.grad(lambda x: jax.lax.conv(x, kernel, (1,), "SAME").sum())(x)
+        >>> x, kernel = jax.numpy.ones((1, 1, 3)), jax.numpy.arange(3.0).reshape(1, 1, 3)
+        >>> for_loops(gradient)(x, kernel)
+        Array([[[1., 3., 3.]]], dtype=float32)
+    """
+
+    @functools.wraps(f)
+    def in_order(*args: Settings.args, **kwargs: Settings.kwargs) -> Out:
+        if not _is_due():
+            return f(*args, **kwargs)
+        closed, results = jax.make_jaxpr(lambda: f(*args, **kwargs), return_shape=True)()
+        values = jaxpr_as_fun(_in_order(closed))()
+        return jax.tree.unflatten(jax.tree.structure(results), values)
+
+    return in_order
+
+
+def scan(f: Callable[..., Any], init: PyTree, xs: PyTree = None, length: int | None = None, **options: Any) -> Any:
+    """`jax.lax.scan`.
+
+    Example:
+        >>> scan(lambda total, x: (total + x, total), jax.numpy.zeros(()), jax.numpy.arange(4.0))
+        (Array(6., dtype=float32), Array([0., 0., 1., 3.], dtype=float32))
+    """
+    return for_loops(jax.lax.scan)(f, init, xs, length, **options)
+
+
+def while_loop(condition: Callable[[Any], Any], body: Callable[[Any], Any], init: PyTree) -> Any:
+    """`jax.lax.while_loop`.
+
+    Example:
+        >>> while_loop(lambda n: n < 50, lambda n: 2 * n, 1)
+        Array(64, dtype=int32, weak_type=True)
+    """
+    return for_loops(jax.lax.while_loop)(condition, body, init)
+
+
+def fori_loop(lower: Any, upper: Any, body: Callable[[Any, Any], Any], init: PyTree) -> Any:
+    """`jax.lax.fori_loop`.
+
+    Example:
+        >>> fori_loop(0, 4, lambda index, total: total + index, 0)
+        Array(6, dtype=int32, weak_type=True)
+    """
+    return for_loops(jax.lax.fori_loop)(lower, upper, body, init)
+
+
+def map(f: Callable[..., Any], xs: PyTree, **options: Any) -> Any:
+    """`jax.lax.map`.
+
+    Example:
+        >>> map(lambda x: x**2, jax.numpy.arange(4))
+        Array([0, 1, 4, 9], dtype=int32)
+    """
+    return for_loops(jax.lax.map)(f, xs, **options)
+
+
+def _is_due() -> bool:
+    is_wanted = os.environ.get("LIPJAX_XLA_CONVOLUTIONS", "0") in ("", "0")
+    return is_wanted and jax.default_backend() == "cpu" and not jax.config.jax_disable_jit
+
+
+Program = TypeVar("Program", Jaxpr, ClosedJaxpr)
+
+
+def _in_order(program: Program) -> Program:
+    """The program with all convolutions in order; the given one, if they are."""
+    if isinstance(program, ClosedJaxpr):
+        inner = _in_order(program.jaxpr)
+        return program if inner is program.jaxpr else ClosedJaxpr(inner, program.consts)
+    equations = [_equation_in_order(equation) for equation in program.eqns]
+    is_same = all(new is old for new, old in zip(equations, program.eqns, strict=True))
+    return program if is_same else program.replace(eqns=equations)
+
+
+def _equation_in_order(equation: JaxprEqn) -> JaxprEqn:
+    if equation.primitive is jax.lax.conv_general_dilated_p:
+        return _convolution_in_order(equation)
+    changed = {name: new for name, old in equation.params.items() if (new := _parameter_in_order(old)) is not old}
+    return equation.replace(params={**equation.params, **changed}) if changed else equation
+
+
+def _parameter_in_order(parameter: Any) -> Any:
+    """The parameter of an equation with the programs that it is, or has."""
+    if isinstance(parameter, Jaxpr | ClosedJaxpr):
+        return _in_order(parameter)
+    if type(parameter) is tuple and any(isinstance(part, Jaxpr | ClosedJaxpr) for part in parameter):
+        parts = tuple(_parameter_in_order(part) for part in parameter)
+        return parameter if all(new is old for new, old in zip(parts, parameter, strict=True)) else parts
+    return parameter
+
+
+_FEW_CHANNELS = 4
+"""In groups of so few channels XLA's kernel is the slower one (a depthwise convolution's gradient 18 times)."""
+
+
+def _convolution_in_order(equation: JaxprEqn) -> JaxprEqn:
+    numbers, num_groups = equation.params["dimension_numbers"], equation.params["feature_group_count"]
+    shape = equation.invars[0].aval.shape
+    has_small_groups = num_groups > 1 and shape[numbers.lhs_spec[1]] <= num_groups * _FEW_CHANNELS
+    if numbers == _xlas_order(len(shape)) or has_small_groups:
+        return equation
+    convolution = jax.jit(functools.partial(convolve_in_order, **equation.params))
+    operands = [jax.ShapeDtypeStruct(variable.aval.shape, variable.aval.dtype) for variable in equation.invars]
+    (call,) = jax.make_jaxpr(convolution)(*operands).eqns
+    return call.replace(invars=equation.invars, outvars=equation.outvars, source_info=equation.source_info)
+
+
+def _xlas_order(num_axes: int) -> jax.lax.ConvDimensionNumbers:
+    first, last, space = 0, num_axes - 1, range(num_axes - 2)
+    images = (first, last, *(axis + 1 for axis in space))
+    return jax.lax.ConvDimensionNumbers(images, (last, last - 1, *space), images)
+
+
+def convolve_in_order(
+    lhs: Operand, rhs: Operand, *, dimension_numbers: jax.lax.ConvDimensionNumbers, **params: Any
+) -> Operand:
+    """A convolution by one whose axes are in XLA's order, between transpositions.
+
+    Args:
+        lhs: Images, their axes in any order.
+        rhs: Kernel, its axes in any order.
+        dimension_numbers: Which axis is which, of the images, the kernel and the result.
+        **params: The other parameters of the primitive `jax.lax.conv_general_dilated_p`.
+
+    Returns:
+        What the primitive gives.
+    """
+    given, order = dimension_numbers, _xlas_order(lhs.ndim)
+
+    def moved(operand: Operand, source: tuple[int, ...], target: tuple[int, ...]) -> Operand:
+        return jax.lax.transpose(operand, [source[target.index(axis)] for axis in range(operand.ndim)])
+
+    images = moved(lhs, given.lhs_spec, order.lhs_spec)
+    kernel = moved(rhs, given.rhs_spec, order.rhs_spec)
+    maps = jax.lax.conv_general_dilated_p.bind(images, kernel, dimension_numbers=order, **params)
+    return moved(maps, order.out_spec, given.out_spec)

@@ -10,7 +10,7 @@ traced for a CPU. `LIPJAX_XLA_CONVOLUTIONS=1` leaves everything as it is.
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import jax
@@ -94,38 +94,35 @@ def map(f: Callable[..., Any], xs: PyTree, **options: Any) -> Any:
 
 
 def _is_due() -> bool:
+    config: Any = jax.config  # its attributes are made at run time
     is_wanted = os.environ.get("LIPJAX_XLA_CONVOLUTIONS", "0") in ("", "0")
-    return is_wanted and jax.default_backend() == "cpu" and not jax.config.jax_disable_jit
+    return is_wanted and jax.default_backend() == "cpu" and not config.jax_disable_jit
 
 
-Program = TypeVar("Program", Jaxpr, ClosedJaxpr)
+def _in_order(part: Any) -> Any:
+    """A program, or a parameter of an equation, with all convolutions in order; itself, if they are."""
+    if isinstance(part, ClosedJaxpr):
+        inner = _in_order(part.jaxpr)
+        return part if inner is part.jaxpr else ClosedJaxpr(inner, part.consts)
+    if isinstance(part, Jaxpr):
+        equations = [_equation_in_order(equation) for equation in part.eqns]
+        return part if _are_same(equations, part.eqns) else part.replace(eqns=equations)
+    if type(part) is tuple:
+        parts = tuple(_in_order(inner) for inner in part)
+        return part if _are_same(parts, part) else parts
+    return part
 
 
-def _in_order(program: Program) -> Program:
-    """The program with all convolutions in order; the given one, if they are."""
-    if isinstance(program, ClosedJaxpr):
-        inner = _in_order(program.jaxpr)
-        return program if inner is program.jaxpr else ClosedJaxpr(inner, program.consts)
-    equations = [_equation_in_order(equation) for equation in program.eqns]
-    is_same = all(new is old for new, old in zip(equations, program.eqns, strict=True))
-    return program if is_same else program.replace(eqns=equations)
+def _are_same(ones: Sequence[Any], others: Sequence[Any]) -> bool:
+    return all(one is other for one, other in zip(ones, others, strict=True))
 
 
 def _equation_in_order(equation: JaxprEqn) -> JaxprEqn:
     if equation.primitive is jax.lax.conv_general_dilated_p:
         return _convolution_in_order(equation)
-    changed = {name: new for name, old in equation.params.items() if (new := _parameter_in_order(old)) is not old}
-    return equation.replace(params={**equation.params, **changed}) if changed else equation
-
-
-def _parameter_in_order(parameter: Any) -> Any:
-    """The parameter of an equation with the programs that it is, or has."""
-    if isinstance(parameter, Jaxpr | ClosedJaxpr):
-        return _in_order(parameter)
-    if type(parameter) is tuple and any(isinstance(part, Jaxpr | ClosedJaxpr) for part in parameter):
-        parts = tuple(_parameter_in_order(part) for part in parameter)
-        return parameter if all(new is old for new, old in zip(parts, parameter, strict=True)) else parts
-    return parameter
+    params = {name: _in_order(parameter) for name, parameter in equation.params.items()}
+    is_same = _are_same([*params.values()], [*equation.params.values()])
+    return equation if is_same else equation.replace(params=params)
 
 
 _FEW_CHANNELS = 4
@@ -134,14 +131,17 @@ _FEW_CHANNELS = 4
 
 def _convolution_in_order(equation: JaxprEqn) -> JaxprEqn:
     numbers, num_groups = equation.params["dimension_numbers"], equation.params["feature_group_count"]
-    shape = equation.invars[0].aval.shape
+    shape = _struct(equation.invars[0]).shape
     has_small_groups = num_groups > 1 and shape[numbers.lhs_spec[1]] <= num_groups * _FEW_CHANNELS
     if numbers == _xlas_order(len(shape)) or has_small_groups:
         return equation
     convolution = jax.jit(functools.partial(convolve_in_order, **equation.params))
-    operands = [jax.ShapeDtypeStruct(variable.aval.shape, variable.aval.dtype) for variable in equation.invars]
-    (call,) = jax.make_jaxpr(convolution)(*operands).eqns
+    (call,) = jax.make_jaxpr(convolution)(*[_struct(variable) for variable in equation.invars]).eqns
     return call.replace(invars=equation.invars, outvars=equation.outvars, source_info=equation.source_info)
+
+
+def _struct(variable: Any) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(variable.aval.shape, variable.aval.dtype)
 
 
 def _xlas_order(num_axes: int) -> jax.lax.ConvDimensionNumbers:
@@ -166,7 +166,7 @@ def convolve_in_order(
     """
     given, order = dimension_numbers, _xlas_order(lhs.ndim)
 
-    def moved(operand: Operand, source: tuple[int, ...], target: tuple[int, ...]) -> Operand:
+    def moved(operand: Operand, source: Sequence[int], target: Sequence[int]) -> Operand:
         return jax.lax.transpose(operand, [source[target.index(axis)] for axis in range(operand.ndim)])
 
     images = moved(lhs, given.lhs_spec, order.lhs_spec)

@@ -95,7 +95,7 @@ def test_certified_accuracy_is_below_clean_accuracy_and_below_what_attacks_leave
     models, functions, dataset, row, attack
 ):
     model, test, radius = models[row], dataset.test, 0.1
-    radii = certificates.certified_radii(model, test, certificates.gap_bound(model, SHAPE))
+    radii = certificates.certified_radii(model, test, bounds.gap_bound(model, SHAPE))
     clean, certified, far = certificates.certified(radii, [0.0, radius, 100.0]).mean(axis=0)
     assert clean == evaluation.accuracy(model, test)
     assert clean >= certified > far == 0.0

@@ -20,6 +20,7 @@ from lipjax.bounds.curves import BracketError as BracketError
 from lipjax.bounds.curves import UpperCurve as UpperCurve
 from lipjax.bounds.curves import check_bracket as check_bracket
 from lipjax.bounds.curves import upper_curve as upper_curve
+from lipjax.bounds.everywhere import gap_bound as gap_bound
 from lipjax.bounds.everywhere import global_bound as global_bound
 from lipjax.bounds.local import local_bound as local_bound
 from lipjax.bounds.refute import Refutation as Refutation

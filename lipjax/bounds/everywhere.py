@@ -72,13 +72,37 @@ def global_bound(
         Operators" (arXiv 1903.01014), for the averages. Other ranges of slopes, sums of branches, single outputs, and
         the product in place of brackets that are too large to be measured are ours.
     """
-    f, start, first = confined(f, jnp.zeros(input_shape), norm_in)
+    checks.one_of("method", method, ["average", "sdp"])
+    program, first = _known(f, input_shape, norm_in)
     last = first if norm_out is None else norm_out
     is_plain(norm_in=first, norm_out=last)
-    checks.one_of("method", method, ["average", "sdp"])
-    program = recognize(trace(f, start.shape))
     bound = everywhere(program, first, last)
     return min(bound, _semidefinite(program, first, last)) if method == "sdp" else bound
+
+
+def gap_bound(f: VectorFn | Model, input_shape: Sequence[int]) -> float:
+    """How fast the gap between any two logits can change, at most, in units of the l2 distance of inputs.
+
+    `min(sqrt(2) L, 2 M)`, where the logits are jointly L-Lipschitz, `||f(u) - f(v)||_2 <= L ||u - v||_2`, and each of
+    them is M-Lipschitz. A difference of two entries is a product with a vector of length sqrt(2).
+
+    Args:
+        f: A model, or a callable from one input to its logits.
+        input_shape: Shape of one input.
+
+    Returns:
+        The bound, by `global_bound`; inf where f has a layer without a rule.
+
+    References:
+        Tsuzuku et al. 2018, "Lipschitz-Margin Training" (arXiv 1802.04034), proposition 1, for the first.
+    """
+    program, _ = _known(f, input_shape, l2)
+    return min(math.sqrt(2.0) * everywhere(program, l2, l2), 2.0 * everywhere(program, l2, linf))
+
+
+def _known(f: VectorFn | Model, input_shape: Sequence[int], norm_in: Norm) -> tuple[Program, Norm]:
+    f, start, norm = confined(f, jnp.zeros(input_shape), norm_in)
+    return recognize(trace(f, start.shape)), norm
 
 
 def everywhere(program: Program, first: Norm, last: Norm) -> float:
@@ -99,16 +123,22 @@ def _product(program: Program, norm: Norm, first: Norm, last: Norm) -> float:
 
 def _averaged(program: Program, first: Norm, last: Norm) -> float:
     """The bound by the expansion on a ball of infinite radius."""
-    known = isinstance(program.output, Wire) and all(map(has_local_rule, program.steps))
+    known = program.steps and isinstance(program.output, Wire) and all(map(has_local_rule, program.steps))
     if not known or sum(map(is_gate, program.steps)) > _MOST_GATES:
         return math.inf
+    regions = program.steps[-1].once(("averaged", first), lambda: _averaged_regions(program, first))
+    return float(expanded(program, regions, first, last))
+
+
+def _averaged_regions(program: Program, first: Norm) -> list[Region]:
+    """Regions whose derivatives are bounded by averages, which are the same whatever the norm of outputs."""
     regions = _regions(program)
     first_gate = next((index for index, step in enumerate(program.steps) if is_gate(step)), 0)
     for wire in [wire for step in program.steps if is_gate(step) for wire in step.wires if wire.index > first_gate]:
         size = math.prod(program.shape(wire))
         if size * math.prod(program.input_shape) <= LARGEST:
             regions[wire.index] = measure(program, regions, wire, norm_in=first, at_once=size)
-    return float(expanded(program, regions, first, last))
+    return regions
 
 
 def _semidefinite(program: Program, first: Norm, last: Norm) -> float:

@@ -2,7 +2,6 @@
 
 from lipjax.certificates.gaps import certified as certified
 from lipjax.certificates.gaps import certified_radii as certified_radii
-from lipjax.certificates.gaps import gap_bound as gap_bound
 from lipjax.certificates.smoothing import ABSTAIN as ABSTAIN
 from lipjax.certificates.smoothing import Certificate as Certificate
 from lipjax.certificates.smoothing import smoothed as smoothed

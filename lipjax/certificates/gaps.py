@@ -2,12 +2,12 @@
 
 A right prediction stays right as long as the lead of its logit can't be lost:
 
-    >>> from lipjax import layers, networks
+    >>> from lipjax import bounds, layers, networks
     >>> from lipjax.types import Model
     >>> network = networks.mlp(3, widths=(8,), layers=layers.orthogonal)
     >>> model = Model(network, network.init(jax.random.key(0), (5,)))
     >>> batch = Batch(jax.random.uniform(jax.random.key(1), (4, 5)), jnp.array([0, 1, 2, 0]))
-    >>> bound = gap_bound(model, (5,))
+    >>> bound = bounds.gap_bound(model, (5,))
     >>> round(bound, 3)  # the logits are jointly 1-Lipschitz
     1.414
     >>> radii = certified_radii(model, batch, bound)
@@ -23,33 +23,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from lipjax import checks
-from lipjax.bounds import global_bound
 from lipjax.evaluation import Classifier, logits
 from lipjax.losses import margin
-from lipjax.norms import l2, linf
 from lipjax.types import Batch
-
-
-def gap_bound(f: Classifier, input_shape: Sequence[int]) -> float:
-    """How fast the gap between any two logits can change, at most, in units of the l2 distance of inputs.
-
-    `min(sqrt(2) L, 2 M)`, where the logits are jointly L-Lipschitz, `||f(u) - f(v)||_2 <= L ||u - v||_2`, and each of
-    them is M-Lipschitz. A difference of two entries is a product with a vector of length sqrt(2).
-
-    Args:
-        f: A model, or a callable from one input to its logits.
-        input_shape: Shape of one input.
-
-    Returns:
-        The bound, by `bounds.global_bound`; inf where f has a layer without a rule.
-
-    References:
-        Tsuzuku et al. 2018, "Lipschitz-Margin Training" (arXiv 1802.04034), proposition 1, for the first.
-    """
-    return min(
-        math.sqrt(2.0) * global_bound(f, input_shape),
-        2.0 * global_bound(f, input_shape, norm_in=l2, norm_out=linf),
-    )
 
 
 def certified_radii(
@@ -60,7 +36,7 @@ def certified_radii(
     Args:
         f: A model, or a callable from one input to its logits.
         batch: Examples with labels.
-        bound: How fast gaps can change, as `gap_bound` finds it.
+        bound: How fast gaps can change, as `bounds.gap_bound` finds it.
         chunk_size: Examples that are computed at once; None for `batching.num_at_once`.
 
     Returns:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from lipjax import certificates
+from lipjax import bounds, certificates
 from lipjax.measurements.measurement import Measurement
 from lipjax.types import Dataset, KeyArray
 
@@ -27,6 +27,6 @@ class certified(Measurement):
     def __call__(self, key: KeyArray, model: Any, dataset: Dataset) -> "xarray.Dataset":
         import xarray
 
-        bound = certificates.gap_bound(model, dataset.input_shape)
+        bound = bounds.gap_bound(model, dataset.input_shape)
         radii = certificates.certified_radii(model, dataset.test, bound)
         return xarray.Dataset({"certified_radius": ("example", radii), "gap_bound": bound})

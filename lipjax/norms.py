@@ -184,7 +184,15 @@ class L1(Norm):
         return direction * jax.random.uniform(radius_key) ** (1.0 / math.prod(shape))
 
 
-linf, l2, l1 = Linf(), L2(), L1()
+linf = Linf()
+"""The largest magnitude."""
+
+l2 = L2()
+"""The Euclidean length."""
+
+l1 = L1()
+"""The sum of magnitudes."""
+
 NAMES = {norm.name: norm for norm in (l1, l2, linf)}
 """The norms that have a word of their own."""
 

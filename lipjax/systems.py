@@ -81,7 +81,11 @@ sll = Row(layers.sll, methods.offset(3 / math.sqrt(2.0)))
 orthogonal = Row(layers.orthogonal, spectral.method)
 """OC: orthogonal convolutions. A hard promise, everywhere."""
 
-madry_cifar10, madry_mnist = Row(method=methods.MADRY_CIFAR10), Row(method=methods.MADRY_MNIST)
+madry_cifar10 = Row(method=methods.MADRY_CIFAR10)
+"""PGD with Madry et al.'s settings on CIFAR-10."""
+
+madry_mnist = Row(method=methods.MADRY_MNIST)
+"""PGD with Madry et al.'s settings on MNIST."""
 
 TALK = {"V": vanilla, "P": parseval, "L2NN": l2_nonexpansive, "L": laplacian, "PGD": adversarial}
 """The five systems of Lassance, Gripon, Tang and Ortega 2019 (arXiv 1909.05095), by the talk's abbreviations."""

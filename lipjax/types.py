@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key, Num, PyTree, Shaped
 
 from lipjax.losses import cross_entropy
-from lipjax.values import Value, setting
+from lipjax.values import Json, Value, setting, to_json
 
 KeyArray: TypeAlias = Key[Array, ""]
 Scalar: TypeAlias = Float[Array, ""]
@@ -108,6 +108,10 @@ class Network(Value):
         programs that measure them.
         """
         return Model(self, variables)
+
+    def identity(self, variables: Variables) -> Json:
+        """What it is beside its variables: equal for the same function only, in every process."""
+        return {"network": to_json(self)}
 
 
 @jax.tree_util.register_dataclass

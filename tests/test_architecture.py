@@ -26,6 +26,8 @@ SOURCES = sorted(
 )
 HOMES = {
     "flax": {"layers", "networks"},
+    "equinox": {"networks"},
+    "torch": {"networks"},
     "tensorflow_datasets": {"datasets"},
     "orbax": {"records"},
     "altair": {"report"},

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-LATE = ["PIL", "altair", "numba", "orbax", "pandas", "scipy", "tensorflow_datasets", "xarray"]
+LATE = ["PIL", "altair", "equinox", "numba", "orbax", "pandas", "scipy", "tensorflow_datasets", "torch", "xarray"]
 
 
 def printed_by(program: str) -> list[str]:

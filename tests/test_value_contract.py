@@ -180,7 +180,7 @@ def test_stacked_numbers_under_vmap_are_one_by_one(name: str) -> None:
         (training, training.Optimizer, OPTIMIZERS),
         (training, training.Schedule, SCHEDULES),
         (augmentation, augmentation.Augment, AUGMENTATIONS),
-        (networks, Network, {**NETWORKS, "from_linen": None, "from_functions": None}),
+        (networks, Network, {**NETWORKS, "linen": None, "from_functions": None}),
     ],
 )
 def test_every_public_value_has_a_row(package: Any, role: type, table: dict[str, Any]) -> None:

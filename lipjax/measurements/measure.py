@@ -186,7 +186,7 @@ def _identity(model: Classifier | records.Saved) -> Json:
     if isinstance(model, records.Saved):
         return model.identity
     if isinstance(model, Model):
-        return {"network": to_json(model.network), "variables": records.digest_of_arrays(model.variables)}
+        return model.network.identity(model.variables) | {"variables": records.digest_of_arrays(model.variables)}
     function: Any = single(model)
     return {"function": to_json(function.func), "arrays": records.digest_of_arrays(function.args)}
 

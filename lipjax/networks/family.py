@@ -8,7 +8,7 @@ import numpy as np
 
 from lipjax import checks
 from lipjax.layers import Channels, Layers, named, vanilla
-from lipjax.networks.from_linen import LinenNetwork, applied_arrays
+from lipjax.networks.linen import LinenNetwork, applied_arrays
 from lipjax.types import Model, Variables
 from lipjax.values import count, setting
 

@@ -1,76 +1,81 @@
-"""flax.linen modules as networks: the one place where flax's conventions meet lipjax's."""
+"""A trained flax.linen module as a model."""
 
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import flax.linen as nn
-import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from lipjax.types import KeyArray, Network, Output, State, Variables
+from lipjax.networks.trained import Trained, evaluation_flags, model, refuse_other
+from lipjax.types import Model, Variables
 from lipjax.values import setting
 
-
-class LinenNetwork(Network):
-    """A network that makes a flax.linen module: `params` and `state` are its `params` and `batch_stats`."""
-
-    def module(self) -> nn.Module:
-        """The module, called as `module(inputs, train)`."""
-        raise NotImplementedError
-
-    def init(self, key: KeyArray, input_shape: tuple[int, ...]) -> Variables:
-        """Fresh variables for inputs of a shape, without the batch axis."""
-        collections: Any = self.module().init(key, jnp.zeros((1, *input_shape)), False)
-        return Variables(collections.get("params", {}), collections.get("batch_stats", {}))
-
-    def apply(self, variables: Variables, inputs: Float[Array, "batch ..."], *, train: bool) -> tuple[Output, State]:
-        """Output and new state for a batch; in evaluation mode the state is returned as it came."""
-        collections = {"params": variables.params}
-        if variables.state:
-            collections["batch_stats"] = variables.state
-        if not train or not variables.state:
-            return Output(*self.module().apply(collections, inputs, train)), variables.state
-        outputs, moved = self.module().apply(collections, inputs, train, mutable=["batch_stats"])
-        return Output(*outputs), moved["batch_stats"]
+_TRAINING = (
+    "It is in training mode: give its `__call__` an argument `train`, which is set to False here, and hand it on to "
+    "nn.Dropout(rate, deterministic=not train) and nn.BatchNorm(use_running_average=not train)"
+)
 
 
-class from_linen(LinenNetwork):
-    """A network from a flax.linen module.
+class _Linen(Trained):
+    """A flax.linen module; `params` and `state` are its collection `params` and all others."""
 
-    Attributes:
-        linen: Called as `linen(inputs, train)` with pixels in [0, 1]; returns `(logits, representations)`, the
-            representations as a dict in depth order, each taken after its nonlinearity. Only its collection
-            `batch_stats` may change in the forward pass.
+    home: ClassVar[str] = "flax.linen"
+    hints: ClassVar[Mapping[str, str]] = {
+        "InvalidRngError": _TRAINING,
+        "ModifyScopeVariableError": _TRAINING,
+        "ScopeCollectionNotFound": "The variables are all collections that `init` returned, as training moved them: "
+        'networks.from_linen(module, {"params": params, "batch_stats": batch_stats}, shape)',
+    }
+
+    module: nn.Module = setting()
+    flags: tuple[tuple[str, Any], ...] = setting(())
+
+    def call(self, variables: Variables, inputs: Float[Array, "..."]) -> Any:
+        return self.module.apply({"params": variables.params, **variables.state}, inputs, **dict(self.flags))
+
+
+def from_linen(
+    module: Any,
+    variables: Mapping[str, Any],
+    shape: tuple[int, ...],
+    *,
+    prepare: Callable[[Any], Any] | None = None,
+    logits: Callable[[Any], Any] | None = None,
+    batched: bool = True,
+) -> Model:
+    """A trained flax.linen module as a model, in evaluation mode; `linen` is a network that trains.
+
+    Args:
+        module: A `flax.linen.Module`, called as `module.apply(variables, inputs)`. An argument `train`, `training`,
+            `is_training`, `deterministic`, `inference` or `use_running_average` of its `__call__` is given what
+            evaluation needs.
+        variables: All its collections: `{"params": ..., "batch_stats": ...}`.
+        shape: Shape of one example as lipjax has it: height, width, channels, for images.
+        prepare: What is done to a batch of pixels in [0, 1] first: standardisation, flattening; None for nothing.
+        logits: What of its outputs for a batch are the logits; None where they are.
+        batched: Whether it takes batches; False for one example.
+
+    Returns:
+        The model: its function and its arrays.
+
+    Raises:
+        TypeError: If it is another framework's module.
+        ValueError: If two examples of zeros do not become logits: with shapes, reason, and the line to write.
 
     Example:
-        >>> import jax
-        >>> class Linear(nn.Module):
-        ...     @nn.compact
-        ...     def __call__(self, inputs, train):
-        ...         return nn.Dense(2)(inputs), {}
-        >>> network = from_linen(Linear())
-        >>> network.init(jax.random.key(0), (3,)).params["Dense_0"]["kernel"].shape
-        (3, 2)
+        >>> import jax, jax.numpy as jnp
+        >>> module = nn.Sequential([nn.Dense(4), nn.relu, nn.Dense(3)])
+        >>> variables = module.init(jax.random.key(0), jnp.zeros((1, 2)))
+        >>> from_linen(module, variables, (2,)).single(jnp.zeros(2)).shape
+        (3,)
     """
-
-    linen: nn.Module = setting()
-
-    def module(self) -> nn.Module:
-        """The module that was given."""
-        return self.linen
-
-
-@partial(jax.jit, static_argnames="input_shape")
-def applied_arrays(network: LinenNetwork, variables: Variables, input_shape: tuple[int, ...]) -> dict[str, Any]:
-    """The parameters that a frozen network has in place of these: what its layers apply, computed once."""
-    collections = {"params": variables.params, "batch_stats": variables.state}
-    inputs = jnp.zeros((1, *input_shape))
-    _, noted = network.module().apply(collections, inputs, False, mutable=["intermediates"])
-    return _replaced(variables.params, noted.get("intermediates", {}))
-
-
-def _replaced(params: Any, noted: Any) -> dict[str, Any]:
-    own = noted.get("frozen") or {name: leaf for name, leaf in params.items() if not isinstance(leaf, dict)}
-    parts = {name for tree in (params, noted) for name, part in tree.items() if isinstance(part, dict)} - {"frozen"}
-    return {**own, **{name: _replaced(params.get(name, {}), noted.get(name, {})) for name in sorted(parts)}}
+    shape = refuse_other("flax.linen", module, shape)
+    if not isinstance(variables, Mapping) or "params" not in variables:
+        raise ValueError(
+            "variables are all collections of the module, and have no 'params'; if these are the parameters: "
+            f'networks.from_linen(module, {{"params": params}}, {shape})'
+        )
+    flags = evaluation_flags("flax.linen", type(module).__call__.__get__(module))
+    state = {name: collection for name, collection in variables.items() if name != "params"}
+    network = _Linen(module, tuple(flags.items()), shape=shape, prepare=prepare, logits=logits, batched=batched)
+    return model(network, Variables(variables["params"], state))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 Json = dict[str, Any]
@@ -117,7 +118,8 @@ def digest_of_arrays(tree: Any) -> str:
     """
     total = hashlib.sha256()
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        array = np.ascontiguousarray(leaf)
+        is_key = isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        array = np.ascontiguousarray(jax.random.key_data(leaf) if is_key else leaf)
         total.update(f"{jax.tree_util.keystr(path)}{array.dtype}{array.shape}".encode())
         total.update(array.tobytes())
     return total.hexdigest()

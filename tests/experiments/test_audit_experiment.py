@@ -24,7 +24,7 @@ class Strange(nn.Module):
         return nn.Dense(self.num_classes, name="logits")(x), {}
 
 
-STRANGE = networks.from_linen(Strange(2))
+STRANGE = networks.linen(Strange(2))
 
 
 def trained(out_dir: Path, *flags: str) -> Path:

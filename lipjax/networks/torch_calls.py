@@ -1,0 +1,204 @@
+"""Functions of PyTorch inside JAX programs: values, derivatives of any order in both modes, and whole batches.
+
+JAX knows one primitive. It calls, on the host, a function of torch tensors with a leading batch axis, whose examples
+don't affect each other. What JAX asks of a primitive is again such a function:
+
+    Logits      (x) -> f(x)
+    Push(g)     (x, dx) -> J_g(x) dx, forward mode
+    Pull(g)     (x, dy) -> J_g(x)^T dy, reverse mode; the transpose of Push
+
+so a gradient is one pass backwards in torch, and everything that differentiates a function of JAX takes one of torch.
+"""
+
+import contextlib
+import copy
+import dataclasses
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+from jaxtyping import Array, Float
+
+with contextlib.suppress(ImportError):  # who has no torch has no module of it, and may still read this file's examples
+    import torch
+
+Shape: TypeAlias = tuple[int, ...]
+Tensor: TypeAlias = Any
+
+
+class Frozen:
+    """A copy of a torch module in evaluation mode, computed in the type of its input, with its weights as stored."""
+
+    def __init__(self, module: Any) -> None:
+        self.module = copy.deepcopy(module).eval().requires_grad_(False)
+        self.device = next((tensor.device for tensor in self.module.state_dict().values()), torch.device("cpu"))
+        self._in_type: dict[Any, Any] = {}
+
+    def logits(self, *settings: Any) -> "Logits":
+        """Its logits; settings as for `Logits`."""
+        return Logits(self, *settings)
+
+    def flattened(self) -> "Frozen":
+        """The module, behind one that makes each example one row."""
+        return Frozen(torch.nn.Sequential(torch.nn.Flatten(), self.module))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of its text and its weights."""
+        total = hashlib.sha256(repr(self.module).encode())
+        for name, tensor in self.module.state_dict().items():
+            total.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
+            total.update(tensor.cpu().double().numpy().tobytes())
+        return total.hexdigest()
+
+    def tensor(self, array: Any) -> Tensor:
+        """A copy of an array on the module's device; its type is one that the module can take from now on."""
+        found = torch.from_numpy(np.array(array)).to(self.device)
+        if found.dtype not in self._in_type:
+            self._in_type[found.dtype] = copy.deepcopy(self.module).to(found.dtype)
+        return found
+
+    def __call__(self, inputs: Tensor) -> Any:
+        return self._in_type[inputs.dtype](inputs)
+
+
+@dataclasses.dataclass(frozen=True)
+class Logits:
+    """The logits of a batch.
+
+    Attributes:
+        module: The module.
+        logits: What of its outputs are the logits; None where they are.
+        batched: Whether it takes batches.
+        classes: Number of logits; 0 while it is not known.
+    """
+
+    module: Frozen
+    logits: Callable[[Any], Any] | None
+    batched: bool
+    classes: int = 0
+
+    def __call__(self, inputs: Tensor) -> Any:
+        call = self.module if self.batched else torch.func.vmap(self.module)
+        outputs = call(inputs)
+        return outputs if self.logits is None else self.logits(outputs)
+
+    def shapes(self, inputs: Shape) -> list[Shape]:
+        """Shapes of its results."""
+        return [(inputs[0], self.classes)]
+
+    def of(self, inputs: Float[Array, "batch ..."]) -> Float[Array, "batch classes"]:
+        """The logits of a batch, for JAX."""
+        return _torch_call.bind(inputs, function=self)[0]
+
+    def outputs(self, inputs: Float[Array, "batch ..."]) -> Any:
+        """What the module returns for a batch; as NumPy's where it is a tensor."""
+        found = self(self.module.tensor(inputs))
+        return found.detach().cpu().numpy() if isinstance(found, torch.Tensor) else found
+
+
+@dataclasses.dataclass(frozen=True)
+class Push:
+    """The derivative of a function along a direction."""
+
+    of: Any
+
+    def __call__(self, *arguments: Tensor) -> Any:
+        half = len(arguments) // 2
+        return torch.func.jvp(self.of, arguments[:half], arguments[half:])[1]
+
+    def shapes(self, *arguments: Shape) -> list[Shape]:
+        """Shapes of its results."""
+        return self.of.shapes(*arguments[: len(arguments) // 2])
+
+
+@dataclasses.dataclass(frozen=True)
+class Pull:
+    """The transposed derivative of a function; its first `count` arguments are the function's."""
+
+    of: Any
+    count: int
+
+    def __call__(self, *arguments: Tensor) -> Any:
+        outputs, pull = torch.func.vjp(self.of, *arguments[: self.count])
+        rest = arguments[self.count :]
+        return pull(rest if isinstance(outputs, tuple) else rest[0])
+
+    def shapes(self, *arguments: Shape) -> list[Shape]:
+        """Shapes of its results."""
+        return list(arguments[: self.count])
+
+
+def _logits_of(function: Any) -> Logits:
+    return function if isinstance(function, Logits) else _logits_of(function.of)
+
+
+_torch_call = Primitive("torch_call")
+_torch_call.multiple_results = True
+
+
+def _by_torch(arrays: Sequence[Any], function: Any) -> list[np.ndarray]:
+    results = function(*map(_logits_of(function).module.tensor, arrays))
+    results = results if isinstance(results, tuple) else (results,)
+    return [np.ascontiguousarray(result.detach().cpu().numpy().astype(arrays[0].dtype)) for result in results]
+
+
+@_torch_call.def_impl
+def _at_once(*arrays: Any, function: Any) -> list[Array]:
+    return [jnp.asarray(array) for array in _by_torch(arrays, function)]
+
+
+def _in_program(*arrays: Any, function: Any) -> list[Array]:
+    dtype, shapes = arrays[0].dtype, function.shapes(*[array.shape for array in arrays])
+    if dtype != np.float64:
+        specs = [jax.ShapeDtypeStruct(shape, dtype) for shape in shapes]
+        return jax.pure_callback(lambda *arrays: _by_torch(list(map(np.asarray, arrays)), function), specs, *arrays)
+
+    # Where a program calls back, JAX has forgotten `enable_x64` and would round float64: it passes as pairs of words.
+    def in_words(*words: Any) -> list[np.ndarray]:
+        found = _by_torch([np.asarray(word).view(np.float64)[..., 0] for word in words], function)
+        return [array[..., None].view(np.uint32) for array in found]
+
+    specs = [jax.ShapeDtypeStruct((*shape, 2), np.uint32) for shape in shapes]
+    words = [jax.lax.bitcast_convert_type(array, np.uint32) for array in arrays]
+    return [jax.lax.bitcast_convert_type(word, dtype) for word in jax.pure_callback(in_words, specs, *words)]
+
+
+@_torch_call.def_abstract_eval
+def _abstract(*arrays: Any, function: Any) -> list[Any]:
+    return [arrays[0].update(shape=shape) for shape in function.shapes(*[array.shape for array in arrays])]
+
+
+def _differentiated(arrays: Sequence[Any], tangents: Sequence[Any], *, function: Any) -> tuple[Any, Any]:
+    along = [ad.instantiate_zeros(tangent) for tangent in tangents]
+    return _torch_call.bind(*arrays, function=function), _torch_call.bind(*arrays, *along, function=Push(function))
+
+
+def _transposed(cotangents: Sequence[Any], *arguments: Any, function: Any) -> list[Any]:
+    half = len(arguments) // 2
+    points, along = arguments[:half], arguments[half:]
+    given = [ad.instantiate_zeros(cotangent) for cotangent in cotangents]
+    pulled = _torch_call.bind(*points, *given, function=Pull(function.of, half))
+    linear = [ad.is_undefined_primal(argument) for argument in along]
+    return [None] * half + [found if wanted else None for found, wanted in zip(pulled, linear, strict=True)]
+
+
+def _mapped(arrays: Sequence[Any], axes: Sequence[int | None], *, function: Any) -> tuple[list[Any], list[int]]:
+    size = next(array.shape[axis] for array, axis in zip(arrays, axes, strict=True) if axis is not None)
+    front = [
+        jnp.broadcast_to(array, (size, *array.shape)) if axis is None else jnp.moveaxis(array, axis, 0)
+        for array, axis in zip(arrays, axes, strict=True)
+    ]
+    found = _torch_call.bind(*[array.reshape(-1, *array.shape[2:]) for array in front], function=function)
+    return [result.reshape(size, -1, *result.shape[1:]) for result in found], [0] * len(found)
+
+
+mlir.register_lowering(_torch_call, mlir.lower_fun(_in_program, multiple_results=True))
+ad.primitive_jvps[_torch_call] = _differentiated
+ad.primitive_transposes[_torch_call] = _transposed
+batching.primitive_batchers[_torch_call] = _mapped

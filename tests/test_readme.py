@@ -3,14 +3,19 @@
 import re
 from pathlib import Path
 
+import equinox as eqx
+import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
-from lipjax import attacks, evaluation, measurements, norms
+from lipjax import attacks, evaluation, measurements, networks, norms
 from lipjax.types import Batch
 
-BLOCKS = re.findall(r"```python\n(.*?)```", (Path(__file__).parents[1] / "README.md").read_text(), flags=re.DOTALL)
+TEXT = (Path(__file__).parents[1] / "README.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
 
 
 def fewer(block: str, **replaced: str) -> str:
@@ -71,3 +76,28 @@ def test_a_callable_of_ones_own_runs_through_the_benchmark(
     by_corruption, result = capsys.readouterr().out.strip().splitlines()
     assert by_corruption.count("[") == 15
     assert result.startswith("{'clean': ")
+
+
+def module_of(framework: str) -> dict:
+    """A module as a user has it: what the README's lines start from."""
+    if framework == "flax.linen":
+        variables = {"params": {"layers_1": {"kernel": np.ones((3072, 2)), "bias": np.zeros(2)}}}
+        return {"module": nn.Sequential([lambda x: x.reshape(len(x), -1), nn.Dense(2)]), "variables": variables}
+    if framework == "flax.nnx":
+        linear = nnx.Linear(3072, 2, kernel_init=nnx.initializers.zeros, rngs=nnx.Rngs(0))
+        return {"module": nnx.Sequential(lambda x: x.reshape(len(x), -1), linear)}
+    if framework == "equinox":
+        linear = eqx.filter_eval_shape(lambda: eqx.nn.Linear(3072, 2, key=jax.random.key(0)))
+        filled = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), linear)
+        return {"module": eqx.nn.Sequential([eqx.nn.Lambda(jnp.ravel), filled])}
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed; pip install lipjax[torch]")
+    return {"module": torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3072, 2))}
+
+
+LINES = dict(re.findall(r"^\| (\S+) \| `(networks\.from_\w+\(.*\))` \|$", TEXT, flags=re.MULTILINE))
+
+
+@pytest.mark.parametrize("framework", ["flax.linen", "flax.nnx", "equinox", "PyTorch"])
+def test_a_module_of_another_framework_is_a_model_in_the_line_that_is_shown(framework: str) -> None:
+    names = {"networks": networks, "jnp": jnp, **module_of(framework)}
+    assert eval(LINES[framework], names).single(jnp.zeros((32, 32, 3))).shape == (2,)

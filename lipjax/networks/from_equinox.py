@@ -68,7 +68,8 @@ def from_equinox(
     import equinox
 
     call = type(module).__call__.__get__(module)
-    if state is None and "state" in inspect.signature(call).parameters:
+    takes = inspect.signature(call).parameters.get("state")
+    if state is None and takes is not None and takes.default is takes.empty:
         raise ValueError(f"the equinox module takes its state: {line('equinox', shape, 'state=state')}")
     flags = evaluation_flags("equinox", call, "state")
     params, static = equinox.partition(

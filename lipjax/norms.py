@@ -103,9 +103,14 @@ class Linf(Norm):
         return jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
 
 
-def _unit(length: Scalar) -> Scalar:
-    # In which to divide by a length: `1 / length`, with which compilers multiply instead, must not underflow.
-    return jnp.where(length > 2.0**64, 2.0**-64, 1.0)
+def _unit(x: Point) -> Scalar:
+    # What to multiply entries with before they are squared or divided by their length: neither may overflow, nor may
+    # `1 / length` underflow, with which compilers multiply instead. Exactly 1 for all but enormous entries.
+    return jnp.where(_largest(x) > 2.0**62, 2.0**-64, 1.0).astype(x.dtype)
+
+
+def _largest(x: Point) -> Scalar:
+    return jax.lax.stop_gradient(jnp.max(jnp.where(x < 0.0, -x, x), initial=0.0))
 
 
 class L2(Norm):
@@ -116,8 +121,7 @@ class L2(Norm):
     def value(self, x: Point) -> Scalar:
         # Scaled by the largest entry, so that tiny differences (slopes at small radii) do not underflow when squared,
         # but by no number whose reciprocal does; the inner `where` keeps the derivative at 0 finite (it is 0 there).
-        scale = jax.lax.stop_gradient(jnp.max(jnp.where(x < 0.0, -x, x), initial=0.0))
-        scale = jnp.minimum(scale, 1.0 / jnp.finfo(scale.dtype).tiny)
+        scale = jnp.minimum(_largest(x), 1.0 / jnp.finfo(x.dtype).tiny)
         is_zero = scale == 0.0
         safe = jnp.where(is_zero, 1.0, x / jnp.where(is_zero, 1.0, scale))
         return jnp.where(is_zero, 0.0, scale * jnp.sqrt(jnp.sum(safe**2)))
@@ -126,15 +130,15 @@ class L2(Norm):
         return self.value(gradient)
 
     def project(self, x: Point, radius: ArrayLike) -> Point:
-        length = self.value(x)
-        is_outside = length > radius
-        unit = _unit(length)
-        return jnp.where(is_outside, x * unit * (radius / jnp.where(is_outside, length * unit, 1.0)), x)
+        unit = _unit(x)
+        length = self.value(x * unit)
+        is_outside = length > radius * unit
+        return jnp.where(is_outside, x * unit * (radius / jnp.where(is_outside, length, 1.0)), x)
 
     def steepest(self, gradient: Point) -> Point:
-        length = self.value(gradient)
-        unit = _unit(length)
-        return gradient * unit / jnp.where(length == 0.0, 1.0, length * unit)
+        unit = _unit(gradient)
+        length = self.value(gradient * unit)
+        return gradient * unit / jnp.where(length == 0.0, 1.0, length)
 
     def sample(self, key: KeyArray, shape: tuple[int, ...]) -> Point:
         # A uniform direction; the radius U^(1/n) makes the density constant in the ball.

@@ -15,6 +15,7 @@ from lipjax.bounds.everywhere import global_bound
 from lipjax.bounds.local import local_bound
 from lipjax.bounds.program import unmasked
 from lipjax.bounds.softmax import softmax_bound
+from lipjax.estimators.precision import in_full
 from lipjax.norms import Ball, Norm, l2
 from lipjax.types import Model, VectorFn, single
 
@@ -115,9 +116,9 @@ def _through_softmax(
     f: VectorFn, xs: Array, constants: Array, radii: Array, norm_out: Norm
 ) -> Float[Array, "points radii"]:
     def of_point(point: tuple[Array, Array]) -> Float[Array, " radii"]:
-        x, own = point
-        bound = partial(softmax_bound, f(x), norm_out=norm_out)
-        return jax.vmap(bound)(own, radii)
+        own_f, x = in_full(f, point[0])
+        bound = partial(softmax_bound, own_f(x), norm_out=norm_out)
+        return jax.vmap(bound)(point[1], radii)
 
     return loops.map(of_point, (xs, constants), batch_size=64)
 

@@ -84,6 +84,7 @@ class clever(LocalEstimator):
     num_batches: int = count(500)
 
     def __call__(self, key: KeyArray, f: VectorFn, x: Point) -> Clever:  # type: ignore[override]
+        f, x = self.prepared(f, x)
         logits = f(x)
         predicted = jnp.argmax(logits)
         targets = _others(predicted, logits.size) if self.target is None else jnp.asarray(self.target, int).reshape(1)

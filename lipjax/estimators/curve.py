@@ -12,6 +12,7 @@ from jaxtyping import Array, ArrayLike, Float, Int, Num
 from lipjax import checks, loops
 from lipjax.batching import in_chunks
 from lipjax.estimators.estimator import LocalEstimator, defined, larger, largest
+from lipjax.estimators.precision import in_full
 from lipjax.estimators.record import Curve
 from lipjax.estimators.slope import growing_slope
 from lipjax.norms import Norm, l2
@@ -142,7 +143,8 @@ def _curve(
     def of_point(index: Int[Array, ""]) -> Estimate:
         of_x = f if labels is None else jax.tree_util.Partial(_with_label, f, labels[index])
         own = radii[0] if radii.shape[0] == 1 else radii[index]
-        return defined(of_x, xs[index], estimator.along(jax.random.fold_in(key, index), of_x, xs[index], own))
+        of_x, x = in_full(of_x, xs[index])
+        return defined(of_x, x, estimator.along(jax.random.fold_in(key, index), of_x, x, own))
 
     num_parts = 1 if mesh is None else mesh.size
     chunk_size = min(chunk_size, -(-num_points // num_parts))

@@ -4,9 +4,11 @@ from typing import ClassVar, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from lipjax import checks, loops
+from lipjax.estimators.precision import in_full
 from lipjax.norms import Ball, Norm, l2
 from lipjax.types import Estimate, Estimator, KeyArray, Point, Scalar, VectorFn
 from lipjax.values import setting
@@ -62,6 +64,17 @@ class LocalEstimator(Estimator):
 
     def check(self) -> None:
         checks.positive(radius=self.ball.radius)
+
+    def prepared(self, f: VectorFn, x: Point) -> tuple[VectorFn, Point]:
+        """A function and a point as searches take them: in float32 at least, see `precision.in_full`.
+
+        Raises:
+            ValueError: If the point is outside the box.
+        """
+        if not isinstance(x, jax.core.Tracer):
+            known = np.asarray(x)
+            checks.inside(self.ball.box, x=known[~np.isnan(known)])
+        return in_full(f, x)
 
     def along(self, key: KeyArray, f: VectorFn, x: Point, radii: Float[Array, " radii"]) -> Estimate:
         """What it finds in balls of many radii, `[radii]`: at each radius the best of this and all smaller balls.

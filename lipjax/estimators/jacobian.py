@@ -8,6 +8,7 @@ from jaxtyping import Array, Int
 
 from lipjax import loops
 from lipjax.estimators.estimator import largest
+from lipjax.estimators.precision import in_full
 from lipjax.estimators.quotient import safe_ratio
 from lipjax.norms import Norm, l2, named
 from lipjax.types import Estimate, Estimator, KeyArray, Point, Scalar, VectorFn
@@ -51,6 +52,7 @@ class jacobian_norm(Estimator):
     num_restarts: int = count(4)
 
     def __call__(self, key: KeyArray, f: VectorFn, x: Point) -> Estimate:
+        f, x = in_full(f, x)
         value, push = jax.linearize(f, x)
         pull = jax.linear_transpose(push, x)
         num_rows = value.size if value.size <= _FEW_OUTPUTS else 0

@@ -87,6 +87,7 @@ class pairwise_slope(LocalEstimator):
     num_restarts: int = count(4)
 
     def __call__(self, key: KeyArray, f: VectorFn, x: Point) -> Estimate:
+        f, x = self.prepared(f, x)
         search = _Search(f, x, self.ball, self.norm_out)
         climb_key, breed_key = jax.random.split(key)
         scales = jnp.geomspace(*_SCALES, self.num_steps, dtype=x.dtype)

@@ -1,11 +1,9 @@
 """The difference quotient, the one objective that every slope estimator climbs."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
-from jax.extend.core import subjaxprs
 
+from lipjax.estimators.precision import epsilon
 from lipjax.norms import Norm
 from lipjax.types import Objective, Point, Scalar, VectorFn
 
@@ -44,23 +42,6 @@ def difference_quotient(f: VectorFn, x: Point, *, norm_in: Norm, norm_out: Norm)
         return safe_ratio(norm_out.value(f(point) - anchored), norm_in.value(point - x))
 
     return quotient
-
-
-def epsilon(f: VectorFn, x: Point) -> float:
-    """Of the coarsest floating type in which f computes: 1.2e-7 in float32, 0.0078 if a layer is in bfloat16.
-
-    Example:
-        >>> epsilon(lambda x: 2 * x.astype(jnp.bfloat16).astype(x.dtype), jnp.zeros(2))
-        0.0078125
-    """
-
-    def coarsest(jaxpr: Any) -> float:
-        variables = [*jaxpr.invars, *(variable for equation in jaxpr.eqns for variable in equation.outvars)]
-        dtypes = {variable.aval.dtype for variable in variables if hasattr(variable.aval, "dtype")}
-        own = [float(jnp.finfo(dtype).eps) for dtype in dtypes if jnp.issubdtype(dtype, jnp.floating)]
-        return max([*own, *map(coarsest, subjaxprs(jaxpr))], default=0.0)
-
-    return coarsest(jax.make_jaxpr(f)(x).jaxpr)
 
 
 def rounding_error(f: VectorFn, x: Point, norm_out: Norm) -> Scalar:

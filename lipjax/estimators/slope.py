@@ -12,7 +12,8 @@ from lipjax.batching import in_chunks
 from lipjax.estimators.draws import Draw
 from lipjax.estimators.estimator import LocalEstimator, defined
 from lipjax.estimators.growing import growing_search, search_ball
-from lipjax.estimators.quotient import difference_quotient, sure_quotient
+from lipjax.estimators.precision import in_full
+from lipjax.estimators.quotient import sure_quotient
 from lipjax.norms import Norm, l2, named
 from lipjax.types import Estimate, KeyArray, Point, VectorFn
 from lipjax.values import count, setting
@@ -28,10 +29,8 @@ class sampled_slope(LocalEstimator):
     """Slope from random perturbations, `max_n ||f(x + e_n) - f(x)|| / ||e_n||`.
 
     The value is the quotient at the witness, a lower bound of the slope. In many dimensions it is far below: use it to
-    repeat published protocols, and `ascent_slope` to measure. The quotient is the plain one: rounding adds up to about
-    `eps ||f(x)|| / ||e_n||` to it (`quotient.rounding_error`), so that in very small balls, of functions with large
-    values or in bfloat16 it may exceed the slope. Perturbed points are clipped to the box, and the quotient
-    is taken with the clipped perturbation.
+    repeat published protocols, and `ascent_slope` to measure. The quotient is taken less what rounding may have added
+    (`quotient.sure_quotient`), with the perturbation that is left where points are clipped to the box.
 
     Attributes:
         ball: Where perturbed points are, and the norm of perturbations.
@@ -54,7 +53,8 @@ class sampled_slope(LocalEstimator):
     draw: Draw | None = setting(None)
 
     def __call__(self, key: KeyArray, f: VectorFn, x: Point) -> Estimate:
-        quotient = difference_quotient(f, x, norm_in=self.ball.norm, norm_out=self.norm_out)
+        f, x = self.prepared(f, x)
+        quotient = sure_quotient(f, x, norm_in=self.ball.norm, norm_out=self.norm_out)
         draw = self.draw or self.ball.norm.sample
 
         def at(sample_key: KeyArray) -> Point:
@@ -100,6 +100,7 @@ class ascent_slope(LocalEstimator):
     num_restarts: int = count(24)
 
     def __call__(self, key: KeyArray, f: VectorFn, x: Point) -> Estimate:
+        f, x = self.prepared(f, x)
         climbed = sure_quotient(f, x, norm_in=self.ball.norm, norm_out=self.norm_out)
 
         def grow(best: Estimate, level: tuple[KeyArray, Any]) -> tuple[Estimate, None]:
@@ -144,11 +145,13 @@ class growing_slope(LocalEstimator):
         checks.at_least(self.num_restarts, num_samples=self.num_samples)
 
     def __call__(self, key: KeyArray, f: VectorFn, x: Point) -> Estimate:
+        f, x = self.prepared(f, x)
         found = self.along(key, f, x, jnp.atleast_1d(jnp.asarray(self.ball.radius, x.dtype)))
         return defined(f, x, jax.tree.map(lambda leaf: leaf[0], found))
 
     def along(self, key: KeyArray, f: VectorFn, x: Point, radii: Float[Array, " radii"]) -> Estimate:
         """Slopes at all radii; see `growing.growing_search` for the guarantees."""
+        f, x = in_full(f, x)
         quotient = sure_quotient(f, x, norm_in=self.ball.norm, norm_out=self.norm_out)
         counts = {name: getattr(self, name) for name in ("num_samples", "num_steps", "num_restarts")}
         return growing_search(key, quotient, x, radii, self.ball, **counts)

@@ -26,7 +26,7 @@ TALK_NUM_IMAGES = 1000
 class talk_slope(LocalEstimator):
     """`sampled_slope` with the talk's law: entries uniform in [-1, 1], rescaled to length r, then clipped.
 
-    Like the talk's code it ignores rounding, see `sampled_slope`: where that counts it may exceed the slope.
+    Less what rounding may have added, see `sampled_slope`: a few millionths, but for functions with large values.
 
     Attributes:
         ball: Where perturbed points are, and the norm of perturbations; the talk's is l2.

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from lipjax import datasets, measurements, networks
-from lipjax.estimators import ascent_slope, growing_slope
+from lipjax.estimators import (
+    ascent_slope,
+    clever,
+    growing_slope,
+    jacobian_norm,
+    pairwise_slope,
+    sampled_slope,
+    talk_slope,
+)
+from lipjax.estimators.precision import in_full
 from lipjax.norms import l2
 from lipjax.types import Model
 
@@ -24,7 +33,46 @@ def test_slopes_of_a_bfloat16_map_stay_below_its_largest_singular_value(estimato
     largest = np.linalg.norm(np.asarray(MATRIX, np.float64), 2)
     slope = jax.jit(lambda one: one(KEY, coarse, jnp.full(8, center)).value)
     for radius in (1e-4, 0.01, 1.0):
-        assert slope(estimator(l2.ball(radius, box=None))) <= largest
+        assert slope(estimator(l2.ball(radius, box=None))) <= largest * (1 + 1e-6)
+
+
+BALL = l2.ball(0.01, box=None)
+BRIEFLY = {"num_samples": 4, "num_steps": 1, "num_restarts": 1}
+BELOW_A_MARGIN = np.sqrt(2.0)  # `clever` is of the difference of two outputs
+
+
+@pytest.mark.parametrize(
+    ("estimator", "allowed"),
+    [
+        (sampled_slope(BALL, num_samples=8), 1.0),
+        (talk_slope(BALL, num_samples=8), 1.0),
+        (ascent_slope(BALL, **BRIEFLY), 1.0),
+        (growing_slope(BALL, **BRIEFLY), 1.0),
+        (pairwise_slope(BALL, **BRIEFLY), 1.0),
+        (jacobian_norm(num_steps=3, num_restarts=1), 1.0),
+        (clever(BALL, num_samples=2, num_batches=4), BELOW_A_MARGIN),
+    ],
+    ids=lambda part: type(part).__name__ if not isinstance(part, float) else "",
+)
+def test_no_estimator_takes_the_rounding_of_large_bfloat16_values_for_a_slope(estimator, allowed):
+    largest = np.linalg.norm(np.asarray(MATRIX, np.float64), 2)
+    found = jax.jit(lambda: estimator(KEY, lambda x: coarse(x) + 1e6, jnp.full(8, 0.5)).value)()
+    assert found <= allowed * largest * (1 + 1e-6)
+
+
+def test_what_depends_on_the_input_is_computed_in_float32_with_the_weights_as_they_are_used():
+    x = jnp.linspace(0.1, 1.0, 8)
+    f, _ = in_full(lambda x: jax.nn.silu(coarse(x).astype(jnp.bfloat16)), x)
+    exact = np.asarray(MATRIX, np.float64) @ np.asarray(x, np.float64)
+    np.testing.assert_allclose(f(x), exact / (1 + np.exp(-exact)), rtol=1e-5)
+    assert in_full(jnp.sin, x)[0] is jnp.sin
+    looped = lambda x: jax.lax.fori_loop(0, 2, lambda _, y: (y * 1.5).astype(jnp.bfloat16).astype(y.dtype), x)  # noqa: E731
+    assert in_full(looped, x)[0] is looped
+
+
+def test_a_point_outside_the_box_is_refused_where_it_is_known():
+    with pytest.raises(ValueError, match="x must be within box"):
+        ascent_slope(l2.ball(0.5))(KEY, jnp.sin, jnp.array([5.0, 0.5]))
 
 
 @pytest.mark.parametrize("estimator", [ascent_slope, growing_slope])

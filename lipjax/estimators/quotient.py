@@ -1,6 +1,5 @@
 """The difference quotient, the one objective that every slope estimator climbs."""
 
-import jax
 import jax.numpy as jnp
 
 from lipjax.estimators.precision import epsilon

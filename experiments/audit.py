@@ -17,7 +17,6 @@ import jax
 from lipjax import bounds, checks, measurements, norms, records, report
 
 from . import cli, measuring
-from .language import flag_errors
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,7 +24,7 @@ class Config(measuring.RunFlags):
     """Flags of the experiment."""
 
     norm: str = cli.flag("l2", "Norm of inputs and outputs of every layer.", legal=measuring.NORMS)
-    tolerance: float = cli.flag(1e-4, "How far above 1 a constant is taken for rounding.")
+    tolerance: float = cli.flag(1e-4, "How far above 1 a constant is taken for rounding.", check=checks.not_negative)
 
 
 def summary(audit: bounds.Audit) -> dict[str, Any]:
@@ -40,8 +39,6 @@ def summary(audit: bounds.Audit) -> dict[str, Any]:
 
 def run(config: Config) -> dict[str, Any]:
     """Audits the network of a run directory and writes what came out beside it."""
-    with flag_errors("tolerance"):
-        checks.not_negative(tolerance=config.tolerance)
     trained = measuring.trained(config)
     norm = norms.named(config.norm)
     with records.hold(trained.path) as folder:

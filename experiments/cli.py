@@ -13,6 +13,7 @@ A command exits with 2 if its flags are wrong or its run directory is in use, be
 """
 
 import dataclasses
+import os
 import re
 import shlex
 import sys
@@ -23,6 +24,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import jax
 from absl import flags
 
+from lipjax import checks
+from lipjax.bounds import BracketError
 from lipjax.datasets import cache
 from lipjax.records import RunRefused, to_json
 from lipjax.training import NonFiniteLoss, Stopped, raising
@@ -31,6 +34,12 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Config = TypeVar("Config", bound="DataclassInstance")
+
+
+MOST_VALUES = 100_000
+"""Of one flag."""
+REFUSED = re.compile("--?(undefok|flagfile)(=|$)")
+"""What absl knows by itself: flags that hide wrong ones, or that are in a file."""
 
 
 class UsageError(ValueError):
@@ -50,6 +59,7 @@ def flag(
     minimum: int | None = None,
     recorded: bool = True,
     positional: bool = False,
+    check: Callable[..., None] = checks.finite,
 ) -> Any:
     """A field of a `Config` that is a flag of the command.
 
@@ -61,10 +71,21 @@ def flag(
         minimum: The smallest legal whole number.
         recorded: Whether two runs that differ in it are different runs.
         positional: Whether arguments that are no flags are its values, as in `list runs/*`.
+        check: Range of a number, or of each of several: one of `lipjax.checks`.
     """
     meta = {"help": help, "unit": unit, "legal": tuple(legal), "minimum": minimum, "recorded": recorded}
-    meta["positional"] = positional
-    return dataclasses.field(default=default, metadata=meta)
+    return dataclasses.field(default=default, metadata=meta | {"positional": positional, "check": check})
+
+
+class _Text(flags.ArgumentParser):
+    """Words and paths; a path may begin in the home folder."""
+
+    syntactic_help = "printable text"
+
+    def parse(self, argument: str) -> str:
+        if not argument.isprintable():
+            raise ValueError(f"{argument!r:.200} is not {self.syntactic_help}")
+        return os.path.expanduser(argument) if argument.startswith("~") else argument
 
 
 class _Number(flags.ArgumentParser):
@@ -91,7 +112,9 @@ class _List(flags.ArgumentParser):
 
     def _values(self, part: Any) -> Sequence[Any]:
         if isinstance(self._element, flags.IntegerParser) and ":" in str(part):
-            first, last = (self._element.parse(end) for end in str(part).split(":"))
+            first, last = (self._element.parse(end) for end in str(part).split(":", 1))
+            if last - first > MOST_VALUES:
+                raise ValueError(f"{part} are more than {MOST_VALUES:,} numbers")
             return range(first, last)
         return [self._element.parse(part)]
 
@@ -115,8 +138,8 @@ def _parser(annotation: Any, meta: Mapping[str, Any]) -> flags.ArgumentParser:
     if meta["legal"]:
         return flags.EnumParser(list(meta["legal"]))
     if annotation is int:
-        return flags.IntegerParser(lower_bound=meta["minimum"])
-    return {float: _Number, str: flags.ArgumentParser}[annotation]()
+        return flags.IntegerParser(lower_bound=meta["minimum"], upper_bound=checks.MOST)
+    return {float: _Number, str: _Text}[annotation]()
 
 
 def _define(values: flags.FlagValues, config_class: Any) -> None:
@@ -138,13 +161,43 @@ def parse(config_class: type[Config], arguments: Sequence[str]) -> Config:
     values = flags.FlagValues()
     _define(values, config_class)
     try:
+        if hidden := [argument for argument in arguments if REFUSED.match(argument)]:
+            raise UsageError(f"{hidden[0]} is not a flag")
         rest = tuple(values(["", *arguments])[1:])
         given = {name: values[name].value for name in values if values[name].present}
         if rest:
             given[_positional(config_class, rest)] = rest
-        return config_class(**{**_preset(config_class, given.get("preset")), **given})
-    except (flags.Error, ValueError) as error:
+        return checked(config_class(**{**_preset(config_class, given.get("preset")), **given}))
+    except (flags.Error, ValueError, TypeError, OverflowError) as error:
         raise UsageError(str(error)) from error
+
+
+def checked(config: Config) -> Config:
+    """The config, if each flag is of its type and in its range.
+
+    Raises:
+        UsageError: If one is not; the message has what is legal.
+    """
+    annotations = typing.get_type_hints(type(config))
+    for field in dataclasses.fields(config):
+        given, meta = getattr(config, field.name), field.metadata
+        try:
+            checks.of_type(annotations[field.name], **{f"--{field.name}": given})
+            is_real = float in (annotations[field.name], *typing.get_args(annotations[field.name]))
+            for one in given if isinstance(given, tuple) else (given,):
+                _check_range(f"--{field.name}", one, meta, is_real)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+    return config
+
+
+def _check_range(name: str, given: Any, meta: Mapping[str, Any], is_real: bool) -> None:
+    if meta["legal"] and given is not None:
+        checks.one_of(name, given, meta["legal"])
+    if is_real and given is not None:
+        meta["check"](**{name: given})
+    elif isinstance(given, int) and not isinstance(given, bool):
+        checks.at_least(-checks.MOST if meta["minimum"] is None else meta["minimum"], **{name: given})
 
 
 def _positional(config_class: Any, rest: Sequence[str]) -> str:
@@ -208,7 +261,7 @@ def from_settings(config_class: type[Config], recorded: Mapping[str, Any]) -> Co
     if unknown := sorted(recorded.keys() - legal):
         raise UsageError(f"settings of another experiment or version: unknown {', '.join(unknown)}")
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in recorded.items()}
-    return config_class(**values)
+    return checked(config_class(**values))
 
 
 def keep_programs() -> None:
@@ -242,8 +295,17 @@ def run_main(
         print(f"{stopped}: the same command continues", file=sys.stderr)
         sys.exit(128 + stopped.signal_number)
     except (UsageError, RunRefused) as error:
-        print(f"error: {error}\n(--help explains the flags)", file=sys.stderr)
+        print(f"error: {one_line(error)} (--help explains the flags)", file=sys.stderr)
         sys.exit(2)
-    except (NonFiniteLoss, Incomplete) as error:
+    except Incomplete as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+    except (NonFiniteLoss, BracketError, OSError, MemoryError) as error:
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        sys.exit(1)
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, in one line that does nothing to a terminal."""
+    text = " ".join((str(error) or type(error).__name__).split())
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

@@ -27,7 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from lipjax import datasets, norms, records, report
+from lipjax import checks, datasets, norms, records, report
 from lipjax.compatibility import PairDistances, pair_distances
 from lipjax.types import Batch, Dataset, pixels
 
@@ -60,15 +60,14 @@ class Config:
     split: str = cli.flag("train", "Whose pairs are counted.", legal=tuple(SPLITS))
     num_examples: int | None = cli.flag(None, "Only the first examples of each split; default all.", minimum=1)
     norm: str = cli.flag("linf", "Norm of the distance.", legal=tuple(norms.NAMES))
-    radius: float = cli.flag(0.15, "Radius of the balls that must meet.", unit="the norm, of pixels in [0, 1]")
-    distances: tuple[float, ...] = cli.flag((), "Distances 1 / alpha of the table; default those of slide 13.")
+    radius: float = cli.flag(
+        0.15, "Radius of the balls that must meet.", unit="the norm, of pixels in [0, 1]", check=checks.not_negative
+    )
+    distances: tuple[float, ...] = cli.flag(
+        (), "Distances 1 / alpha of the table; default those of slide 13.", check=checks.positive
+    )
     out_dir: str = cli.flag("runs/compatibility", "The run directory.", recorded=False)
     progress: bool | None = cli.flag(None, "Show a progress bar; default on terminals only.", recorded=False)
-
-    def __post_init__(self) -> None:
-        """Refuses values that can't be used."""
-        if self.radius < 0 or any(distance <= 0 for distance in self.distances):
-            raise cli.UsageError("--radius must be 0 or greater and --distances positive numbers")
 
 
 def load(config: Config) -> Dataset:
@@ -159,7 +158,8 @@ def run(config: Config) -> dict[str, Any]:
         records.write_json(held.path / "compatibility.json", results)
         records.write_json(held.path / "separation.json", separation(result, dataset))
         arrays = result.separation._asdict() | {"bin_distances": result.bin_distances}
-        np.savez(held.path / "pair_distances.npz", **arrays)
+        with records.replacing(held.path / "pair_distances.npz") as partial:
+            np.savez(partial, **arrays)
         _draw(held.path, result, config, dataset)
     _print(result, results, config)
     return records.to_json(results)

@@ -5,7 +5,8 @@
 Writes in the layout of the published CIFAR-10-C: for each corruption `NAME.npy`, uint8 images with one block of all
 test images per severity, and `labels.npy`, the labels of all blocks; `lipjax.corruptions.load_cifar10_c` reads it.
 Beside them `contact_sheet` (PNG, SVG, PDF): one image under all of them. A file appears when it is complete, and the
-same command continues with those that are missing.
+same command continues with those that are missing. `digests.json` has their SHA-256: a file that has changed since it
+was written is set aside, as `NAME.npy.damaged`, and computed again.
 """
 
 import dataclasses
@@ -37,7 +38,7 @@ class Config:
         (1, 2, 3, 4, 5), "Severities, 1 to 5, in the order of the blocks.", minimum=1
     )
     num_test: int | None = cli.flag(None, "Only the first test images; default all.", minimum=1)
-    seed: int = cli.flag(0, "Seed of the corruptions.")
+    seed: int = cli.flag(0, "Seed of the corruptions.", minimum=0)
     out_dir: str = cli.flag("runs/corrupt", "The folder that is written.", recorded=False)
     progress: bool | None = cli.flag(None, "Show a progress bar; default on terminals only.", recorded=False)
 
@@ -56,10 +57,21 @@ def load(config: Config) -> Batch:
     return Batch(test.inputs[first], test.labels[first])
 
 
-def write_array(path: Path, array: np.ndarray) -> None:
-    """Writes an .npy file that is there whole or not at all."""
+def write_array(path: Path, array: np.ndarray, digests: records.Journal) -> None:
+    """Writes an .npy file that is there whole or not at all; its digest comes first, so that none is ever without."""
     with records.replacing(path) as partial:
         np.save(partial, array)
+        digests.put(path.name, records.digest_of_file(partial))
+
+
+def _is_good(path: Path, digests: records.Journal) -> bool:
+    """Whether an array is there as it was written; one that is not is set aside."""
+    if not path.exists():
+        return False
+    if digests.known(path.name) == records.digest_of_file(path):
+        return True
+    records.set_aside(path, "it has changed since it was written", "computed again")
+    return False
 
 
 def contact_sheet(folder: Path, config: Config, clean: UInt8[np.ndarray, "height width channel"]) -> Any:
@@ -78,13 +90,14 @@ def run(config: Config) -> list[Path]:
     names, test = corruption_sets.names(config.corruptions), load(config)
     with records.open_run(config.out_dir, cli.settings(config)) as folder_run:
         folder = folder_run.path
-        write_array(folder / "labels.npy", np.tile(test.labels, len(config.severities)))
+        digests = records.Journal(folder / "digests.json")
+        write_array(folder / "labels.npy", np.tile(test.labels, len(config.severities)), digests)
         asked = {folder / f"{name}.npy": name for name in names}
         hidden = None if config.progress is None else not config.progress
-        for path in tqdm([path for path in asked if not path.exists()], "corruptions", disable=hidden):
+        for path in tqdm([path for path in asked if not _is_good(path, digests)], "corruptions", disable=hidden):
             key = jax.random.key(config.seed)
             blocks = [evaluation.corrupted(key, test, asked[path], severity) for severity in config.severities]
-            write_array(path, np.concatenate([block.inputs for block in blocks]))
+            write_array(path, np.concatenate([block.inputs for block in blocks]), digests)
         report.save(contact_sheet(folder, config, np.asarray(test.inputs[0])), folder / "contact_sheet")
     return [folder / "labels.npy", *asked]
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lipjax import corruptions, datasets, evaluation, measurements, records
+from lipjax import checks, corruptions, datasets, evaluation, measurements, records
 from lipjax.corruptions import Corruption
 from lipjax.evaluation import Errors
 from lipjax.types import Batch, Dataset, KeyArray
@@ -140,7 +140,11 @@ def _of_run(path: Path) -> Baseline:
 
 
 def _of_file(path: Path) -> Baseline:
-    errors = {name: float(np.mean(np.asarray(values, float))) for name, values in records.read_json(path).items()}
+    found = records.read_json(path) if path.is_file() else None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} is neither a run directory nor a JSON file {{corruption: error, ..., clean: error}}")
+    errors = {name: float(np.mean(np.asarray(values, float))) for name, values in found.items()}
+    checks.fraction(**errors)
     return Baseline(errors, errors.pop("clean", None))
 
 

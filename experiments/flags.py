@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from lipjax import augmentation, datasets, networks, systems, training
-from lipjax.augmentation import Augment
+from lipjax import augmentation, checks, datasets, networks, systems, training
+from lipjax.augmentation import Augment, Augmenting
 from lipjax.norms import Ball
 from lipjax.training import Optimizer, Schedule
 from lipjax.types import Box, Dataset, Network, System
@@ -30,8 +30,8 @@ class DataFlags:
     data_dir: str | None = flag(
         None, "TFDS data directory, for datasets of TFDS; default ~/tensorflow_datasets.", recorded=False
     )
-    num_train: int | None = flag(None, "Number of training examples, class-balanced; default all.")
-    num_test: int | None = flag(None, "Number of test examples, class-balanced; default all.")
+    num_train: int | None = flag(None, "Number of training examples, class-balanced; default all.", minimum=1)
+    num_test: int | None = flag(None, "Number of test examples, class-balanced; default all.", minimum=1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class TrainingFlags:
     num_steps: int = flag(1000, "Length of the training.", unit="updates", minimum=1)
     batch_size: int = flag(100, "Size of a batch.", unit="examples", minimum=1)
     optimizer: str = flag("adam", f"One of {', '.join(OPTIMIZERS)}; with options: sgd(weight_decay=1e-4).")
-    learning_rate: float = flag(0.002, "Learning rate at its peak.")
+    learning_rate: float = flag(0.002, "Learning rate at its peak.", check=checks.positive)
     schedule: str = flag("cosine", f"One of {', '.join(SCHEDULES)}; with options: drops(at=(0.5,0.75), factor=0.1).")
     augment: str = flag("none", f"none, or one of {', '.join(AUGMENTATIONS)}, or several, joined by +.")
     seed: int = flag(0, "Seed of all that is random.", minimum=0)
@@ -80,6 +80,7 @@ def system(flags: SystemFlags, dataset: Dataset) -> System:
     mean, std = datasets.channel_statistics(dataset.train)
     with flag_errors("network"):
         network = build(flags.network, NETWORKS, num_classes=dataset.num_classes, mean=mean, std=std)
+        checks.of_type(Network, network=network)
     with flag_errors("system"):
         rows = [_in_box(_row(choice), dataset.box) for choice in language.parse(flags.system)]
         return systems.combine(*rows)(network)
@@ -115,7 +116,9 @@ def optimizer(flags: TrainingFlags) -> Optimizer:
     with flag_errors("learning_rate or --schedule"):
         schedule = build(flags.schedule, SCHEDULES, **given)
     with flag_errors("optimizer"):
-        return build(flags.optimizer, OPTIMIZERS, learning_rate=schedule)
+        found = build(flags.optimizer, OPTIMIZERS, learning_rate=schedule)
+        checks.of_type(Optimizer, optimizer=found)
+        return found
 
 
 def augment(text: str) -> Augment | None:
@@ -127,7 +130,9 @@ def augment(text: str) -> Augment | None:
     if text == "none":
         return None
     with flag_errors("augment"):
-        return augmentation.chain(*(build(choice, AUGMENTATIONS) for choice in language.parse(text)))
+        chosen = [build(choice, AUGMENTATIONS) for choice in language.parse(text)]
+        checks.of_type(tuple[Augmenting, ...], augment=tuple(chosen))
+        return augmentation.chain(*chosen)
 
 
 def check_batch_size(batch_size: int, dataset: Dataset) -> None:

@@ -15,6 +15,7 @@ import ast
 import dataclasses
 import inspect
 import itertools
+import math
 import re
 import typing
 from collections.abc import Callable, Iterator, Mapping
@@ -29,6 +30,7 @@ from lipjax.values import Value
 from .cli import UsageError
 
 _COLON = "_colon_"
+_LONGEST, _DEEPEST, _MOST_ALTERNATIVES = 10_000, 100, 10_000
 FORM = "name, name(option=value, ...), or several of them joined by +"
 
 
@@ -86,6 +88,8 @@ def alternatives(text: str) -> dict[str, str]:
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     keywords = [keyword for call in calls for keyword in call.keywords]
     varied = {keyword: keyword.value.elts for keyword in keywords if isinstance(keyword.value, ast.List)}
+    if (count := math.prod(map(len, varied.values()))) > _MOST_ALTERNATIVES:
+        raise UsageError(f"{text[:200]!r} has {count:,} alternatives, and {_MOST_ALTERNATIVES:,} are possible")
     texts = []
     for chosen in itertools.product(*varied.values()):
         for keyword, value in zip(varied, chosen, strict=True):
@@ -131,9 +135,19 @@ def _text(tree: ast.expr) -> str:
 def _tree(text: str) -> ast.expr:
     marked = re.sub(r"(?<=\w):(?=[A-Za-z_])", f".{_COLON}.", text.strip())  # Python has no word for module:name
     try:
-        return ast.parse(marked, mode="eval").body
+        tree = ast.parse(marked, mode="eval").body
+        if len(text) > _LONGEST or _depth(tree) > _DEEPEST:
+            raise ValueError("it is too long, or too deeply nested")
+        return tree
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise UsageError(f"{text[:200]!r} is not of the form {FORM}") from error
+
+
+def _depth(tree: ast.AST) -> int:
+    level, depth = [tree], 0
+    while level:
+        level, depth = [child for node in level for child in ast.iter_child_nodes(node)], depth + 1
+    return depth
 
 
 def _terms(node: ast.expr) -> list[ast.expr]:
@@ -148,7 +162,10 @@ def _choice(node: ast.expr) -> Choice:
         case ast.Name() | ast.Attribute():
             return Choice(_name(node), {})
         case ast.Call(function, [], keywords):
-            return Choice(_name(function), {str(keyword.arg): _setting(keyword.value) for keyword in keywords})
+            settings = {str(keyword.arg): _setting(keyword.value) for keyword in keywords}
+            if len(settings) < len(keywords):
+                raise ValueError(f"{ast.unparse(node)!r} gives an option twice")
+            return Choice(_name(function), settings)
     raise ValueError(f"{ast.unparse(node)!r} is no choice")
 
 
@@ -170,10 +187,17 @@ def _setting(node: ast.expr) -> Any:
         case ast.UnaryOp(ast.USub(), operand):
             return -_setting(operand)
         case ast.BinOp(left, ast.Div(), right):
-            return _setting(left) / _setting(right)
+            return _quotient(_setting(left), _setting(right))
         case ast.Call() | ast.Attribute():
             return _choice(node)
     raise ValueError(f"{ast.unparse(node)!r} is no value")
+
+
+def _quotient(numerator: Any, denominator: Any) -> float:
+    try:
+        return numerator / denominator
+    except (TypeError, ArithmeticError) as error:
+        raise ValueError(f"{numerator!r} / {denominator!r} is no number") from error
 
 
 def exported(package: ModuleType, *roles: type) -> dict[str, Any]:
@@ -208,7 +232,7 @@ def flag_errors(name: str) -> Iterator[None]:
     """Tells an error of the library as one of the flag that caused it."""
     try:
         yield
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, ImportError, ArithmeticError) as error:
         told = isinstance(error, UsageError) and str(error).startswith("--")
         raise UsageError(str(error) if told else f"--{name}: {error}") from error
 
@@ -251,8 +275,8 @@ def _named(name: str, table: Mapping[str, Any]) -> Any:
     if ":" in name:
         try:
             return values.resolve(name, importing=True)
-        except ValueError as error:
-            raise UsageError(str(error)) from error
+        except Exception as error:  # whatever a module of somebody's own does when it is imported
+            raise UsageError(f"{name}: {error}") from error
     if name not in table:
         raise UsageError(f"{name!r} is none of {', '.join(table)}, nor module:name")
     return table[name]

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
-from lipjax import attacks, measurements, norms, records
+from lipjax import attacks, checks, measurements, norms, records
 from lipjax.measurements import Measurement
 from lipjax.types import Dataset, Estimator, Model
 
@@ -31,7 +31,10 @@ class RobustnessFlags(CorruptionFlags):
         (), f"What else is measured and kept: any of {', '.join(MEASUREMENTS)}, with options, or module:name."
     )
     certified_radii: tuple[float, ...] = cli.flag(
-        (36 / 255,), "Radii in l2 at which the global bound certifies predictions.", unit="pixels in [0, 1]"
+        (36 / 255,),
+        "Radii in l2 at which the global bound certifies predictions.",
+        unit="pixels in [0, 1]",
+        check=checks.not_negative,
     )
 
 
@@ -43,6 +46,7 @@ class AlphaFlags:
         measurements.RADII,
         "Radii of the balls around training points.",
         unit="norm_in of the whole image, pixels in [0, 1]",
+        check=checks.positive,
     )
     num_points: int = cli.flag(100, "Number of training points: the first ones of the training set.", minimum=1)
     norm_in: str = cli.flag("l2", "Norm of the balls and of input differences.", legal=NORMS)
@@ -64,8 +68,8 @@ class AlphaFlags:
 
     def __post_init__(self) -> None:
         """Refuses values that can't be used."""
-        if not self.radii or not all(0 < radius < float("inf") for radius in self.radii):
-            raise cli.UsageError(f"--radii must be positive numbers, got {self.radii}")
+        if not self.radii:
+            raise cli.UsageError("--radii must be positive numbers, got none")
         with flag_errors("estimator"):
             build(self.estimator, ESTIMATORS)
 
@@ -75,13 +79,18 @@ class SmoothingFlags:
     """What is certified by randomised smoothing."""
 
     smoothing_sigma: float = cli.flag(
-        0.0, "Standard deviation of the noise; 0 for no smoothing.", unit="pixels in [0, 1]"
+        0.0, "Standard deviation of the noise; 0 for no smoothing.", unit="pixels in [0, 1]", check=checks.not_negative
     )
     smoothing_samples: int = cli.flag(1000, "Draws for each certificate.", minimum=1)
-    smoothing_failure: float = cli.flag(0.001, "Probability with which each certificate may be wrong.")
+    smoothing_failure: float = cli.flag(
+        0.001, "Probability with which each certificate may be wrong.", check=checks.probability
+    )
     smoothing_points: int = cli.flag(200, "Number of certified test images: the first ones.", minimum=1)
     smoothing_radii: tuple[float, ...] = cli.flag(
-        (0.0, 0.25, 0.5, 0.75, 1.0), "Radii of the certified accuracies.", unit="pixels in [0, 1], l2"
+        (0.0, 0.25, 0.5, 0.75, 1.0),
+        "Radii of the certified accuracies.",
+        unit="pixels in [0, 1], l2",
+        check=checks.not_negative,
     )
 
 
@@ -93,7 +102,9 @@ class RunFlags:
     data_dir: str | None = cli.flag(
         None, "TFDS data directory, for datasets of TFDS; default ~/tensorflow_datasets.", recorded=False
     )
-    num_test: int | None = cli.flag(None, "Number of test examples, class-balanced; default that of the training.")
+    num_test: int | None = cli.flag(
+        None, "Number of test examples, class-balanced; default that of the training.", minimum=1
+    )
     seed: int = cli.flag(0, "Seed of corruptions, attacks and perturbations.", minimum=0)
     progress: bool | None = cli.flag(None, "Show a progress bar; default on terminals only.", recorded=False)
 

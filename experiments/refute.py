@@ -19,9 +19,9 @@ import math
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from lipjax import bounds, checks, norms, records
+from lipjax.types import pixels
 
 from . import cli, measuring
 from .language import flag_errors
@@ -31,10 +31,12 @@ from .language import flag_errors
 class Config(measuring.RunFlags):
     """Flags of the experiment."""
 
-    claimed: float = cli.flag(1.0, "The constant that was claimed.")
+    claimed: float = cli.flag(1.0, "The constant that was claimed.", check=checks.not_negative)
     norm: str = cli.flag("l2", "Norm of input differences.", legal=("l1", "l2", "linf"))
     norm_out: str = cli.flag("l2", "Norm of output differences.", legal=("l1", "l2", "linf"))
-    radius: float = cli.flag(math.inf, "Radius of the ball; inf for everywhere.", unit="pixels in [0, 1]")
+    radius: float = cli.flag(
+        math.inf, "Radius of the ball; inf for everywhere.", unit="pixels in [0, 1]", check=checks.not_negative
+    )
     example: int = cli.flag(0, "Index of the training example at its center.", minimum=0)
     bound: str = cli.flag(
         "interval", "How the certified bound is found.", legal=("interval", "expansion", "linear", "sdp")
@@ -43,13 +45,14 @@ class Config(measuring.RunFlags):
 
 def run(config: Config) -> dict[str, Any]:
     """Tests the claim and writes what came out into the run directory."""
-    with flag_errors("claimed"):
-        checks.not_negative(claimed=config.claimed)
     with flag_errors("radius"):
         norm, norm_out = norms.named(config.norm), norms.named(config.norm_out)
         ball = norm.ball(config.radius, box=None if math.isinf(config.radius) else (0.0, 1.0))
     trained = measuring.trained(config)
-    x, key = jnp.asarray(trained.dataset.train.inputs[config.example]), jax.random.key(config.seed)
+    count = len(trained.dataset.train.labels)
+    if config.example >= count:
+        raise cli.UsageError(f"--example must be below the {count} training examples, got {config.example}")
+    x, key = pixels(trained.dataset.train.inputs[config.example]), jax.random.key(config.seed)
     found = bounds.refute(trained.model, config.claimed, x, ball, norm_out=norm_out, key=key, method=config.bound)
     answers = {"verdict": found.verdict, "claimed": found.claimed, "quotient": found.quotient, "upper": found.upper}
     results = {"settings": cli.settings(config), "environment": records.environment(), **answers}

@@ -76,7 +76,7 @@ def trainings(config: Config) -> list[tuple[str, train.Config]]:
     for name, own in given:
         if unknown := sorted(own.keys() - TRAINING.keys()):
             raise cli.UsageError(f"--cells: {name} has no {', '.join(unknown)}, only {', '.join(sorted(TRAINING))}")
-        found.append((name, train.Config(**shared | own)))
+        found.append((name, cli.checked(train.Config(**shared | own))))
     return found
 
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from lipjax import datasets, layers, methods, networks, norms, records, report, training
+from lipjax import checks, datasets, layers, methods, networks, norms, records, report, training
 from lipjax.types import Batch, Method, Model, Output, System, Terms
 
 from . import cli
@@ -29,8 +29,8 @@ class Config:
 
     radius: float = cli.flag(0.1, "Radius of the balls of the local constraint.", unit="input units")
     num_steps: int = cli.flag(2000, "Length of each training.", unit="updates", minimum=1)
-    learning_rate: float = cli.flag(0.01, "Learning rate at its peak.")
-    seed: int = cli.flag(0, "Seed of the initial parameters.")
+    learning_rate: float = cli.flag(0.01, "Learning rate at its peak.", check=checks.positive)
+    seed: int = cli.flag(0, "Seed of the initial parameters.", minimum=0)
     out_dir: str = cli.flag("runs/toy", "Where figure and numbers are written.", recorded=False)
     progress: bool | None = cli.flag(None, "Show progress bars; default on terminals only.", recorded=False)
 

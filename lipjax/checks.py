@@ -3,7 +3,14 @@
 Values that are being traced (a radius inside `jit`) pass unchecked: traced code never raises.
 """
 
+import collections.abc
+import inspect
+import math
+import os
+import types
+import typing
 from collections.abc import Sized
+from typing import Any
 
 import jax
 import numpy as np
@@ -17,7 +24,7 @@ def _known(value: ArrayLike) -> bool:
 
 
 def positive(**values: ArrayLike) -> None:
-    """Raises ValueError unless every value is greater than 0.
+    """Raises ValueError unless every value is greater than 0, and finite.
 
     Example:
         >>> positive(radius=-0.1)
@@ -27,6 +34,7 @@ def positive(**values: ArrayLike) -> None:
     for name, value in values.items():
         if _known(value) and not np.all(np.asarray(value) > 0):
             raise ValueError(f"{name} must be positive, got {value}")
+        finite(**{name: value})
 
 
 def not_negative(**values: ArrayLike) -> None:
@@ -36,11 +44,24 @@ def not_negative(**values: ArrayLike) -> None:
             raise ValueError(f"{name} must be 0 or greater, got {value}")
 
 
-def at_least(minimum: int, **values: int | np.integer) -> None:
-    """Raises ValueError unless every value is a whole number that is at least `minimum`."""
+def finite(**values: ArrayLike) -> None:
+    """Raises ValueError unless every number is finite."""
     for name, value in values.items():
-        if int(value) != value or value < minimum:
-            raise ValueError(f"{name} must be a whole number of at least {minimum}, got {value}")
+        if _known(value) and not np.all(np.isfinite(value)):
+            raise ValueError(f"{name} must be finite, got {value}")
+
+
+MOST = 2**31 - 1
+"""The largest whole number that JAX counts to."""
+
+
+def at_least(minimum: int, **values: int | np.integer) -> None:
+    """Raises ValueError unless every value is a whole number that is at least `minimum`, and counted by 32 bits."""
+    for name, value in values.items():
+        if not is_of(float, value) or not math.isfinite(value) or int(value) != value or value < minimum:
+            raise ValueError(f"{name} must be a whole number of at least {minimum}, got {value!r}")
+        if value > MOST:
+            raise ValueError(f"{name} must be at most {MOST:,}, got {value:,}")
 
 
 def fraction(**values: ArrayLike) -> None:
@@ -77,6 +98,13 @@ def inside(box: "tuple[float, float] | None", **values: ArrayLike) -> None:
                 f"{name} must be within box = {box}, got numbers from {numbers.min():g} to {numbers.max():g}; "
                 "box=None lifts the limits"
             )
+
+
+def fits_memory(what: str, num_bytes: int) -> None:
+    """Raises ValueError where something is larger than all memory of this machine, before it is made."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if num_bytes > memory:
+        raise ValueError(f"{what} {num_bytes:,} bytes, and this machine has {memory:,} bytes of memory")
 
 
 def examples(inputs: Sized, labels: Sized) -> None:
@@ -119,3 +147,62 @@ def one_of(name: str, value: str, legal: "tuple[str, ...] | list[str]") -> None:
     """
     if value not in legal:
         raise ValueError(f"{name} must be one of {', '.join(legal)}; got {value!r}")
+
+
+def of_type(hint: Any, **values: Any) -> None:
+    """Raises ValueError unless every value is of an annotated type; NaN is no number, and a truth value is none.
+
+    Example:
+        >>> of_type(tuple[int, ...], widths=(64, 0.5))
+        Traceback (most recent call last):
+        ValueError: widths must be several whole numbers, got (64, 0.5)
+    """
+    for name, value in values.items():
+        if not is_of(hint, value):
+            raise ValueError(f"{name} must be {_words(hint)}, got {value!r:.200}")
+
+
+def is_of(hint: Any, value: Any) -> bool:
+    """Whether a value is of an annotated type, as far as the annotation can be checked at all.
+
+    Example:
+        >>> is_of(float, 1), is_of(float, True), is_of(int | None, None), is_of(tuple[int, int], (1,))
+        (True, False, True, False)
+    """
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(is_of(one, value) for one in inner)
+    if origin is tuple:
+        parts = inner[:1] * len(value) if isinstance(value, tuple) and inner[-1] is ... else inner
+        return isinstance(value, tuple) and len(parts) == len(value) and all(map(is_of, parts, value))
+    if hint in (None, type(None)):
+        return value is None
+    if hint is int:
+        return isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if hint is float:
+        is_number = isinstance(value, int | float | np.generic | np.ndarray | jax.Array) and not isinstance(value, bool)
+        return is_number and not (isinstance(value, float) and math.isnan(value))
+    if collections.abc.Callable in (hint, origin):
+        return callable(value)
+    is_checkable = inspect.isclass(hint) and origin is None and not hint.__module__.startswith("jaxtyping")
+    return isinstance(value, hint) if is_checkable else True
+
+
+_KINDS = {int: "a whole number", float: "a number", bool: "True or False", str: "a word", None: "None"}
+
+
+def _words(hint: Any) -> str:
+    inner = [one for one in typing.get_args(hint) if one is not ...]
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        kinds = [_words(one) for one in inner if one not in (jax.Array, np.ndarray)]
+        return " or ".join(dict.fromkeys(kinds))
+    if typing.get_origin(hint) is tuple:
+        return (
+            f"several {_words(inner[0]).removeprefix('a ')}s"
+            if len(inner) == 1
+            else f"({', '.join(map(_words, inner))})"
+        )
+    if collections.abc.Callable in (hint, typing.get_origin(hint)):
+        return "a function"
+    hint = None if hint is type(None) else hint
+    return _KINDS.get(hint) or f"a {getattr(hint, '__name__', hint)}"

@@ -333,15 +333,9 @@ class Largest(Norm):
 
 
 def is_box(**named: Any) -> None:
-    """Raises ValueError unless the box is two finite or infinite numbers in rising order.
-
-    Example:
-        >>> is_box(box=(1.0, 0.0))
-        Traceback (most recent call last):
-        ValueError: box must be (lowest, highest) in rising order, got (1.0, 0.0)
-    """
+    """Raises ValueError unless the box is two finite or infinite numbers in rising order."""
     for name, box in named.items():
-        if len(box) != 2 or not box[0] < box[1]:
+        if not box[0] < box[1]:
             raise ValueError(f"{name} must be (lowest, highest) in rising order, got {box}")
 
 
@@ -366,7 +360,7 @@ class Ball(Value):
     """
 
     norm: Norm = setting(words=named)
-    radius: Number = number(REQUIRED, checks.not_negative, unit="pixels in [0, 1]")
+    radius: Number = number(REQUIRED, checks.not_negative, unit="pixels in [0, 1]", finite=False)
     box: Box = setting((0.0, 1.0), is_box)
 
     def check(self) -> None:

@@ -22,10 +22,12 @@ stacked value goes through `vmap`:
 """
 
 import dataclasses
+import functools
 import importlib
 import inspect
 import math
 import sys
+import typing
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, TypeVar, dataclass_transform
 
@@ -46,15 +48,16 @@ AnyValue = TypeVar("AnyValue", bound="Value")
 _ARRAYS = (jax.Array, np.ndarray, np.generic)
 
 
-def number(default: Any = REQUIRED, *checked: Check, unit: str = "") -> Any:
+def number(default: Any = REQUIRED, *checked: Check, unit: str = "", finite: bool = True) -> Any:
     """A field that is a leaf: a real number, an array of them in a stacked value, or None where that is the default.
 
     Args:
         default: Default; without one the field has to be given.
         *checked: Checks of `lipjax.checks` that a number has to pass; numbers that are being traced pass unchecked.
         unit: What it counts, for help texts.
+        finite: Whether infinity is refused.
     """
-    return _field(default, checked, unit, None, is_number=True)
+    return _field(default, (checks.finite, *checked) if finite else checked, unit, None, number=True)
 
 
 def count(default: Any = REQUIRED, *, least: int = 1, unit: str = "") -> Any:
@@ -63,7 +66,7 @@ def count(default: Any = REQUIRED, *, least: int = 1, unit: str = "") -> Any:
     def checked(**named: Any) -> None:
         checks.at_least(least, **named)
 
-    return _field(default, (checked,), unit, None)
+    return _field(default, (checked,), unit, None, whole=True)
 
 
 def setting(
@@ -83,8 +86,8 @@ def setting(
     return _field(default, checked, unit, words)
 
 
-def _field(default: Any, checked: tuple[Check, ...], unit: str, words: Any, is_number: bool = False) -> Any:
-    metadata = {"checks": checked, "unit": unit, "words": words, "number": is_number}
+def _field(default: Any, checked: tuple[Check, ...], unit: str, words: Any, **kinds: bool) -> Any:
+    metadata = {"checks": checked, "unit": unit, "words": words} | kinds
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -92,8 +95,8 @@ def _field(default: Any, checked: tuple[Check, ...], unit: str, words: Any, is_n
 class Value:
     """Base of all values; see the module's docstring. A subclass is a frozen dataclass and a pytree without more ado.
 
-    Lists become tuples, whole numbers in `number` fields become floats, and every field passes its checks before
-    `check` looks at them together. None of this happens where JAX rebuilds a value.
+    Lists become tuples, whole numbers in `number` fields become floats, and every field is of its annotated type and
+    passes its checks before `check` looks at them together. None of this happens where JAX rebuilds a value.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -102,8 +105,10 @@ class Value:
         jax.tree_util.register_pytree_with_keys(cls, _flatten_with_keys, _Unflatten(cls), _flatten)
 
     def __post_init__(self) -> None:
+        hints = _hints(type(self))  # type: ignore[arg-type]
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
             given = _settled(field, getattr(self, field.name))
+            checks.of_type(hints.get(field.name, Any), **{field.name: given})
             object.__setattr__(self, field.name, given)
             if given is not None:
                 for check in field.metadata.get("checks", ()):
@@ -137,11 +142,23 @@ def settings(value: Any) -> dict[str, Any]:
 
 def _settled(field: dataclasses.Field, given: Any) -> Any:
     given = tuple(given) if isinstance(given, list) else given
+    if field.metadata.get("whole") and isinstance(given, float | np.integer) and float(given).is_integer():
+        return int(given)
     if not field.metadata.get("number") or given is None:
         return given
-    if isinstance(given, bool) or not isinstance(given, int | float | jax.Array | np.ndarray | np.generic):
-        raise ValueError(f"{field.name} must be a number, got {given!r}")
-    return float(given) if isinstance(given, int | np.generic) else given
+    checks.of_type(float, **{field.name: given})
+    try:
+        return float(given) if isinstance(given, int | np.generic) else given
+    except OverflowError as error:
+        raise ValueError(f"{field.name} is too large a number") from error
+
+
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(cls)
+    except (NameError, TypeError):  # names that only type checkers import
+        return {}
 
 
 def _same(first: Any, second: Any) -> bool:

@@ -15,7 +15,7 @@ class ramp(Value):
     ball: norms.Ball = norms.l2.ball(1.0)
     power: int = count(1)
     widths: tuple[int, ...] = setting((1,))
-    extra: values.Number | None = number(None)
+    extra: values.Number | None = number(None, finite=False)
 
 
 def test_values_are_equal_by_their_settings_also_as_keys():

@@ -4,6 +4,8 @@ import contextlib
 import hashlib
 import queue
 import time
+import zipfile
+import zlib
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -30,12 +32,16 @@ class BlockJournal(NamedTuple):
     path: Path | None
 
     def load(self, tally: Tally) -> tuple[int, float, Tally]:
-        """Number of blocks done, seconds that they took, and their counts: `tally` if there is no file."""
+        """Number of blocks done, seconds that they took, and their counts: `tally` if there is no good file."""
         if self.path is None or not self.path.exists():
             return 0, 0.0, tally
-        with np.load(self.path, allow_pickle=False) as saved:
-            arrays = {name: saved[name] for name in tally._fields}
-            return int(saved["done"]), float(saved["seconds"]), type(tally)(**arrays)
+        try:
+            with np.load(self.path, allow_pickle=False) as saved:
+                arrays = {name: _alike(saved[name], getattr(tally, name)) for name in tally._fields}
+                return int(saved["done"]), float(saved["seconds"]), type(tally)(**arrays)
+        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            records.set_aside(self.path, error, "counted again")
+            return 0, 0.0, tally
 
     def save(self, done: int, seconds: float, tally: Tally) -> None:
         """Replaces the file; it is never half written."""
@@ -43,6 +49,12 @@ class BlockJournal(NamedTuple):
             return
         with records.replacing(self.path) as partial:
             np.savez(partial, done=done, seconds=seconds, **tally._asdict())
+
+
+def _alike(found: np.ndarray, blank: np.ndarray) -> np.ndarray:
+    if (found.shape, found.dtype) != (blank.shape, blank.dtype):
+        raise ValueError(f"it has {found.dtype} of shape {found.shape}, not {blank.dtype} of shape {blank.shape}")
+    return found
 
 
 def journal_of(folder: Path | str | None, *identity: Any) -> BlockJournal:

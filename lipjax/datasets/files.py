@@ -1,7 +1,6 @@
 """Images and labels of the user's own: a folder of image files, or an .npz archive of arrays."""
 
 import contextlib
-import os
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Shaped, UInt8
 
+from lipjax import checks
 from lipjax.datasets.arrays import from_arrays
 from lipjax.datasets.progress import progress
 from lipjax.types import Dataset
@@ -72,16 +72,11 @@ def _read_npz(path: Path) -> dict[str, Shaped[np.ndarray, "..."]]:
         file.seek(0)
         try:
             with np.load(file, allow_pickle=False) as archive:
-                _check_size(sum(member.file_size for member in archive.zip.infolist()))
+                declared = sum(member.file_size for member in archive.zip.infolist())
+                checks.fits_memory("its arrays are", declared)
                 return dict(archive)
         except (ValueError, EOFError, OSError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
             raise ValueError(f"{path} can't be read ({error}); write plain arrays, not objects, to it anew") from error
-
-
-def _check_size(declared: int) -> None:
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if declared > memory:
-        raise ValueError(f"its arrays are {declared:,} bytes, and this machine has {memory:,} bytes of memory")
 
 
 def _with_channel(images: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:

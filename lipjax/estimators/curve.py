@@ -12,6 +12,7 @@ from jaxtyping import Array, ArrayLike, Float, Int, Num
 from lipjax import checks, loops
 from lipjax.batching import in_chunks
 from lipjax.estimators.estimator import LocalEstimator, defined, larger, largest
+from lipjax.estimators.outputs import check_labels
 from lipjax.estimators.precision import in_full
 from lipjax.estimators.record import Curve
 from lipjax.estimators.slope import growing_slope
@@ -70,6 +71,8 @@ def curve(
     if not isinstance(estimator, LocalEstimator):
         raise TypeError(f"a curve needs an estimator of a ball, a LocalEstimator, got {estimator!r}")
     inputs, labels = xs if isinstance(xs, Batch) else (xs, None)
+    if labels is not None:
+        check_labels(f, inputs, labels)
     points, levels = pixels(jnp.asarray(inputs)), jnp.asarray(radii, jnp.result_type(float))
     if not points.size or not levels.size:
         raise ValueError(f"need at least one point and one radius, got {len(points)} points and {levels.size} radii")

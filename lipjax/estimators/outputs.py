@@ -1,9 +1,13 @@
 """Which output of a classifier the constant is of: functions from logits to what is measured."""
 
-import jax
-from jaxtyping import Array, ArrayLike, Float
+from collections.abc import Callable
 
-from lipjax.types import Point, VectorFn, single
+import jax
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float, Num
+
+from lipjax import checks
+from lipjax.types import Point, VectorFn, pixels, single
 
 
 def probabilities(logits: VectorFn) -> VectorFn:
@@ -38,6 +42,14 @@ def logit_gaps(logits: VectorFn) -> VectorFn:
         Array([0., 2., 1.], dtype=float32)
     """
     return jax.tree_util.Partial(_logit_gaps, single(logits))
+
+
+def check_labels(f: Callable, inputs: Num[Array | np.ndarray, "points ..."], labels: ArrayLike) -> None:
+    """Raises ValueError unless there is one label for every input, and for `logit_gaps` each is a class."""
+    checks.examples(inputs, np.asarray(labels))
+    if getattr(f, "func", None) is _logit_gaps:
+        gaps = jax.eval_shape(lambda x: f(pixels(x), 0), inputs[0])
+        checks.classes(gaps.size, labels)
 
 
 def _probabilities(logits: VectorFn, x: Point) -> Float[Array, " classes"]:

@@ -12,7 +12,7 @@ from lipjax.evaluation import Suite
 from lipjax.measurements.measurement import Advance, Measurement, ignore
 from lipjax.norms import Ball
 from lipjax.types import Attack, Batch, BoundaryAttack, Box, Dataset, KeyArray
-from lipjax.values import Value, setting
+from lipjax.values import Value, count
 
 if TYPE_CHECKING:
     import xarray
@@ -38,7 +38,7 @@ class attacked(Measurement):
     """
 
     attack: Attack | BoundaryAttack | Suite | Callable = attacks.pgd(norms.linf.ball(8 / 255), num_steps=20)
-    num_examples: int | None = setting(None)
+    num_examples: int | None = count(None)
 
     splits = ("test",)
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lipjax import corruptions, evaluation
+from lipjax import checks, corruptions, evaluation
 from lipjax.corruptions import Corruption
 from lipjax.measurements.measurement import Advance, Measurement, ignore
 from lipjax.types import Batch, Dataset, KeyArray
@@ -44,6 +44,9 @@ class corrupted(Measurement):
     def check(self) -> None:
         if not self.names or not self.severities or not set(self.severities) <= {1, 2, 3, 4, 5}:
             raise ValueError(f"need corruptions and severities of 1 to 5, got {self.names} and {self.severities}")
+        if self.images is evaluation.corrupted:
+            for name in (name for name in self.names if isinstance(name, str)):
+                checks.one_of("each of names", name, corruptions.NAMES)
 
     def refuse(self, dataset: Dataset) -> None:
         import jax

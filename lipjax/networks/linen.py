@@ -1,5 +1,6 @@
 """flax.linen modules as networks: the one place where flax's conventions meet lipjax's."""
 
+import math
 from functools import partial
 from typing import Any
 
@@ -8,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from lipjax import checks
 from lipjax.types import KeyArray, Network, Output, State, Variables
 from lipjax.values import setting
 
@@ -21,7 +23,14 @@ class LinenNetwork(Network):
 
     def init(self, key: KeyArray, input_shape: tuple[int, ...]) -> Variables:
         """Fresh variables for inputs of a shape, without the batch axis."""
-        collections: Any = self.module().init(key, jnp.zeros((1, *input_shape)), False)
+
+        def create(key: KeyArray) -> Any:
+            return self.module().init(key, jnp.zeros((1, *input_shape)), False)
+
+        if not isinstance(key, jax.core.Tracer):
+            leaves = jax.tree.leaves(jax.eval_shape(create, key))
+            checks.fits_memory(f"{self!r} has", sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves))
+        collections = create(key)
         return Variables(collections.get("params", {}), collections.get("batch_stats", {}))
 
     def apply(self, variables: Variables, inputs: Float[Array, "batch ..."], *, train: bool) -> tuple[Output, State]:

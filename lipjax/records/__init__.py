@@ -17,10 +17,12 @@ from lipjax.records.answers import path_of as path_of
 from lipjax.records.answers import recalled as recalled
 from lipjax.records.environment import environment as environment
 from lipjax.records.files import digest_of_arrays as digest_of_arrays
+from lipjax.records.files import digest_of_file as digest_of_file
 from lipjax.records.files import digest_of_settings as digest_of_settings
 from lipjax.records.files import read_json as read_json
 from lipjax.records.files import read_metrics as read_metrics
 from lipjax.records.files import replacing as replacing
+from lipjax.records.files import set_aside as set_aside
 from lipjax.records.files import to_json as to_json
 from lipjax.records.files import write_json as write_json
 from lipjax.records.files import write_text as write_text

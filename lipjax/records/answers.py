@@ -6,14 +6,22 @@
 A file without its record, or one that has changed since, is no answer: it is set aside and computed again.
 """
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lipjax import parallel
 from lipjax.records.environment import environment
-from lipjax.records.files import Json, digest_of_file, digest_of_settings, read_json, replacing, to_json, write_json
+from lipjax.records.files import (
+    Json,
+    digest_of_file,
+    digest_of_settings,
+    read_json,
+    replacing,
+    set_aside,
+    to_json,
+    write_json,
+)
 
 if TYPE_CHECKING:
     import xarray
@@ -86,8 +94,7 @@ def read(path: Path) -> "xarray.Dataset | None":
     except (OSError, ValueError, KeyError, TypeError) as error:
         problem = str(error)
     for damaged in (path, record):
-        damaged.rename(damaged.with_name(f"{damaged.name}.damaged"))
-    warnings.warn(f"{path} is set aside and measured again: {problem}", stacklevel=2)
+        set_aside(damaged, problem, "measured again")
     return None
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -93,8 +94,26 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is not a JSON file: {error}") from error
+
+
+def set_aside(path: Path, problem: object, then: str) -> None:
+    """Renames a file that can't be trusted to `NAME.damaged`, where nothing of it is lost, and warns of it.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(record=True) as told:
+        ...     warnings.simplefilter("always")
+        ...     _ = (Path(folder) / "a.json").write_text("{")
+        ...     set_aside(Path(folder) / "a.json", "it is no JSON", "computed again")
+        ...     [path.name for path in Path(folder).iterdir()], len(told)
+        (['a.json.damaged'], 1)
+    """
+    with contextlib.suppress(FileNotFoundError):
+        path.rename(path.with_name(f"{path.name}.damaged"))
+    reason = " ".join(str(problem).split())
+    warnings.warn(f"{path} is set aside as {path.name}.damaged and {then}: {reason}", stacklevel=3)
 
 
 def digest_of_settings(settings: Any) -> str:
@@ -144,5 +163,12 @@ def read_metrics(run_dir: str | os.PathLike) -> list[Json]:
     path = Path(run_dir) / "metrics.jsonl"
     if not path.exists():
         return []
-    whole, _, _ = path.read_text(encoding="utf-8").rpartition("\n")
-    return [json.loads(line) for line in whole.splitlines()]
+    whole, _, _ = path.read_text(encoding="utf-8", errors="replace").rpartition("\n")
+    return [line for text in whole.splitlines() if isinstance(line := _parsed(text), dict) and "step" in line]
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (json.JSONDecodeError, RecursionError):  # a damaged line: the others are good
+        return None

@@ -66,8 +66,10 @@ def load(run_dir: str | os.PathLike) -> Model:
     record = read_json(path.with_suffix(".json"))
     if not isinstance(record, dict) or record.get("sha256") != digest_of_file(path):
         raise ValueError(f"{path} has changed since it was written")
-    network = values.from_json(record["network"])
-    shape = tuple(record["input_shape"])
+    try:
+        network, shape = values.from_json(record["network"]), tuple(record["input_shape"])
+    except (KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"{path.with_suffix('.json')} is damaged, or of another version: {error}") from error
     variables = jax.eval_shape(lambda: network.init(jax.random.key(0), shape))
     with np.load(path, allow_pickle=False) as arrays:
         start = variables.params if any(name.startswith("['start']") for name in arrays) else None
@@ -88,6 +90,8 @@ class Saved:
     def identity(self) -> Json:
         """The network and the digest of its variables."""
         record = read_json(Path(self.run_dir) / "model.json")
+        if not isinstance(record, dict) or not {"network", "variables"} <= set(record):
+            raise ValueError(f"{self.run_dir} has a model.json that is damaged, or of another version")
         return {"network": record["network"], "variables": record["variables"]}
 
     @functools.cached_property

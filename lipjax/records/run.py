@@ -52,9 +52,12 @@ class Run:
             template: A pytree of arrays like the saved one; gives structure, types and shardings.
 
         Raises:
-            ValueError: If there are checkpoints and none can be read with this template.
+            RunRefused: If there are checkpoints and none can be read with this template.
         """
-        step, state = self._checkpoints.newest(template) or (0, template)
+        try:
+            step, state = self._checkpoints.newest(template) or (0, template)
+        except ValueError as error:
+            raise RunRefused(str(error)) from error
         self._checkpoints.remove_after(step)
         self._keep_metrics_until(step)
         return state
@@ -89,7 +92,7 @@ def hold(path: str | os.PathLike, *, wait: bool = False) -> Iterator[Path]:
         wait: Whether to wait until another process that holds it lets go.
 
     Raises:
-        RunRefused: If it can't be made.
+        RunRefused: If it can't be made or written into.
         RunHeld: If another process holds it, and `wait` is false.
     """
     path = Path(path).absolute()
@@ -99,6 +102,8 @@ def hold(path: str | os.PathLike, *, wait: bool = False) -> Iterator[Path]:
         lock.acquire(timeout=-1 if wait else 0)
     except filelock.Timeout:
         raise RunHeld(f"{path} is in use by another process") from None
+    except OSError as error:
+        raise RunRefused(f"can't write into {path}, choose another directory: {error}") from error
     try:
         yield path
     finally:
@@ -112,9 +117,24 @@ def _make(path: Path) -> None:
         raise RunRefused(f"can't make the run directory, choose another: {error}") from error
 
 
+@contextlib.contextmanager
+def _forgetting(path: Path) -> Iterator[None]:
+    """What was refused before anything was computed records nothing: the directory takes the corrected settings."""
+    is_new = not (path / "config.json").exists()
+    try:
+        yield
+    except (ValueError, TypeError, RunRefused):
+        if is_new and {file.name for file in path.iterdir()} <= {"config.json", ".lock"}:
+            (path / "config.json").unlink(missing_ok=True)
+        raise
+
+
 def _agree(path: Path, config: Json) -> None:
     if not path.exists():
-        write_json(path, config)
+        try:
+            write_json(path, config)
+        except OSError as error:
+            raise RunRefused(f"can't write into {path.parent}, choose another directory: {error}") from error
     try:
         recorded = dict(read_json(path))
     except (OSError, TypeError, ValueError) as error:
@@ -155,7 +175,7 @@ def open_run(run_dir: str | os.PathLike, config: Any, *, num_checkpoints: int = 
     checks.at_least(1, num_checkpoints=num_checkpoints)
     path = Path(run_dir).expanduser().absolute()
     main = parallel.is_main_process()
-    with hold(path) if main else contextlib.nullcontext():
+    with hold(path) if main else contextlib.nullcontext(), _forgetting(path) if main else contextlib.nullcontext():
         if main:
             _agree(path / "config.json", to_json(config))
         with contextlib.closing(Checkpoints(path / "checkpoints", num_checkpoints)) as checkpoints:

@@ -1,6 +1,7 @@
 """What a sweep trains: cells, and grids of them."""
 
 import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ from lipjax import checks
 from lipjax.augmentation import Augment
 from lipjax.measurements import Parts
 from lipjax.training import Optimizer
-from lipjax.types import Dataset, System
+from lipjax.types import Dataset, System, pixels
 from lipjax.values import Json, to_json
 
 
@@ -60,7 +61,12 @@ class Cell(NamedTuple):
             count = len(dataset.train.labels)
             raise ValueError(f"{self.name}: batch_size must be at most the {count} examples, got {self.batch_size}")
         network = self.system.method.extend(self.system.network)
-        jax.eval_shape(lambda: network.init(jax.random.key(0), dataset.input_shape))
+        variables = jax.eval_shape(lambda: network.init(jax.random.key(0), dataset.input_shape))
+        size = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(variables))
+        checks.fits_memory(f"{self.name}: variables, their gradients and what the optimizer remembers have", 4 * size)
+        if self.augment is not None:
+            images = jax.eval_shape(pixels, dataset.train.inputs[:1])
+            jax.eval_shape(self.augment, jax.random.key(0), jax.ShapeDtypeStruct(images.shape[1:], images.dtype))
 
 
 def grid(

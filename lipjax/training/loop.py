@@ -153,6 +153,8 @@ def fit(
     """
     checks.at_least(1, num_steps=num_steps, batch_size=batch_size)
     execution.check()
+    checks.examples(*dataset.train)
+    checks.classes(dataset.num_classes, dataset.train.labels)
     if batch_size > len(dataset.train.labels):
         raise ValueError(f"batch_size must be at most the {len(dataset.train.labels)} examples, got {batch_size}")
     run, mesh, network = execution.run, execution.mesh, system.method.extend(system.network)

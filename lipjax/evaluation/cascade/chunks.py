@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -58,25 +59,26 @@ class Chunks:
             compute: Makes the chunk.
 
         Raises:
-            ValueError: If the file is damaged or about other examples.
+            ValueError: If the file is about other examples. A damaged one is set aside, and computed again.
         """
         if self._folder is None:
             return compute()
         path = self._folder / f"{name}.npz"
-        if not path.exists():
+        chunk = _read(path) if path.exists() else None
+        if chunk is None:
             chunk = compute()
             with records.replacing(path) as partial:
                 np.savez(partial, **chunk._asdict())
             return chunk
-        chunk = _read(path)
         if not np.array_equal(chunk.rows, rows):
             raise ValueError(f"{path} is about other examples than this evaluation: delete it to go on without it")
         return chunk
 
 
-def _read(path: Path) -> Chunk:
+def _read(path: Path) -> Chunk | None:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return Chunk(arrays["rows"], arrays["fooled"], arrays["points"])
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is damaged: delete it to go on without it") from error
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        records.set_aside(path, error, "computed again")
+        return None

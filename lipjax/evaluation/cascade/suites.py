@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY
-from typing import Any
 
 from jaxtyping import Array, ArrayLike, Float, Int
 
@@ -57,7 +56,7 @@ class Suite(Value):
         ball: Where points may go: a `lipjax.norms.Ball`.
     """
 
-    ball: Any = setting()
+    ball: Ball = setting()
 
     def stages(self, num_classes: int) -> Sequence[Stage]:
         """The stages in their order, with different names, for a classifier with so many classes."""

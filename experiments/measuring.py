@@ -148,7 +148,8 @@ def robustness(config: RobustnessFlags, dataset: Dataset, data_dir: str | None =
         attackers = [measurements.attacked(build(text, ATTACKS, ball=ball)) for text in config.attacks]
     with flag_errors("certified_radii"):
         norms.l2.ball(min(config.certified_radii, default=0.0))
-    corrupted = measurements.corrupted(corruption_sets.names(config.corruptions), images=images)
+    with flag_errors("corruptions"):
+        corrupted = measurements.corrupted(corruption_sets.names(config.corruptions), images=images)
     with flag_errors("measurements"):
         others = [measurements.as_measurement(build(text, MEASUREMENTS)) for text in config.measurements]
     return refused(dataset, [measurements.clean(), corrupted, *attackers, measurements.certified(), *others])

@@ -77,6 +77,8 @@ def trainings(config: Config) -> list[tuple[str, train.Config]]:
         if unknown := sorted(own.keys() - TRAINING.keys()):
             raise cli.UsageError(f"--cells: {name} has no {', '.join(unknown)}, only {', '.join(sorted(TRAINING))}")
         found.append((name, cli.checked(train.Config(**shared | own))))
+    if not found:
+        raise cli.UsageError("nothing to train: each of --system, --network and the other swept flags needs a value")
     return found
 
 

@@ -36,7 +36,7 @@ class BlockJournal(NamedTuple):
         if self.path is None or not self.path.exists():
             return 0, 0.0, tally
         try:
-            with np.load(self.path, allow_pickle=False) as saved:
+            with self.path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
                 arrays = {name: _alike(saved[name], getattr(tally, name)) for name in tally._fields}
                 return int(saved["done"]), float(saved["seconds"]), type(tally)(**arrays)
         except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:

@@ -77,7 +77,7 @@ class Chunks:
 
 def _read(path: Path) -> Chunk | None:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return Chunk(arrays["rows"], arrays["fooled"], arrays["points"])
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         records.set_aside(path, error, "computed again")

@@ -89,7 +89,7 @@ def test_a_layer_without_a_rule_is_unknown_and_nothing_is_promised(
     [
         ("--run_dir=nowhere", "nowhere can't be read as a training run"),
         ("--norm=l3", "l3"),
-        ("--tolerance=-1", "--tolerance: tolerance must be 0 or greater, got -1"),
+        ("--tolerance=-1", "--tolerance must be 0 or greater, got -1"),
     ],
 )
 def test_a_wrong_flag_is_told_without_a_traceback(plain: Path, flag: str, message: str) -> None:

@@ -180,7 +180,9 @@ def is_of(hint: Any, value: Any) -> bool:
     if hint is int:
         return isinstance(value, int | np.integer) and not isinstance(value, bool)
     if hint is float:
-        is_number = isinstance(value, int | float | np.generic | np.ndarray | jax.Array) and not isinstance(value, bool)
+        if isinstance(value, np.generic | np.ndarray | jax.Array):
+            return bool(jax.numpy.issubdtype(value.dtype, np.number))
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
         return is_number and not (isinstance(value, float) and math.isnan(value))
     if collections.abc.Callable in (hint, origin):
         return callable(value)

@@ -58,10 +58,14 @@ MOST = 2**31 - 1
 def at_least(minimum: int, **values: int | np.integer) -> None:
     """Raises ValueError unless every value is a whole number that is at least `minimum`, and counted by 32 bits."""
     for name, value in values.items():
-        if not is_of(float, value) or not math.isfinite(value) or int(value) != value or value < minimum:
+        if not is_of(float, value) or not _is_whole(value) or value < minimum:
             raise ValueError(f"{name} must be a whole number of at least {minimum}, got {value!r}")
         if value > MOST:
             raise ValueError(f"{name} must be at most {MOST:,}, got {value:,}")
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int | np.integer) or (math.isfinite(value) and int(value) == value)
 
 
 def fraction(**values: ArrayLike) -> None:

@@ -206,10 +206,6 @@ def named(name: str) -> Norm:
 
     Raises:
         ValueError: If there is none of that name.
-
-    Example:
-        >>> named("l2")
-        l2
     """
     checks.one_of("norm", name, list(NAMES))
     return NAMES[name]

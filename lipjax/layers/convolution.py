@@ -12,8 +12,8 @@ Taps = Float[Array, "kernel_height kernel_width channels features"]
 def convolve(images: Images, kernel: Taps, *, strides: int = 1, padding: str = "SAME") -> Maps:
     """Cross-correlation of images with a kernel, as in every deep learning library.
 
-    On CPU the windows are gathered by slices and multiplied by the kernel as one matrix, which trains about ten
-    times faster than XLA's convolution there (measured on two cores); elsewhere it is XLA's convolution.
+    On CPU the windows are gathered by slices and multiplied by the kernel as one matrix, since the gradients of XLA's
+    convolution are slow there in loops other than those of `lipjax.loops`; elsewhere it is XLA's convolution.
 
     Args:
         images: Images `[batch, height, width, channel]`.

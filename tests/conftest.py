@@ -67,8 +67,9 @@ def compile_as_shipped(patch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A cache folder of the session, never the user's: real data are decoded once."""
-    folder = tmp_path_factory.mktemp("cache")
+    """A cache folder of the session and all its workers, never the user's: real data are decoded once."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "cache"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LIPJAX_CACHE", str(folder))
         yield folder

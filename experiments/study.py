@@ -134,6 +134,8 @@ def run(config: Config) -> Json:
     cells = sweep.prepare(config, dataset, sweep.measured(config, dataset))
     if workers.is_worker(config):
         return workers.work(cells, config)
+    if workers.launcher(config):
+        return workers.submit(cells, config, "study")
     settings = cli.settings(config)
     name = records.name_of(settings, "study", Path(config.dataset).stem)
     with records.open_run(config.out_dir or Path(config.store) / name, settings) as held:

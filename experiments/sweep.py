@@ -193,6 +193,8 @@ def run(config: Config) -> Json:
     sweep = prepare(config, dataset, measured(config, dataset))
     if workers.is_worker(config):
         return workers.work(sweep, config)
+    if workers.launcher(config):
+        return workers.submit(sweep, config, "sweep")
     settings = cli.settings(config)
     with records.open_run(config.out_dir or Path(config.store) / records.name_of(settings, "sweep"), settings) as held:
         answers, failures = workers.completed(sweep, config, "sweep")

@@ -1,15 +1,16 @@
-"""Sweeps as commands: one process per core, each with the command's own flags, and what they tell."""
+"""Sweeps as commands: processes or jobs, each with the command's own flags, and what they tell."""
 
 import dataclasses
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jax
 
-from lipjax.sweep import Place, Sweep, local, num_cores
+from lipjax.sweep import Place, Sweep, local, num_cores, slurm
 
-from . import cli, progress
+from . import cli, language, progress
 
 if TYPE_CHECKING:
     import xarray
@@ -22,6 +23,12 @@ class WorkerFlags:
     store: str = cli.flag("runs", "Folder of the trainings, found there again by their settings.", recorded=False)
     num_workers: int = cli.flag(
         0, "Processes that share the work; default one per core, or one on an accelerator.", minimum=0, recorded=False
+    )
+    launcher: str = cli.flag(
+        "local",
+        "Where the work is done: local, or jobs of a cluster, slurm(num_jobs=8, minutes=120, gpus=1), which share the "
+        "work, are requeued when their time is up, and are followed by one that writes the results.",
+        recorded=False,
     )
     worker: int = cli.flag(-1, "Which of these processes this one is: the command says so to its own.", recorded=False)
     progress: bool | None = cli.flag(
@@ -47,6 +54,37 @@ def completed(sweep: Sweep, config: WorkerFlags, command: str) -> "tuple[xarray.
     return sweep.answers(), failures
 
 
+def launcher(config: WorkerFlags) -> slurm | None:
+    """The cluster that the flags choose; None for this machine.
+
+    Raises:
+        UsageError: If the flag can't be used.
+    """
+    with language.flag_errors("launcher"):
+        return None if config.launcher == "local" else language.build(config.launcher, {"slurm": slurm})
+
+
+def submit(sweep: Sweep, config: WorkerFlags, command: str) -> dict[str, list[str]]:
+    """Submits what is missing of a sweep, and says what was submitted.
+
+    Raises:
+        UsageError: If the cluster refuses it.
+    """
+    chosen = launcher(config) or slurm()
+    count = max(min(chosen.num_jobs, len(sweep.unfinished())), 1)
+    here = dataclasses.replace(config, launcher="local", progress=False)
+    folder = Path(config.store).expanduser() / "slurm"
+    with language.flag_errors("launcher"):
+        jobs = chosen.submit(_commands(here, command, count), folder, command)
+        after = jobs[0].partition("_")[0]
+        last = chosen.submit([_words(command, dataclasses.replace(here, num_workers=1))], folder, command, after)
+    print(
+        f"submitted {command} as {', '.join(jobs)}; {last[0]} writes the results after them. squeue shows what waits,"
+    )
+    print(f"{folder} has what they print, and python -m experiments.list what is done.")
+    return {"jobs": jobs + last}
+
+
 def refuse(failures: Mapping[str, str]) -> None:
     """Raises Incomplete, with the reasons, if cells failed."""
     if failures:
@@ -70,11 +108,9 @@ def _say(place: Place, problem: str | None) -> None:
 
 
 def _share(sweep: Sweep, config: WorkerFlags, command: str, count: int, tell: progress.Progress) -> dict[str, str]:
-    own = [dataclasses.replace(config, num_workers=count, worker=index, progress=False) for index in range(count)]
-    commands = [[sys.executable, "-m", f"{__package__}.{command}", *cli.arguments(one)] for one in own]
     finished: dict[str, str] = {}
     lost: dict[str, str] = {}
-    for index, said in local(commands):
+    for index, said in local(_commands(config, command, count)):
         if isinstance(said, int) and said:
             lost[f"process {index}"] = f"ended with status {said}; the same command continues"
         elif isinstance(said, str) and said.startswith("finished\t"):
@@ -82,3 +118,12 @@ def _share(sweep: Sweep, config: WorkerFlags, command: str, count: int, tell: pr
             finished[label] = problem
             tell(f"{len(finished)} of {len(sweep.places)}, {label}", len(finished) / len(sweep.places))
     return {label: problem for label, problem in finished.items() if problem} | lost
+
+
+def _commands(config: WorkerFlags, command: str, count: int) -> list[list[str]]:
+    own = [dataclasses.replace(config, num_workers=count, worker=index, progress=False) for index in range(count)]
+    return [_words(command, one) for one in own]
+
+
+def _words(command: str, config: WorkerFlags) -> list[str]:
+    return [sys.executable, "-m", f"{__package__}.{command}", *cli.arguments(config)]

@@ -1,8 +1,8 @@
 """Sweeps: many trainings and their measurements, each kept in a directory of its own and computed once.
 
 `cells` say what is trained, `computing` does what is missing, `launchers` start several processes that share the
-work. A cell that one process holds is left to it, whoever dies leaves all that was finished, and the next one
-continues: the locks of the operating system and the run directories are all the state there is.
+work, `slurm` jobs of a cluster. A cell that one process holds is left to it, whoever dies leaves all that was finished,
+and the next one continues: the locks of the operating system and the run directories are all the state there is.
 """
 
 from lipjax.sweep.cells import Cell as Cell
@@ -14,3 +14,4 @@ from lipjax.sweep.computing import run as run
 from lipjax.sweep.computing import train as train
 from lipjax.sweep.launchers import local as local
 from lipjax.sweep.launchers import num_cores as num_cores
+from lipjax.sweep.slurm import slurm as slurm

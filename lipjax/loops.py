@@ -19,7 +19,7 @@ from jaxtyping import Array, PyTree, Shaped
 
 Settings = ParamSpec("Settings")
 Out = TypeVar("Out")
-Operand = Shaped[Array, "..."]
+_Operand = Shaped[Array, "..."]
 
 
 def for_loops(f: Callable[Settings, Out]) -> Callable[Settings, Out]:
@@ -151,8 +151,8 @@ def _xlas_order(num_axes: int) -> jax.lax.ConvDimensionNumbers:
 
 
 def convolve_in_order(
-    lhs: Operand, rhs: Operand, *, dimension_numbers: jax.lax.ConvDimensionNumbers, **params: Any
-) -> Operand:
+    lhs: _Operand, rhs: _Operand, *, dimension_numbers: jax.lax.ConvDimensionNumbers, **params: Any
+) -> _Operand:
     """A convolution by one whose axes are in XLA's order, between transpositions.
 
     Args:
@@ -166,7 +166,7 @@ def convolve_in_order(
     """
     given, order = dimension_numbers, _xlas_order(lhs.ndim)
 
-    def moved(operand: Operand, source: Sequence[int], target: Sequence[int]) -> Operand:
+    def moved(operand: _Operand, source: Sequence[int], target: Sequence[int]) -> _Operand:
         return jax.lax.transpose(operand, [source[target.index(axis)] for axis in range(operand.ndim)])
 
     images = moved(lhs, given.lhs_spec, order.lhs_spec)

@@ -26,6 +26,11 @@ class Augment(Value):
         raise NotImplementedError
 
 
+def _check_image(image: Image) -> None:
+    if image.ndim != 3:
+        raise ValueError(f"an image must be [height, width, channel], got shape {image.shape}")
+
+
 class random_crop(Augment):
     """Crops of the image's own size, from the image within a black border; uniform over all of them.
 
@@ -43,6 +48,7 @@ class random_crop(Augment):
 
     def __call__(self, key: KeyArray, image: Image) -> Image:
         """The crop."""
+        _check_image(image)
         if self.padding > min(image.shape[:2]):
             raise ValueError(f"padding must be at most the image's size, {image.shape[:2]}, got {self.padding}")
         border = (self.padding, self.padding)
@@ -62,6 +68,7 @@ class flip_left_right(Augment):
 
     def __call__(self, key: KeyArray, image: Image) -> Image:
         """One of the two."""
+        _check_image(image)
         return jnp.where(jax.random.bernoulli(key), image[:, ::-1], image)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments import cli, corrupt, toy
-from lipjax import compatibility, norms, records
+from lipjax import compatibility, datasets, norms, records
 from lipjax.bounds import BracketError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (30, 4, 4, 1), np.uint8)
@@ -114,6 +114,12 @@ def test_a_fault_of_the_machine_ends_a_command_with_one_line(
         cli.run_main(toy.Config, run, "", [])
     assert end.value.code == 1
     assert capsys.readouterr().err == told
+
+
+def test_class_names_of_any_bytes_can_be_shown() -> None:
+    names = ("caf\xe9 $x$", "a\udcff\x1b[31m")
+    found = datasets.from_arrays("mine", (IMAGES, LABELS % 2), (IMAGES, LABELS % 2), class_names=names)
+    assert found.class_names == ("café $x$", r"a\udcff\x1b[31m")
 
 
 def test_a_disk_that_is_full_leaves_the_file_of_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,7 @@ from lipjax import augmentation, bounds, methods, networks, norms, records, swee
 from lipjax.types import Model
 from lipjax.values import Value
 
-EXAMPLES = int(os.environ.get("LIPJAX_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("LIPJAX_EXAMPLES", "40"))
 often = settings(
     max_examples=EXAMPLES,
     deadline=None,

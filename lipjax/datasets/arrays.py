@@ -30,7 +30,7 @@ def from_arrays(
         test: Inputs and labels of the test examples.
         num_classes: Number of classes; by default one more than the largest training label.
         box: Lowest and highest legal input value; None for no limits.
-        class_names: One name per class, or empty.
+        class_names: One name per class, or empty; what can't be printed of them is written as its code.
 
     Returns:
         A dataset in host memory. uint8 inputs are kept as they are (not copied), floats become float32, labels int32.
@@ -56,7 +56,12 @@ def from_arrays(
     num_classes = int(labels["train"].max()) + 1 if num_classes is None else num_classes
     _check_agreement(name, inputs, labels, num_classes, class_names)
     batches = {split: Batch(inputs[split], labels[split].astype(np.int32)) for split in splits}
-    return Dataset(name, batches["train"], batches["test"], num_classes, box, tuple(class_names))
+    return Dataset(name, batches["train"], batches["test"], num_classes, box, tuple(map(_printable, class_names)))
+
+
+def _printable(name: str) -> str:
+    """A name that figures, pages and terminals can show: names of folders may be any bytes."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in name)
 
 
 def _checked_inputs(where: str, inputs: AnyArray, box: Box) -> Inputs:

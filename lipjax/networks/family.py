@@ -23,6 +23,10 @@ def are_sizes(**named: Any) -> None:
                 checks.at_least(1, **{f"each of {name}": size})
 
 
+def _finite(**named: Channels) -> None:
+    checks.finite(**{name: np.asarray(statistic) for name, statistic in named.items()})
+
+
 def _positive(**named: Channels) -> None:
     checks.positive(**{name: np.asarray(statistic) for name, statistic in named.items()})
 
@@ -49,7 +53,7 @@ class Family(LinenNetwork):
     num_classes: int = count()
     _: dataclasses.KW_ONLY
     layers: Layers = setting(vanilla, words=named)
-    mean: Channels = setting(0.0)
+    mean: Channels = setting(0.0, _finite)
     std: Channels = setting(1.0, _positive)
     dtype: str = setting("float32", _is_dtype)
 

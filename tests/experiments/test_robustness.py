@@ -174,7 +174,7 @@ def test_the_smoothed_network_is_certified_where_a_sigma_is_given(
 @pytest.mark.parametrize(
     ("flag", "message"),
     [
-        ("--smoothing_sigma=-1", "--smoothing_sigma: sigma must be positive, got -1"),
+        ("--smoothing_sigma=-1", "--smoothing_sigma must be 0 or greater, got -1"),
         ("--smoothing_failure=0 --smoothing_sigma=1", "failure must be above 0 and below 1"),
         ("--corruptions=cifar10_c", "--published must be their folder"),
         ("--corruptions=rain", "rain"),

@@ -214,7 +214,7 @@ def test_a_run_whose_data_and_directory_were_moved_is_found_and_read(tmp_path: P
         ("--radius=-1", "radius must be 0 or greater"),
         ("--radius=8", "did you mean 8/255"),
         ("--radii=0.1,-0.2", "--radii must be positive"),
-        ("--certified_radii=-1", "radius must be 0 or greater"),
+        ("--certified_radii=-1", "--certified_radii must be 0 or greater"),
         ("--num_points=0", "num_points"),
         ("--network=cnn(channels=(0,))", "--network"),
         ("--dataset=nowhere", "nowhere"),

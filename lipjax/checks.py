@@ -7,6 +7,7 @@ import collections.abc
 import inspect
 import math
 import os
+import sys
 import types
 import typing
 from collections.abc import Sized
@@ -47,7 +48,7 @@ def not_negative(**values: ArrayLike) -> None:
 def finite(**values: ArrayLike) -> None:
     """Raises ValueError unless every number is finite."""
     for name, value in values.items():
-        if _known(value) and not np.all(np.isfinite(value)):
+        if _known(value) and not np.all(np.isfinite(np.asarray(value, float))):
             raise ValueError(f"{name} must be finite, got {value}")
 
 
@@ -186,8 +187,9 @@ def is_of(hint: Any, value: Any) -> bool:
     if hint is float:
         if isinstance(value, np.generic | np.ndarray | jax.Array):
             return bool(jax.numpy.issubdtype(value.dtype, np.number))
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        return is_number and not (isinstance(value, float) and math.isnan(value))
+        if isinstance(value, int):
+            return not isinstance(value, bool) and abs(value) <= sys.float_info.max
+        return isinstance(value, float) and not math.isnan(value)
     if collections.abc.Callable in (hint, origin):
         return callable(value)
     is_checkable = inspect.isclass(hint) and origin is None and not hint.__module__.startswith("jaxtyping")

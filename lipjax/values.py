@@ -95,7 +95,7 @@ def _field(default: Any, checked: tuple[Check, ...], unit: str, words: Any, **ki
 class Value:
     """Base of all values; see the module's docstring. A subclass is a frozen dataclass and a pytree without more ado.
 
-    Lists become tuples, whole numbers in `number` fields become floats, and every field is of its annotated type and
+    Lists become tuples, whole numbers become floats where those are asked for, and every field is of its annotated type and
     passes its checks before `check` looks at them together. None of this happens where JAX rebuilds a value.
     """
 
@@ -107,8 +107,9 @@ class Value:
     def __post_init__(self) -> None:
         hints = _hints(type(self))  # type: ignore[arg-type]
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
-            given = _settled(field, getattr(self, field.name))
-            checks.of_type(hints.get(field.name, Any), **{field.name: given})
+            hint = hints.get(field.name, Any)
+            given = _settled(field, hint, getattr(self, field.name))
+            checks.of_type(hint, **{field.name: given})
             object.__setattr__(self, field.name, given)
             if given is not None:
                 for check in field.metadata.get("checks", ()):
@@ -140,17 +141,14 @@ def settings(value: Any) -> dict[str, Any]:
     return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
 
 
-def _settled(field: dataclasses.Field, given: Any) -> Any:
+def _settled(field: dataclasses.Field, hint: Any, given: Any) -> Any:
     given = tuple(given) if isinstance(given, list) else given
     if field.metadata.get("whole") and isinstance(given, float | np.integer) and float(given).is_integer():
         return int(given)
-    if not field.metadata.get("number") or given is None:
+    if not (field.metadata.get("number") or hint is float) or given is None:
         return given
     checks.of_type(float, **{field.name: given})
-    try:
-        return float(given) if isinstance(given, int | np.generic) else given
-    except OverflowError as error:
-        raise ValueError(f"{field.name} is too large a number") from error
+    return float(given) if isinstance(given, int | np.generic) else given
 
 
 @functools.cache

@@ -71,7 +71,7 @@ CALLS: dict[str, tuple[Callable[[], Any], str]] = {
     "constant nan": (lambda: training.constant(NAN), "peak must be a number, got nan"),
     "constant infinite": (lambda: training.constant(INF), "peak must be finite, got inf"),
     "constant true": (lambda: training.constant(True), "peak must be a number, got True"),
-    "constant too large": (lambda: training.constant(10**400), "peak is too large a number"),
+    "constant too large": (lambda: training.constant(10**400), "peak must be a number, got 1000"),
     "cosine warmup": (lambda: training.cosine(1.0, 10, warmup=-1), "warmup must be between 0 and 1"),
     "cosine steps": (lambda: training.cosine(1.0, 2.5), "num_steps must be a whole number, got 2.5"),
     "cosine steps word": (lambda: training.cosine(1.0, "ten"), "num_steps must be a whole number, got 'ten'"),

@@ -95,8 +95,8 @@ def _field(default: Any, checked: tuple[Check, ...], unit: str, words: Any, **ki
 class Value:
     """Base of all values; see the module's docstring. A subclass is a frozen dataclass and a pytree without more ado.
 
-    Lists become tuples, whole numbers become floats where those are asked for, and every field is of its annotated type and
-    passes its checks before `check` looks at them together. None of this happens where JAX rebuilds a value.
+    Lists become tuples, whole numbers become floats where those are asked for, and every field is of its annotated type
+    and passes its checks before `check` looks at them together. None of this happens where JAX rebuilds a value.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:

@@ -51,7 +51,7 @@ class talk_slope(LocalEstimator):
 def talk_curve(
     key: KeyArray, logits: VectorFn, images: Float[Array | np.ndarray, "images ..."], *, chunk_size: int | None = None
 ) -> Curve:
-    """alpha_lim(r) by random draws, exactly as the authors of the talk measure it.
+    """alpha_lim(r) by random draws, as the authors of the talk measure it, less what rounding may have added.
 
     Of the first 1,000 images, at 30 radii `1.75 j / 30`: 100 draws per radius and image, entries uniform in [-1, 1],
     rescaled to l2 norm r, added and clipped to [0, 1]; the l2 norm of the difference of softmax probabilities divided

@@ -173,6 +173,8 @@ def is_of(hint: Any, value: Any) -> bool:
     Example:
         >>> is_of(float, 1), is_of(float, True), is_of(int | None, None), is_of(tuple[int, int], (1,))
         (True, False, True, False)
+        >>> is_of(Any, "x"), is_of(typing.Protocol, "x")
+        (True, True)
     """
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
@@ -192,8 +194,11 @@ def is_of(hint: Any, value: Any) -> bool:
         return isinstance(value, float) and not math.isnan(value)
     if collections.abc.Callable in (hint, origin):
         return callable(value)
-    is_checkable = inspect.isclass(hint) and origin is None and not hint.__module__.startswith("jaxtyping")
-    return isinstance(value, hint) if is_checkable else True
+    is_checkable = inspect.isclass(hint) and hint is not Any and origin is None
+    try:
+        return isinstance(value, hint) if is_checkable and not hint.__module__.startswith("jaxtyping") else True
+    except TypeError:  # a protocol that can't be checked
+        return True
 
 
 _KINDS = {int: "a whole number", float: "a number", bool: "True or False", str: "a word", None: "None"}

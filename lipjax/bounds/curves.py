@@ -65,10 +65,13 @@ def upper_curve(
         The bounds, non-decreasing in the radius but for the softmax. They hold for `slope` and for `pairwise` alike.
 
     Raises:
-        ValueError: If num_local is negative, or method is not a legal word.
+        ValueError: If a point is not finite or outside the box, a radius or num_local is negative, or method is not a
+            legal word.
     """
     checks.at_least(0, num_local=num_local)
     points, levels = jnp.asarray(xs), jnp.asarray(radii, jnp.result_type(float))
+    checks.inside(ball.box, xs=points)
+    checks.not_negative(radii=levels)
     num_local = min(num_local, len(points))
     of_network = "sdp" if method == "sdp" else "average"
     everywhere = global_bound(model, points.shape[1:], norm_in=ball.norm, norm_out=norm_out, method=of_network)

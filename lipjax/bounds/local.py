@@ -113,7 +113,8 @@ def local_bound(
 
     Raises:
         TypeError: If ball or norm_out is not a value of that kind.
-        ValueError: If a norm is another one, method is not a legal word, or it is "sdp" and something is traced.
+        ValueError: If x is not finite or outside the box, a norm is another one, method is not a legal word, or it is
+            "sdp" and something is traced.
 
     Example:
         >>> from lipjax.norms import l2
@@ -130,6 +131,7 @@ def local_bound(
     """
     if not isinstance(ball, Ball):
         raise TypeError(f"ball must be a ball such as lipjax.norms.l2.ball(0.1), got {ball!r}")
+    checks.inside(ball.box, x=x)
     f, x, norm_in = confined(f, x, ball.norm)
     norm_out = norm_in if norm_out is None else norm_out
     is_plain(norm=norm_in, norm_out=norm_out)

@@ -86,6 +86,9 @@ class clever(LocalEstimator):
     def __call__(self, key: KeyArray, f: VectorFn, x: Point) -> Clever:  # type: ignore[override]
         f, x = self.prepared(f, x)
         logits = f(x)
+        if isinstance(self.target, float):
+            checks.at_least(0, target=self.target)
+            checks.classes(logits.size, self.target)
         predicted = jnp.argmax(logits)
         targets = _others(predicted, logits.size) if self.target is None else jnp.asarray(self.target, int).reshape(1)
         margins = logits[predicted] - logits[targets]

@@ -138,14 +138,38 @@ def _logits_of(function: Any) -> Logits:
     return function if isinstance(function, Logits) else _logits_of(function.of)
 
 
+@dataclasses.dataclass(frozen=True)
+class Words:
+    """A function of float64 numbers as pairs of words: on the threads that call back JAX would round float64.
+
+    There it has forgotten `enable_x64`.
+    """
+
+    of: Any
+
+    def shapes(self, *arguments: Shape) -> list[Shape]:
+        """Shapes of its results."""
+        return [(*shape, 2) for shape in self.of.shapes(*[shape[:-1] for shape in arguments])]
+
+
 _torch_call = Primitive("torch_call")
 _torch_call.multiple_results = True
 
 
 def _by_torch(arrays: Sequence[Any], function: Any) -> list[np.ndarray]:
+    if isinstance(function, Words):
+        return [_words(array) for array in _by_torch([_number(array) for array in arrays], function.of)]
     results = function(*map(_logits_of(function).module.tensor, arrays))
     results = results if isinstance(results, tuple) else (results,)
     return [np.ascontiguousarray(result.detach().cpu().numpy().astype(arrays[0].dtype)) for result in results]
+
+
+def _words(array: Any) -> np.ndarray:
+    return array[..., None].view(np.uint32)
+
+
+def _number(words: Any) -> np.ndarray:
+    return np.ascontiguousarray(words).view(np.float64)[..., 0]
 
 
 @_torch_call.def_impl
@@ -153,20 +177,31 @@ def _at_once(*arrays: Any, function: Any) -> list[Array]:
     return [jnp.asarray(array) for array in _by_torch(arrays, function)]
 
 
-def _in_program(*arrays: Any, function: Any) -> list[Array]:
-    dtype, shapes = arrays[0].dtype, function.shapes(*[array.shape for array in arrays])
-    if dtype != np.float64:
-        specs = [jax.ShapeDtypeStruct(shape, dtype) for shape in shapes]
-        return jax.pure_callback(lambda *arrays: _by_torch(list(map(np.asarray, arrays)), function), specs, *arrays)
-
-    # Where a program calls back, JAX has forgotten `enable_x64` and would round float64: it passes as pairs of words.
-    def in_words(*words: Any) -> list[np.ndarray]:
-        found = _by_torch([np.asarray(word).view(np.float64)[..., 0] for word in words], function)
-        return [array[..., None].view(np.uint32) for array in found]
-
-    specs = [jax.ShapeDtypeStruct((*shape, 2), np.uint32) for shape in shapes]
+def _in_words(*arrays: Any, function: Any) -> list[Array]:
     words = [jax.lax.bitcast_convert_type(array, np.uint32) for array in arrays]
-    return [jax.lax.bitcast_convert_type(word, dtype) for word in jax.pure_callback(in_words, specs, *words)]
+    found = _torch_call.bind(*words, function=Words(function))
+    return [jax.lax.bitcast_convert_type(word, np.float64) for word in found]
+
+
+def _lowered(context: Any, *operands: Any, function: Any) -> Any:
+    """The call in a program, with NumPy's arrays.
+
+    `jax.pure_callback` makes arrays of JAX of them, and waits for these on the thread that has to make them: on one
+    core for ever.
+    """
+    if context.avals_in[0].dtype == np.float64:
+        return mlir.lower_fun(_in_words, multiple_results=True)(context, *operands, function=function)
+    results, _, _ = mlir.emit_python_callback(
+        context,
+        lambda *arrays: tuple(_by_torch(arrays, function)),
+        None,
+        list(operands),
+        context.avals_in,
+        context.avals_out,
+        has_side_effect=False,
+        returns_token=False,
+    )
+    return results
 
 
 @_torch_call.def_abstract_eval
@@ -198,7 +233,7 @@ def _mapped(arrays: Sequence[Any], axes: Sequence[int | None], *, function: Any)
     return [result.reshape(size, -1, *result.shape[1:]) for result in found], [0] * len(found)
 
 
-mlir.register_lowering(_torch_call, mlir.lower_fun(_in_program, multiple_results=True))
+mlir.register_lowering(_torch_call, _lowered, cacheable=False)
 ad.primitive_jvps[_torch_call] = _differentiated
 ad.primitive_transposes[_torch_call] = _transposed
 batching.primitive_batchers[_torch_call] = _mapped

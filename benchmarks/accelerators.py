@@ -2,9 +2,9 @@
 
     python -m benchmarks.accelerators [--only=train] [--topology=v5e:2x2] [--network=preact_resnet] [--batch_size=512]
 
-The training step of every system, attacks, estimators and corruptions are exported for `cuda` and `tpu`. With --topology,
-for which libtpu has to be installed, those of training are also compiled for the chips of TPUs, with the batch spread
-over them: memory and floating point operations of a chip, and how long the compiler took.
+The training step of every system, attacks, estimators and corruptions are exported for `cuda` and `tpu`. With
+--topology, for which libtpu has to be installed, those of training are also compiled for the chips of TPUs, with the
+batch spread over them: memory and floating point operations of a chip, and how long the compiler took.
 """
 
 import argparse

@@ -13,12 +13,15 @@ A command exits with 2 if its flags are wrong or its run directory is in use, be
 """
 
 import dataclasses
+import inspect
 import os
 import re
 import shlex
 import sys
+import textwrap
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
@@ -38,8 +41,9 @@ Config = TypeVar("Config", bound="DataclassInstance")
 
 MOST_VALUES = 100_000
 """Of one flag."""
-REFUSED = re.compile("--?(undefok|flagfile)(=|$)")
-"""What absl knows by itself: flags that hide wrong ones, or that are in a file."""
+REFUSED = re.compile("--?undefok(=|$)")
+"""What absl knows by itself: a flag that hides wrong ones."""
+FLAG_FILE = re.compile("--?flagfile(?:=(.*)|$)", re.DOTALL)
 
 
 class UsageError(ValueError):
@@ -161,15 +165,48 @@ def parse(config_class: type[Config], arguments: Sequence[str]) -> Config:
     values = flags.FlagValues()
     _define(values, config_class)
     try:
-        if hidden := [argument for argument in arguments if REFUSED.match(argument)]:
-            raise UsageError(f"{hidden[0]} is not a flag")
-        rest = tuple(values(["", *arguments])[1:])
+        rest = tuple(values(["", *_expanded(config_class, arguments)])[1:])
         given = {name: values[name].value for name in values if values[name].present}
         if rest:
             given[_positional(config_class, rest)] = rest
         return checked(config_class(**{**_preset(config_class, given.get("preset")), **given}))
     except (flags.Error, ValueError, TypeError, OverflowError) as error:
         raise UsageError(str(error)) from error
+
+
+def _expanded(config_class: type, arguments: Sequence[str]) -> list[str]:
+    """The arguments, with the flags of a file in place of `--flagfile=FILE`."""
+    found = list[str]()
+    for argument in arguments:
+        if REFUSED.match(argument):
+            raise UsageError(f"{argument} is not a flag")
+        named = FLAG_FILE.match(argument)
+        if named and not named[1]:
+            raise UsageError("--flagfile takes a file: --flagfile=FILE")
+        found += _in_file(config_class, named[1]) if named else [argument]
+    return found
+
+
+def _in_file(config_class: type, path: str) -> list[str]:
+    """The flags of a file: one a line, quoted as in a shell; what follows a # is not read."""
+    try:
+        lines = Path(path).expanduser().read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--flagfile={path} can't be read: {error}") from error
+    found, values = list[str](), flags.FlagValues()
+    _define(values, config_class)
+    for number, line in enumerate(lines, start=1):
+        try:
+            words = shlex.split(line, comments=True)
+            if len(words) > 1:
+                raise ValueError(f"one flag a line, and quotes around a value with spaces; got {line.strip()}")
+            if words and (not words[0].startswith("--") or REFUSED.match(words[0]) or FLAG_FILE.match(words[0])):
+                raise ValueError(f"{words[0]!r} is not a flag of a file: flags are written --name=value")
+            values(["", *words])
+        except (flags.Error, ValueError) as error:
+            raise UsageError(f"{path}, line {number}: {error}") from error
+        found += words
+    return found
 
 
 def checked(config: Config) -> Config:
@@ -213,14 +250,32 @@ def _preset(config_class: Any, name: str | None) -> Mapping[str, Any]:
 
 
 def help_text(config_class: type, doc: str) -> str:
-    """The docstring of the experiment and its flags with default, meaning, unit and legal values."""
-    lines = [doc.strip(), "", "Flags:"]
-    for field in dataclasses.fields(config_class):
-        meta = field.metadata
-        unit = f" In {meta['unit']}." if meta["unit"] else ""
-        legal = f" One of: {', '.join(meta['legal'])}." if meta["legal"] else ""
-        lines.append(f"  --{field.name}={_written(field.default)}\n      {meta['help']}{unit}{legal}")
-    return "\n".join(lines)
+    """The docstring of the experiment and its flags, by what they are of: default, meaning, unit and legal values."""
+    own = {owner: inspect.get_annotations(owner) for owner in config_class.__mro__}
+    owners = {field.name: [owner for owner in own if field.name in own[owner]][-1] for field in _fields(config_class)}
+    parts = [doc.strip()]
+    for owner in own:
+        of_owner = [_explained(field) for field in _fields(config_class) if owners[field.name] is owner]
+        parts += ["\n".join([f"{_title(owner)}:", *of_owner])] if of_owner else []
+    file = "  --flagfile=FILE\n      Flags from a text file, one a line; of two equal flags the later one counts."
+    return "\n\n".join([*parts, f"Flags of every command:\n{file}"])
+
+
+def _fields(config_class: Any) -> tuple[dataclasses.Field, ...]:
+    return dataclasses.fields(config_class)
+
+
+def _title(owner: type) -> str:
+    title = (owner.__doc__ or "").split("\n")[0].rstrip(".")
+    return "Flags" if not title or title.startswith(f"{owner.__name__}(") else title
+
+
+def _explained(field: dataclasses.Field) -> str:
+    meta = field.metadata
+    unit = f" In {meta['unit']}." if meta["unit"] else ""
+    legal = f" One of: {', '.join(meta['legal'])}." if meta["legal"] else ""
+    lines = textwrap.wrap(f"{meta['help']}{unit}{legal}", 100, break_long_words=False, break_on_hyphens=False)
+    return "\n      ".join([f"  --{field.name}={_written(field.default)}", *lines])
 
 
 def _written(value: Any) -> str:

@@ -4,6 +4,7 @@ import dataclasses
 
 from lipjax import augmentation, checks, datasets, networks, systems, training
 from lipjax.augmentation import Augment, Augmenting
+from lipjax.networks.family import Family
 from lipjax.norms import Ball
 from lipjax.training import Optimizer, Schedule
 from lipjax.types import Box, Dataset, Network, System
@@ -12,7 +13,7 @@ from . import language
 from .cli import UsageError, flag
 from .language import build, exported, flag_errors
 
-NETWORKS = exported(networks, Network)
+NETWORKS = exported(networks, Family)
 SYSTEMS = systems.ROWS
 OPTIMIZERS = exported(training, Optimizer)
 SCHEDULES = exported(training, Schedule)

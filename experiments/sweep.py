@@ -53,6 +53,7 @@ def default(name: str, *values: Any) -> Any:
 
 
 SweptFlags: Any = dataclasses.make_dataclass("SweptFlags", map(_several, SWEPT), frozen=True, kw_only=True)
+SweptFlags.__doc__ = "How each is trained: alternatives with commas between them."
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -281,7 +281,7 @@ FLAGS: list[tuple[str, list[str], str]] = [
     # The text itself.
     ("train", ["--speed=3"], "Unknown command line flag 'speed'"),
     ("train", ["--undefok=speed", "--speed=3"], "--undefok=speed is not a flag"),
-    ("train", ["--flagfile=flags.txt"], "--flagfile=flags.txt is not a flag"),
+    ("train", ["--flagfile=flags.txt"], "--flagfile=flags.txt can't be read: [Errno 2] No such file"),
     ("train", ["stray"], "'stray' is not a flag"),
     ("train", ["--num_steps=ten"], "num_steps=ten"),
     ("train", ["--num_steps=0"], "num_steps=0"),

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -75,6 +76,65 @@ def test_a_wrong_flag_is_refused_with_what_is_legal(arguments: list[str], messag
     with pytest.raises(cli.UsageError) as caught:
         cli.parse(Config, arguments)
     assert message in str(caught.value)
+
+
+def in_file(folder: Path, *lines: str) -> str:
+    """The flag that names a file of these lines."""
+    path = folder / "my.flags"
+    path.write_text("\n".join(lines))
+    return f"--flagfile={path}"
+
+
+def test_flags_of_a_file_stand_where_it_is_named_and_later_ones_win(tmp_path: Path) -> None:
+    file = in_file(
+        tmp_path, "# mine", "", "--steps=3  # few", '--systems="V,L(weight=1e-3, power=2)"', "--quick", "--steps=4"
+    )
+    read = Config(steps=4, systems=("V", "L(weight=1e-3, power=2)"), quick=True)
+    assert cli.parse(Config, [file]) == read
+    assert cli.parse(Config, ["--steps=7", file]) == read
+    assert cli.parse(Config, [file, "--steps=7"]) == dataclasses.replace(read, steps=7)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--speed=3", "my.flags, line 2: Unknown command line flag 'speed'"),
+        ("--steps=0", "my.flags, line 2: flag --steps=0"),
+        ("--radii=1, 2", "my.flags, line 2: one flag a line, and quotes around a value with spaces; got --radii=1, 2"),
+        ("steps=3", "my.flags, line 2: 'steps=3' is not a flag of a file: flags are written --name=value"),
+        ("--flagfile=other", "my.flags, line 2: '--flagfile=other' is not a flag of a file"),
+        ('--norm="l2', "my.flags, line 2: No closing quotation"),
+    ],
+)
+def test_a_wrong_line_of_a_file_is_named(line: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(cli.UsageError) as caught:
+        cli.parse(Config, [in_file(tmp_path, "--steps=3", line)])
+    assert message in str(caught.value)
+
+
+def test_help_is_grouped_by_what_flags_are_of_and_its_lines_are_short() -> None:
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Base:
+        """Which examples."""
+
+        number: int = cli.flag(3, "How many, " * 20 + "and no more.")
+
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Both(Base, Config):
+        """What is asked."""
+
+        number: int = cli.flag(4, "How many.")
+        word: str = cli.flag("", "What.")
+
+    text = cli.help_text(Both, "Doc.")
+    assert [line[:-1] for line in text.splitlines() if line.endswith(":")] == [
+        "What is asked",
+        "Which examples",
+        "Flags",
+        "Flags of every command",
+    ]
+    assert "What is asked:\n  --word=\n      What.\n\nWhich examples:\n  --number=4\n" in text
+    assert max(map(len, cli.help_text(Base, "").splitlines())) <= 106
 
 
 def test_help_has_default_meaning_unit_and_legal_values() -> None:

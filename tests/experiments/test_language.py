@@ -119,8 +119,6 @@ def shapes(chosen: flags.SystemFlags) -> list:
 
 @pytest.mark.parametrize("name", flags.NETWORKS)
 def test_every_network_of_the_table_is_built(name: str) -> None:
-    if name in ("linen", "from_functions"):
-        pytest.skip("it takes what has no text")
     assert shapes(flags.SystemFlags(network=name))
 
 

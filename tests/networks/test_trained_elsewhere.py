@@ -211,9 +211,11 @@ def test_derivatives_of_a_torch_module_are_those_of_any_function() -> None:
 
     np.testing.assert_allclose(jax.grad(steepness(f))(x), jax.grad(steepness(g))(x), rtol=1e-3, atol=1e-5)
     with jax.enable_x64(True):
-        precise = jax.jit(f)(np.asarray(x, np.float64))
-        assert precise.dtype == np.float64
-        np.testing.assert_allclose(precise, g(np.asarray(x, np.float64)), rtol=1e-12)
+        point = np.asarray(x, np.float64)
+        for of in (lambda f: f, jax.jacrev):
+            precise = jax.jit(of(f))(point)
+            assert precise.dtype == np.float64
+            np.testing.assert_allclose(precise, of(g)(point), rtol=1e-12, atol=1e-14)
     assert bounds.global_bound(model("torch", "conv"), SHAPE) == np.inf
 
 

@@ -56,7 +56,7 @@ MOST = 2**31 - 1
 """The largest whole number that JAX counts to."""
 
 
-def at_least(minimum: int, **values: int | np.integer) -> None:
+def at_least(minimum: int, **values: float | np.integer) -> None:
     """Raises ValueError unless every value is a whole number that is at least `minimum`, and counted by 32 bits."""
     for name, value in values.items():
         if not is_of(float, value) or not _is_whole(value) or value < minimum:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import jax
 
+from lipjax import checks
 from lipjax.sweep import Place, Sweep, local, num_cores, slurm
 
 from . import cli, language, progress
@@ -61,7 +62,11 @@ def launcher(config: WorkerFlags) -> slurm | None:
         UsageError: If the flag can't be used.
     """
     with language.flag_errors("launcher"):
-        return None if config.launcher == "local" else language.build(config.launcher, {"slurm": slurm})
+        if config.launcher == "local":
+            return None
+        chosen = language.build(config.launcher, {"slurm": slurm})
+        checks.of_type(slurm, launcher=chosen)
+        return chosen
 
 
 def submit(sweep: Sweep, config: WorkerFlags, command: str) -> dict[str, list[str]]:

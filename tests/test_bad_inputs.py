@@ -417,6 +417,8 @@ FLAGS: list[tuple[str, list[str], str]] = [
             ("--seed=0:999999999", "more than 100,000 numbers"),
             ("--seed=0:1:2", "seed=0:1:2"),
             ("--radii=0", "--radii must be positive"),
+            ("--launcher=os:path", "--launcher: launcher must be a slurm"),
+            ("--launcher=slurm(num_jobs=0)", "num_jobs must be a whole number of at least 1"),
             ("--radii=", "--radii must be positive numbers, got none"),
             ("--radii=inf", "--radii must be finite"),
             ("--estimator=talk_slope(num_samples=0)", "num_samples must be a whole number"),

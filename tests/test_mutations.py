@@ -45,6 +45,7 @@ TABLES = {
     "augment": flags.AUGMENTATIONS,
     "attacks": measuring.ATTACKS,
     "estimator": measuring.ESTIMATORS,
+    "launcher": {"slurm": sweep.slurm},
     "measurements": measuring.MEASUREMENTS,
 }
 GIVEN = {
@@ -190,7 +191,13 @@ def reached(*arguments: Any, **options: Any) -> None:
 @contextlib.contextmanager
 def nothing_computed() -> Iterator[None]:
     with contextlib.ExitStack() as stack:
-        for module, name in ((records, "open_run"), (records, "hold"), (sweep, "train"), (bounds, "refute")):
+        for module, name in (
+            (records, "open_run"),
+            (records, "hold"),
+            (sweep, "train"),
+            (bounds, "refute"),
+            (sweep.slurm, "submit"),
+        ):
             stack.enter_context(mock.patch.object(module, name, reached))
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")

@@ -55,9 +55,9 @@ def verdict(figures: Figures) -> list[str]:
 
 
 def smallest(figures: Figures) -> Figures:
-    """The first constant at its smallest radius."""
-    first = figures.isel(constant=[0])
-    return first.sel(radius=[first.radius.values.min()])
+    """The first constant of `frames.radii` at its smallest radius."""
+    constant, levels = next(iter(frames.radii(figures).items()))
+    return figures.sel(constant=[constant], radius=levels[:1])
 
 
 def _judged(tau: Any) -> str:

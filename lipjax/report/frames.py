@@ -125,6 +125,16 @@ def by_corruption(figures: Figures) -> Frame:
     return _long({"accuracy": 100 * xarray.concat(arrays, "images")}) if arrays else _long({})
 
 
+def radii(figures: Figures) -> dict[str, list[float]]:
+    """The radii at which each constant was measured; first the talk's constant, of probabilities, at most radii."""
+    known = np.isfinite(figures.alpha_max).any([axis for axis in figures.alpha_max.dims if axis in ("system", "seed")])
+    found = {
+        str(name): sorted(figures.radius.values[known.sel(constant=name).transpose("radius").values].tolist())
+        for name in figures.constant.values
+    }
+    return dict(sorted(found.items(), key=lambda item: ("of probabilities" not in item[0], -len(item[1]))))
+
+
 def agreement(figures: Figures) -> Frame:
     """Mean alpha over points and what it shall predict: a row per constant, radius, target, system and seed."""
     import pandas as pd

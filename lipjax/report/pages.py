@@ -3,6 +3,7 @@
 import base64
 import gzip
 import hashlib
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
@@ -167,9 +168,11 @@ def _rows(results: Figures, columns: Sequence[board.Column], systems: Systems) -
 def _controls(results: Figures) -> list[Json]:
     controls = []
     if "alpha_max" in results:
-        constants = [{"value": str(name), "text": notation(str(name))} for name in results.constant.values]
+        of = frames.radii(results)
+        constants = [{"value": name, "text": notation(name)} for name in of]
         radii = [
-            {"value": f"{radius:.6g}", "text": f"{radius:.3g}"} for radius in sorted(results.radius.values.tolist())
+            {"value": f"{radius:{_DIGITS}}", "text": f"{radius:.3g}", "of": [name for name in of if radius in of[name]]}
+            for radius in sorted(set(itertools.chain(*of.values())))
         ]
         if len(constants) > 1:
             controls.append({"key": "constant", "title": "constant", "options": constants})
@@ -212,6 +215,9 @@ def _figures(results: Figures, runs: Sequence[RunOf], systems: Systems) -> Itera
         charts = {("", scale): figures.training_curves(curves, systems=systems, log=scale == "log") for scale in SCALES}
         yield Figure("training", "Training", "Loss of every run.", (), charts)
 
+
+_DIGITS = ".4g"
+"""Of the numbers of tables, and so of the radii by which their rows are chosen."""
 
 SCALES = ("log", "linear")
 AGREEMENTS = {
@@ -327,7 +333,8 @@ def _by_column(rows: Sequence[Mapping[str, Any]]) -> Json:
 def _column(values: Sequence[Any]) -> Any:
     if not any(isinstance(value, str) for value in values):
         return [
-            None if value is None else int(value) if value == int(value) else float(f"{value:.4g}") for value in values
+            None if value is None else int(value) if value == int(value) else float(f"{value:{_DIGITS}}")
+            for value in values
         ]
     words = list(dict.fromkeys(values))
     places = {word: place for place, word in enumerate(words)}

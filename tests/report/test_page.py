@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import synthetic
+import xarray
 
 from lipjax import report
 from lipjax.report import board
@@ -238,6 +239,41 @@ def test_the_table_shows_means_over_seeds_with_their_range() -> None:
     values = clean.values.sel(system="V").values
     found = board.cell(values, clean.format)
     assert np.allclose(values, 100 * figures.clean_accuracy.sel(system="V"))
-    assert float(found["value"]) == pytest.approx(float(values.mean()), rel=1e-5)
+    assert float(found["value"]) == pytest.approx(float(values.mean()), rel=1e-3)
     assert found["range"] == f"{values.min():.1f} to {values.max():.1f}"
     assert json.loads(found["text"]) == pytest.approx(values.mean(), abs=0.05)
+
+
+def of_two_constants() -> xarray.Dataset:
+    """Results of two constants, at radii that differ; the talk's comes second."""
+    figures = synthetic.figures(NAMES[:3], corruptions=["fog"], points=20)
+    steepness = figures[[name for name, values in figures.items() if "constant" in values.dims]]
+    others = steepness.assign_coords(constant=["slope of logits, linf to l2"], radius=figures.radius / 63)
+    both = xarray.concat([others, steepness], "constant", join="outer", coords="minimal", compat="override")
+    return xarray.merge([figures.drop_dims(["constant", "radius"]), both], join="outer", compat="override")
+
+
+def test_the_verdict_of_several_constants_is_of_the_talks_at_its_smallest_radius() -> None:
+    results = of_two_constants()
+    found = report.frames.radii(results)
+    assert list(found) == [synthetic.CONSTANT, "slope of logits, linf to l2"]
+    assert found[synthetic.CONSTANT] == pytest.approx(synthetic.RADII)
+    said = " ".join(board.verdict(results))
+    assert "of probabilities" in said
+    assert f"within r = {synthetic.RADII[0]:g}" in said
+    assert "can be compared" not in said
+
+
+@needs_browser
+def test_only_radii_at_which_the_chosen_constant_was_measured_are_offered(browser: Any, tmp_path: Path) -> None:
+    opened = Opened(browser, report.page(tmp_path / "page.html", of_two_constants()))
+    offered = "options => options.filter(option => !option.disabled).map(option => Number(option.value))"
+    radii = opened.page.locator("[data-filter=radius] option")
+    assert radii.evaluate_all(offered) == pytest.approx(synthetic.RADII, rel=1e-3)
+    opened.page.select_option("[data-filter=constant]", "slope of logits, linf to l2")
+    expected = [radius / 63 for radius in synthetic.RADII]
+    assert radii.evaluate_all(offered) == pytest.approx(expected, rel=1e-3)
+    chosen = opened.page.locator("[data-filter=radius]").input_value()
+    assert float(chosen) == pytest.approx(expected[0], rel=1e-3)
+    assert opened.draw("points").locator("svg.marks .mark-line path").count() == 3
+    assert not opened.said

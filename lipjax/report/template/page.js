@@ -82,13 +82,25 @@
   system.addEventListener("change", () => setTheme(system.matches));
   addEventListener("beforeprint", () => [...stale].forEach((name) => { stale.delete(name); draw(name); }));
 
-  all("[data-filter]").forEach((select) => {
-    filters[select.dataset.filter] = select.value;
-    select.addEventListener("change", () => {
-      filters[select.dataset.filter] = select.value;
-      refresh(Object.keys(data.figures).filter((name) => data.figures[name].filters.includes(select.dataset.filter)));
-    });
-  });
+  // Not every constant was measured at every radius: only those of the chosen one are offered.
+  function offer() {
+    const constant = find("[data-filter=constant]")?.value, radius = find("[data-filter=radius]");
+    if (!constant || !radius) return;
+    const options = [...radius.options];
+    options.forEach((option) => { option.hidden = option.disabled = !JSON.parse(option.dataset.of).includes(constant); });
+    if (radius.selectedOptions[0]?.disabled ?? true) radius.value = options.find((option) => !option.disabled)?.value;
+  }
+  function readFilters() {
+    offer();
+    all("[data-filter]").forEach((select) => { filters[select.dataset.filter] = select.value; });
+  }
+  readFilters();
+  all("[data-filter]").forEach((select) => select.addEventListener("change", () => {
+    const before = { ...filters };
+    readFilters();
+    const changed = Object.keys(filters).filter((key) => filters[key] !== before[key]);
+    refresh(Object.keys(data.figures).filter((name) => data.figures[name].filters.some((key) => changed.includes(key))));
+  }));
   all("[data-choice]").forEach((select) => select.addEventListener("change", () => {
     choices[select.dataset.choice] = select.value;
     refresh([select.dataset.choice]);

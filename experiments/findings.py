@@ -32,7 +32,7 @@ Statistic = Callable[..., float]
 def alpha(statistic: str = "mean", radius: float = 0.05, of: str = "probabilities") -> str:
     """The column of an alpha over training points.
 
-    Example:
+    Examples:
         >>> alpha("max", 0.5, of="logits")
         'alpha_max[slope of logits, l2 to l2; 0.5]'
     """

@@ -47,7 +47,7 @@ def parse(text: str) -> list[Choice]:
     Raises:
         UsageError: If the text is not of that form.
 
-    Example:
+    Examples:
         >>> parse("parseval+adversarial(norm=l2, radius=1/4)")
         [Choice(name='parseval', settings={}),
          Choice(name='adversarial', settings={'norm': 'l2', 'radius': 0.25})]
@@ -77,7 +77,7 @@ def alternatives(text: str) -> dict[str, str]:
     Raises:
         UsageError: If the text is not of the form of `parse`.
 
-    Example:
+    Examples:
         >>> alternatives("P(beta=[1e-4, 1e-3], hidden_only=True) + L")
         {'P(beta=0.0001)+L': 'P(beta=0.0001, hidden_only=True)+L',
          'P(beta=0.001)+L': 'P(beta=0.001, hidden_only=True)+L'}
@@ -112,7 +112,7 @@ def without(text: str, is_other: Callable[[str, str], bool]) -> tuple[str, dict[
         text: Choices joined by plus signs.
         is_other: Called as `(name of the choice, name of the setting)`: whether to take it out.
 
-    Example:
+    Examples:
         >>> without("V(num_steps=9)+L(gamma=0.1)", lambda choice, setting: setting == "num_steps")
         ('V+L(gamma=0.1)', {'num_steps': 9})
     """
@@ -203,7 +203,7 @@ def _quotient(numerator: Any, denominator: Any) -> float:
 def exported(package: ModuleType, *roles: type) -> dict[str, Any]:
     """What a package exports of some roles, by name: values, and constructors of values, which are written small.
 
-    Example:
+    Examples:
         >>> sorted(exported(norms, norms.Norm))
         ['l1', 'l2', 'linf']
     """
@@ -248,7 +248,7 @@ def build(choice: Choice | str, table: Mapping[str, Any], **given: Any) -> Any:
     Raises:
         UsageError: If the name, a setting or its value is unknown; the message has the legal ones.
 
-    Example:
+    Examples:
         >>> build("pgd(num_steps=3, radius=1/4)", ROLES[Attack], ball=norms.l2.ball(1.0))
         pgd(ball=Ball(norm=l2, radius=0.25), num_steps=3)
     """

@@ -63,7 +63,7 @@ NOT_YET = (
 def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Rows as a Markdown table and an empty line.
 
-    Example:
+    Examples:
         >>> table([{"system": "V", "tau": "0.5"}])
         ['| system | tau |', '|---|---|', '| V | 0.5 |', '']
     """

@@ -46,7 +46,7 @@ class Networks(NamedTuple):
 def family_of(name: str) -> str:
     """The system of a configuration, without options and other settings.
 
-    Example:
+    Examples:
         >>> family_of("P(beta=0.001)+PGD(radius=8/255), learning_rate=0.001")
         'P+PGD'
     """

@@ -38,7 +38,7 @@ class random_crop(Augment):
         padding: Width of the border in pixels: the image moves at most that far in each direction. 4 is the custom on
             CIFAR-10.
 
-    Example:
+    Examples:
         >>> image = jnp.ones((32, 32, 3))
         >>> random_crop()(jax.random.key(0), image).shape
         (32, 32, 3)
@@ -60,7 +60,7 @@ class random_crop(Augment):
 class flip_left_right(Augment):
     """The image or its mirror image, with equal probability.
 
-    Example:
+    Examples:
         >>> image = jnp.arange(3.0).reshape(1, 3, 1)
         >>> [flip_left_right()(jax.random.key(seed), image)[0, 0, 0].item() for seed in range(4)]
         [0.0, 2.0, 0.0, 2.0]

@@ -24,7 +24,7 @@ def example_keys(key: KeyArray, count: int, start: Int[Array, ""] | int = 0) -> 
     Returns:
         Typed keys `[count]`.
 
-    Example:
+    Examples:
         >>> key = jax.random.key(0)
         >>> bool(jnp.all(example_keys(key, 9)[4:] == example_keys(key, 5, start=4)))
         True
@@ -48,7 +48,7 @@ def in_chunks(fn: Callable[..., Out], chunk_size: int | None = None) -> Callable
     Raises:
         ValueError: If chunk_size is not a whole number of at least 1.
 
-    Example:
+    Examples:
         >>> in_chunks(lambda x: x**2, chunk_size=2)(jnp.arange(5))
         Array([ 0,  1,  4,  9, 16], dtype=int32)
     """
@@ -78,7 +78,7 @@ def num_at_once(chunk_size: int | None = None) -> int:
     Raises:
         ValueError: If chunk_size is not a whole number of at least 1.
 
-    Example:
+    Examples:
         >>> num_at_once(7)
         7
     """
@@ -99,7 +99,7 @@ def over_examples(fn: Callable[..., Out], chunk_size: int | None = None) -> Call
         `batched(key, *examples)`, its arguments with a leading axis. Result i depends on the key, on i and on example
         i only, not on the number of examples nor on the chunk size: to the rounding of XLA's code for each shape.
 
-    Example:
+    Examples:
         >>> noisy = over_examples(lambda key, x: x + jax.random.normal(key))
         >>> key, xs = jax.random.key(0), jnp.arange(4.0)
         >>> bool(jnp.all(noisy(key, xs)[:2] == noisy(key, xs[:2])))

@@ -27,7 +27,7 @@ def _known(value: ArrayLike) -> bool:
 def positive(**values: ArrayLike) -> None:
     """Raises ValueError unless every value is greater than 0, and finite.
 
-    Example:
+    Examples:
         >>> positive(radius=-0.1)
         Traceback (most recent call last):
         ValueError: radius must be positive, got -0.1
@@ -86,7 +86,7 @@ def probability(**values: float) -> None:
 def inside(box: "tuple[float, float] | None", **values: ArrayLike) -> None:
     """Raises ValueError unless all numbers are finite and in the box, up to rounding; None is no limit.
 
-    Example:
+    Examples:
         >>> inside((0.0, 1.0), xs=np.array([0.0, 255.0]))
         Traceback (most recent call last):
         ValueError: xs must be within box = (0.0, 1.0), got numbers from 0 to 255; box=None lifts the limits
@@ -115,7 +115,7 @@ def fits_memory(what: str, num_bytes: int) -> None:
 def examples(inputs: Sized, labels: Sized) -> None:
     """Raises ValueError unless there is one label, a whole number from 0, for every input, and at least one of them.
 
-    Example:
+    Examples:
         >>> examples([0.1, 0.2], [1])
         Traceback (most recent call last):
         ValueError: need one label for every input, and at least one input; got 2 inputs and 1 labels
@@ -132,7 +132,7 @@ def examples(inputs: Sized, labels: Sized) -> None:
 def classes(num_classes: int, labels: ArrayLike) -> None:
     """Raises ValueError unless every label is a class, from 0 to `num_classes - 1`.
 
-    Example:
+    Examples:
         >>> classes(10, np.array([3, 10]))
         Traceback (most recent call last):
         ValueError: labels must be from 0 to 9, got 3 to 10
@@ -145,7 +145,7 @@ def classes(num_classes: int, labels: ArrayLike) -> None:
 def one_of(name: str, value: str, legal: "tuple[str, ...] | list[str]") -> None:
     """Raises ValueError unless the value is one of the legal ones, which the message lists.
 
-    Example:
+    Examples:
         >>> one_of("padding", "FULL", ["SAME", "VALID"])
         Traceback (most recent call last):
         ValueError: padding must be one of SAME, VALID; got 'FULL'
@@ -157,7 +157,7 @@ def one_of(name: str, value: str, legal: "tuple[str, ...] | list[str]") -> None:
 def of_type(hint: Any, **values: Any) -> None:
     """Raises ValueError unless every value is of an annotated type; NaN is no number, and a truth value is none.
 
-    Example:
+    Examples:
         >>> of_type(tuple[int, ...], widths=(64, 0.5))
         Traceback (most recent call last):
         ValueError: widths must be several whole numbers, got (64, 0.5)
@@ -170,7 +170,7 @@ def of_type(hint: Any, **values: Any) -> None:
 def is_of(hint: Any, value: Any) -> bool:
     """Whether a value is of an annotated type, as far as the annotation can be checked at all.
 
-    Example:
+    Examples:
         >>> is_of(float, 1), is_of(float, True), is_of(int | None, None), is_of(tuple[int, int], (1,))
         (True, False, True, False)
         >>> is_of(Any, "x"), is_of(typing.Protocol, "x")

@@ -34,7 +34,7 @@ def for_loops(f: Callable[Settings, Out]) -> Callable[Settings, Out]:
     Returns:
         A function with the same arguments and results.
 
-    Example:
+    Examples:
         >>> def gradient(x, kernel):
         ...     return jax.grad(lambda x: jax.lax.conv(x, kernel, (1,), "SAME").sum())(x)
         >>> x, kernel = jax.numpy.ones((1, 1, 3)), jax.numpy.arange(3.0).reshape(1, 1, 3)
@@ -56,7 +56,7 @@ def for_loops(f: Callable[Settings, Out]) -> Callable[Settings, Out]:
 def scan(f: Callable[..., Any], init: PyTree, xs: PyTree = None, length: int | None = None, **options: Any) -> Any:
     """`jax.lax.scan`.
 
-    Example:
+    Examples:
         >>> scan(lambda total, x: (total + x, total), jax.numpy.zeros(()), jax.numpy.arange(4.0))
         (Array(6., dtype=float32), Array([0., 0., 1., 3.], dtype=float32))
     """
@@ -66,7 +66,7 @@ def scan(f: Callable[..., Any], init: PyTree, xs: PyTree = None, length: int | N
 def while_loop(condition: Callable[[Any], Any], body: Callable[[Any], Any], init: PyTree) -> Any:
     """`jax.lax.while_loop`.
 
-    Example:
+    Examples:
         >>> while_loop(lambda n: n < 50, lambda n: 2 * n, 1)
         Array(64, dtype=int32, weak_type=True)
     """
@@ -76,7 +76,7 @@ def while_loop(condition: Callable[[Any], Any], body: Callable[[Any], Any], init
 def fori_loop(lower: Any, upper: Any, body: Callable[[Any, Any], Any], init: PyTree) -> Any:
     """`jax.lax.fori_loop`.
 
-    Example:
+    Examples:
         >>> fori_loop(0, 4, lambda index, total: total + index, 0)
         Array(6, dtype=int32, weak_type=True)
     """
@@ -86,7 +86,7 @@ def fori_loop(lower: Any, upper: Any, body: Callable[[Any, Any], Any], init: PyT
 def map(f: Callable[..., Any], xs: PyTree, **options: Any) -> Any:
     """`jax.lax.map`.
 
-    Example:
+    Examples:
         >>> map(lambda x: x**2, jax.numpy.arange(4))
         Array([0, 1, 4, 9], dtype=int32)
     """

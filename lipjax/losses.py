@@ -17,7 +17,7 @@ def cross_entropy(logits: Logits, label: ArrayLike) -> Scalar:
     This form has no cancellation: where the classifier is so sure that `softmax(z)_y` rounds to 1 (a logit 17 above the
     others, in float32), the value and the gradient are still right to rounding, and an attack sees where to go.
 
-    Example:
+    Examples:
         >>> cross_entropy(jnp.zeros(4), 1)  # log 4
         Array(1.3862944, dtype=float32)
         >>> cross_entropy(jnp.array([30.0, 0.0]), 0)  # e^-30
@@ -30,7 +30,7 @@ def cross_entropy(logits: Logits, label: ArrayLike) -> Scalar:
 def kl_divergence(logits: Logits, other: Logits) -> Scalar:
     """Kullback-Leibler divergence `sum_i p_i (log p_i - log q_i)` of p = softmax(logits), q = softmax(other).
 
-    Example:
+    Examples:
         >>> kl_divergence(jnp.array([1.0, 2.0]), jnp.array([1.0, 2.0]))
         Array(0., dtype=float32)
     """
@@ -44,7 +44,7 @@ def margin(logits: Logits, label: ArrayLike) -> Scalar:
 
     An attack climbs its negative.
 
-    Example:
+    Examples:
         >>> margin(jnp.array([3.0, 1.0, 2.0]), 0)
         Array(1., dtype=float32)
     """
@@ -55,7 +55,7 @@ def margin(logits: Logits, label: ArrayLike) -> Scalar:
 def is_correct(logits: Logits, label: ArrayLike) -> Bool[Array, ""]:
     """Whether the label has the largest logit, the first one in a tie; never where a logit is NaN.
 
-    Example:
+    Examples:
         >>> is_correct(jnp.array([1.0, 2.0]), 1), is_correct(jnp.array([jnp.nan, 2.0]), 0)
         (Array(True, dtype=bool), Array(False, dtype=bool))
     """
@@ -71,7 +71,7 @@ def dlr(logits: Logits, label: ArrayLike) -> Scalar:
     References:
         Croce and Hein 2020, "Reliable evaluation of adversarial robustness" (arXiv 2003.01690), equation 6.
 
-    Example:
+    Examples:
         >>> dlr(jnp.array([3.0, 1.0, 2.0]), 0)
         Array(-0.5, dtype=float32)
     """
@@ -90,7 +90,7 @@ def targeted_dlr(logits: Logits, label: ArrayLike, target: ArrayLike) -> Scalar:
     References:
         Croce and Hein 2020 (arXiv 2003.01690), equation 7.
 
-    Example:
+    Examples:
         >>> targeted_dlr(jnp.array([4.0, 1.0, 2.0, 1.0]), 0, 2)
         Array(-0.6666667, dtype=float32)
     """

@@ -65,7 +65,7 @@ class Norm(Value):
     def conversion(self, other: "Norm", size: int) -> float:
         """The largest `||x||_other / ||x||_self` of vectors with `size` entries, `size^max(0, 1/q - 1/p)`.
 
-        Example:
+        Examples:
             >>> linf.conversion(l2, 9), l2.conversion(linf, 9)
             (3.0, 1.0)
         """
@@ -278,7 +278,7 @@ def masked(norm: Norm, mask: Bool[np.ndarray | Array, "*dims"]) -> Masked:
     Raises:
         ValueError: If the mask allows no entry.
 
-    Example:
+    Examples:
         >>> masked(linf, np.array([True, False])).steepest(jnp.array([2.0, 3.0]))
         Array([1., 0.], dtype=float32)
     """
@@ -294,7 +294,7 @@ class Largest(Norm):
     An attack in this norm moves the examples of a batch together, each in a ball of its own: for objectives in which
     they are not independent.
 
-    Example:
+    Examples:
         >>> Largest(l2).value(jnp.array([[3.0, 4.0], [0.0, 1.0]]))
         Array(5., dtype=float32)
     """
@@ -346,7 +346,7 @@ class Ball(Value):
     Raises:
         ValueError: If radius is negative, or so large in L-infinity that it can only be a slip; if box has no width.
 
-    Example:
+    Examples:
         >>> ball = linf.ball(0.1)
         >>> ball.project(jnp.array([0.0, 1.3]), center=jnp.array([0.5, 0.95]))
         Array([0.4, 1. ], dtype=float32)
@@ -384,7 +384,7 @@ class Ball(Value):
     def step(self, point: Point, gradient: Point, center: Point, step_size: ArrayLike) -> Point:
         """One step of projected steepest ascent, `P(x + step_size * argmax_{||d|| <= 1} <gradient, d>)`.
 
-        Example:
+        Examples:
             >>> x = jnp.array([0.5, 0.5])
             >>> linf.ball(0.1).step(x, jnp.array([2.0, -3.0]), x, step_size=0.5)
             Array([0.6, 0.4], dtype=float32)

@@ -275,7 +275,7 @@ def _fold(kernel: Kernel, axes: Sequence[_Axis]) -> tuple[Kernel, list[_Axis]]:
 def is_plain(**named: Any) -> None:
     """Raises an error unless each is l1, l2 or linf: the norms in which layers have known constants.
 
-    Example:
+    Examples:
         >>> is_plain(norm="l2")
         Traceback (most recent call last):
         TypeError: norm must be a norm such as lipjax.norms.l2, got 'l2': lipjax.norms.named makes norms of words
@@ -322,7 +322,7 @@ def conv_norm(
         ValueError: If the norm is another one, if the shapes don't fit, if the layer is too large for `exact`, or if
             the kernel is traced and the method neither `gram` nor `power` (l2 only).
 
-    Example:
+    Examples:
         >>> kernel = np.ones((3, 3, 1, 1))  # its Frobenius norm and the norm of the flattened kernel are 3
         >>> conv_norm(kernel, (8, 8, 1), padding="CIRCULAR")
         9.0
@@ -373,7 +373,7 @@ def dense_norm(
     Raises:
         ValueError: If the norm is another one or the kernel is no matrix.
 
-    Example:
+    Examples:
         >>> dense_norm(np.array([[1.0, -2.0], [0.0, 3.0]]), norm=linf)
         5.0
     """

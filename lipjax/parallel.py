@@ -20,7 +20,7 @@ def mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
     Args:
         devices: Devices to use; None takes all, those of other processes included.
 
-    Example:
+    Examples:
         >>> mesh(jax.devices()[:1]).size
         1
     """
@@ -56,7 +56,7 @@ def on_parts(fn: Callable[..., PyTree], mesh: Mesh | None) -> Callable[..., PyTr
     Returns:
         The function, for use inside `jit`: results of the devices follow one another along the leading axis.
 
-    Example:
+    Examples:
         >>> on_parts(lambda x: x.sum(keepdims=True), mesh(jax.devices()[:1]))(jax.numpy.arange(3.0))
         Array([3.], dtype=float32)
     """

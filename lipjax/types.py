@@ -147,7 +147,7 @@ def single(f: Model | Callable[[Any], Any]) -> Callable[..., Any]:
     So two models of one network share one compiled program. A method of a pytree of arrays, such as `model.single`,
     becomes a function of its leaves; other functions are part of the program.
 
-    Example:
+    Examples:
         >>> jax.tree.leaves(single(jnp.sin))
         []
     """
@@ -282,7 +282,7 @@ def pixels(inputs: Num[Array | np.ndarray, "..."]) -> Float[Array, "..."]:
     Raises:
         ValueError: If they are neither: whole numbers of another type may be on any scale.
 
-    Example:
+    Examples:
         >>> pixels(np.array([0, 51, 255], np.uint8))
         Array([0. , 0.2, 1. ], dtype=float32)
     """

@@ -219,7 +219,7 @@ class _Unflatten:
 def traceable(function: Function) -> Function:
     """A function that may cross `jit`: a value as it is, its numbers traced; another function as part of the program.
 
-    Example:
+    Examples:
         >>> jax.tree.leaves(traceable(jnp.sin))
         []
     """
@@ -236,7 +236,7 @@ def to_json(setting: Any) -> Any:
     Raises:
         TypeError: If it can't be named: a function defined inside another, say.
 
-    Example:
+    Examples:
         >>> from lipjax import norms
         >>> to_json(norms.linf.ball(0.5))
         {'type': 'lipjax.norms:Ball', 'norm': {'type': 'lipjax.norms:Linf'}, 'radius': 0.5, 'box': [0.0, 1.0]}
@@ -327,7 +327,7 @@ def stack(*values: Any) -> Any:
     Raises:
         ValueError: If they differ in anything else.
 
-    Example:
+    Examples:
         >>> from lipjax import norms
         >>> stack(norms.l2.ball(0.5), norms.l2.ball(1.0)).radius
         Array([0.5, 1. ], dtype=float32, weak_type=True)

@@ -51,7 +51,7 @@ class apgd(Attack):
         attacks" (arXiv 2003.01690), algorithm 1; checkpoints and constants are those of the authors' code. Ours starts
         from a uniform point of the ball (theirs is scaled to its surface) and counts the center as an iterate.
 
-    Example:
+    Examples:
         >>> attack = apgd(linf.ball(0.1), num_steps=10)
         >>> attack(jax.random.key(0), lambda x: x[0] - x[1], jnp.array([0.5, 0.5]))
         Array([0.6, 0.4], dtype=float32)
@@ -116,7 +116,7 @@ def dense_ascent(key: KeyArray, objective: Objective, center: Point, *, ball: Ba
 def window_lengths(num_steps: int) -> np.ndarray:
     """For every step, the number of steps since the last checkpoint if one ends it, otherwise 0.
 
-    Example:
+    Examples:
         >>> window_lengths(10)
         array([0, 2, 1, 1, 1, 1, 1, 1, 1, 1])
     """

@@ -33,7 +33,7 @@ def into_ball_and_box(point: Point, center: Point, ball: Ball) -> Point:
         Croce and Hein 2021, "Mind the box: l1-APGD for sparse adversarial attacks on image classifiers"
         (arXiv 2103.01208), proposition 2.1; they sort where we bisect.
 
-    Example:
+    Examples:
         >>> from lipjax.norms import l1
         >>> into_ball_and_box(jnp.array([2.0, 0.7]), jnp.array([0.5, 0.5]), l1.ball(0.6))
         Array([1. , 0.6], dtype=float32)

@@ -24,7 +24,7 @@ def nearest_boundary(objective: VectorFn, point: Point, norm: Norm) -> tuple[Sca
     Returns:
         The entry's value and gradient: its model is zero at a distance of `|value| / norm.dual(gradient)`.
 
-    Example:
+    Examples:
         >>> from lipjax import norms
         >>> two = lambda x: jnp.array([x[0] - 3.0, x[1] - 2.0])
         >>> nearest_boundary(two, jnp.zeros(2), norms.l2)
@@ -56,7 +56,7 @@ def step_to_hyperplane(ball: Ball, point: Point, value: Scalar, normal: Point) -
         Croce and Hein 2020, "Minimally distorted adversarial examples with a fast adaptive boundary attack"
         (arXiv 1907.02044), section 2.2: the projection on a hyperplane within box constraints.
 
-    Example:
+    Examples:
         >>> from lipjax import norms
         >>> step_to_hyperplane(norms.linf.ball(1.0), jnp.array([0.5, 0.9]), jnp.array(-0.4), jnp.ones(2))
         Array([0.3, 0.1], dtype=float32)

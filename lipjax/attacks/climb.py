@@ -73,7 +73,7 @@ def restarted(attack: AttackFn, num_restarts: int) -> AttackFn:
     Raises:
         ValueError: If num_restarts is not a whole number of at least 1.
 
-    Example:
+    Examples:
         >>> guess = lambda key, objective, center: center + jax.random.uniform(key, center.shape)
         >>> key, center = jax.random.key(0), jnp.zeros(3)
         >>> bool(restarted(guess, 20)(key, jnp.sum, center).sum() > guess(key, jnp.sum, center).sum())

@@ -44,7 +44,7 @@ class deepfool(BoundaryAttack):
         (arXiv 1511.04599), algorithm 2; as in the authors' code, every iterate is the overshot one and every step is
         1e-4 longer.
 
-    Example:
+    Examples:
         >>> attack = deepfool()
         >>> attack(jax.random.key(0), lambda x: x - 0.8, jnp.array([0.5, 0.6]))  # x[1] is nearer to its boundary
         Array([0.5    , 0.80410], dtype=float32)

@@ -17,7 +17,7 @@ class fgsm(Attack):
     References:
         Goodfellow et al. 2015, "Explaining and harnessing adversarial examples" (arXiv 1412.6572), section 4.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> attack = fgsm(linf.ball(0.1))
         >>> attack(jax.random.key(0), lambda x: x[0] - x[1], jnp.array([0.5, 0.5]))

@@ -45,7 +45,7 @@ class fmn(BoundaryAttack):
         Pintor et al. 2021, "Fast minimum-norm adversarial attacks through adaptive norm constraints"
         (arXiv 2102.12827), algorithm 1, started at the center.
 
-    Example:
+    Examples:
         >>> point = fmn()(jax.random.key(0), lambda x: x[0] - 0.8, jnp.array([0.5, 0.5]))
         >>> bool(point[0] > 0.8), float(l2.value(point - 0.5))
         (True, 0.300)

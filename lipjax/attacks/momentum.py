@@ -32,7 +32,7 @@ class momentum_pgd(Attack):
     References:
         Dong et al. 2018, "Boosting adversarial attacks with momentum" (arXiv 1710.06081), algorithm 1.
 
-    Example:
+    Examples:
         >>> attack = momentum_pgd(linf.ball(0.1))
         >>> attack(jax.random.key(0), lambda x: x[0] - x[1], jnp.array([0.5, 0.5]))
         Array([0.6, 0.4], dtype=float32)

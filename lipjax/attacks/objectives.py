@@ -28,7 +28,7 @@ def evasion(
     Returns:
         A scalar function of one input.
 
-    Example:
+    Examples:
         >>> objective = evasion(lambda x: jnp.array([x[0], 0.5]), 0)
         >>> objective(jnp.array([0.6])), objective(jnp.array([0.4]))
         (Array(0.6443967, dtype=float32), Array(inf, dtype=float32))
@@ -52,7 +52,7 @@ def margins(f: VectorFn, label: ArrayLike) -> VectorFn:
         A function of one input with `classes - 1` entries, for the classes y + 1, y + 2, ... (modulo the number of
         classes): what `fab` and `deepfool` walk along for an untargeted attack.
 
-    Example:
+    Examples:
         >>> margins(lambda x: x, 1)(jnp.array([3.0, 5.0, 4.0]))
         Array([-1., -2.], dtype=float32)
     """
@@ -68,7 +68,7 @@ def margins(f: VectorFn, label: ArrayLike) -> VectorFn:
 def margin_to(f: VectorFn, label: ArrayLike, target: ArrayLike) -> Objective:
     """The target's logit minus the label's: the boundary between the two classes is its zero.
 
-    Example:
+    Examples:
         >>> margin_to(lambda x: x, 1, 2)(jnp.array([3.0, 5.0, 4.0]))
         Array(-1., dtype=float32)
     """
@@ -108,7 +108,7 @@ def aim(
 def runner_up(logits: Logits, label: ArrayLike, rank: ArrayLike) -> Int[Array, ""]:
     """The wrong class with the `rank`-th largest logit, from 0: the target of a targeted attack.
 
-    Example:
+    Examples:
         >>> runner_up(jnp.array([3.0, 5.0, 4.0]), 1, 0)
         Array(2, dtype=int32)
     """

@@ -36,7 +36,7 @@ class pgd(Attack):
     References:
         Madry et al. 2018, "Towards deep learning models resistant to adversarial attacks" (arXiv 1706.06083).
 
-    Example:
+    Examples:
         >>> attack = pgd(linf.ball(0.1), num_steps=5)
         >>> attack(jax.random.key(0), lambda x: x.sum(), jnp.array([0.5, 0.95]))
         Array([0.6, 1. ], dtype=float32)

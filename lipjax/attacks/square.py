@@ -63,7 +63,7 @@ class square(Attack):
         (arXiv 1912.00049), algorithms 1 to 3; l1 after Croce and Hein 2021 (arXiv 2103.01208). Defaults are those of
         AutoAttack. Squares of any side may touch every border (AutoAttack's leave out the last row and column).
 
-    Example:
+    Examples:
         >>> attack = square(linf.ball(0.1), num_queries=50)
         >>> point = attack(jax.random.key(0), lambda x: jnp.floor(100 * x.mean()), 0.5 * jnp.ones((8, 8, 1)))
         >>> float(point.mean())
@@ -112,7 +112,7 @@ def _rectangle(movable: Bool[np.ndarray, "height width channels"]) -> tuple[slic
 def image_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
     """An input's shape as height, width, channels.
 
-    Example:
+    Examples:
         >>> image_shape((7,)), image_shape((4, 5)), image_shape((4, 5, 3)), image_shape((2, 2, 2, 2))
         ((7, 1, 1), (4, 5, 1), (4, 5, 3), (2, 2, 4))
     """

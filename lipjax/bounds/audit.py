@@ -219,7 +219,7 @@ def audit(f: VectorFn | Model, input_shape: Sequence[int], *, norm: Norm = l2, t
         TypeError: If the norm is no norm.
         ValueError: If the norm is another one, tolerance is negative, or f does not return one array.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> report = audit(lambda x: jax.nn.relu(x @ (3.0 * jnp.eye(2))) + x, (2,))
         >>> report.bound, [layer.operation for layer in report.exceeding]

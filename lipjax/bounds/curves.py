@@ -143,7 +143,7 @@ def check_bracket(
     Raises:
         BracketError: If one does; the message has the name, the point, the radius and both values.
 
-    Example:
+    Examples:
         >>> check_bracket("V", [0.1], np.array([[2.0]]), np.array([[1.5]]))
         Traceback (most recent call last):
         lipjax.bounds.curves.BracketError: V: at point 0 and radius 0.1 the lower value 2 exceeds the upper bound 1.5

@@ -59,7 +59,7 @@ def global_bound(
         TypeError: If a norm is no norm.
         ValueError: If a norm is another one, method is not a legal word, or f does not return one array.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> global_bound(lambda x: jnp.array([[3.0, 0.0], [0.0, 4.0]]) @ jnp.tanh(2.0 * x), (2,))
         8.0

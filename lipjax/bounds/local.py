@@ -116,7 +116,7 @@ def local_bound(
         ValueError: If x is not finite or outside the box, a norm is another one, method is not a legal word, or it is
             "sdp" and something is traced.
 
-    Example:
+    Examples:
         >>> from lipjax.norms import l2
         >>> def f(x):
         ...     return jnp.array([[3.0, 0.0], [0.0, 4.0]]) @ jax.nn.relu(x)

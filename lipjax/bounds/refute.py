@@ -111,7 +111,7 @@ def refute(
         TypeError: If norm_out is no norm.
         ValueError: If claimed or tolerance is negative, or a norm another one.
 
-    Example:
+    Examples:
         >>> from lipjax.norms import l2
         >>> f = lambda x: jnp.array([[3.0, 0.0], [0.0, 4.0]]) @ jax.nn.relu(x)
         >>> found = refute(f, 3.9, jnp.zeros(2), l2.ball(1.0, box=None))

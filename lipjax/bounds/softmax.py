@@ -37,7 +37,7 @@ def softmax_bound(
         TypeError: If the norm is no norm.
         ValueError: If it is another one.
 
-    Example:
+    Examples:
         >>> unsure, sure = jnp.zeros(3), jnp.array([20.0, 0.0, 0.0])
         >>> [float(softmax_bound(logits, 4.0, 0.5).round(6)) for logits in (unsure, sure)]
         [2.0, 1e-06]

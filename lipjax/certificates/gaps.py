@@ -46,7 +46,7 @@ def certified_radii(
     Raises:
         ValueError: If bound is negative.
 
-    Example:
+    Examples:
         >>> f = lambda x: jnp.stack([x[0], x[1]])
         >>> certified_radii(f, Batch(jnp.array([[2.0, 1.0]]), jnp.array([0])), math.sqrt(2.0))
         array([0.70710677], dtype=float32)
@@ -73,7 +73,7 @@ def certified(radii: Float[np.ndarray, " batch"], at: Sequence[float]) -> Bool[n
     Raises:
         ValueError: If a length is negative.
 
-    Example:
+    Examples:
         >>> certified(np.array([-1.0, 0.1, 0.3, 0.5]), [0.0, 0.2]).mean(axis=0)
         array([0.75, 0.5 ])
     """

@@ -50,7 +50,7 @@ class Certificate(NamedTuple):
     def right_radii(self, labels: Int[Array | np.ndarray, " examples"]) -> Float[np.ndarray, " examples"]:
         """The radii where the class is the right one; -1 where it is not or the smoothed classifier abstains.
 
-        Example:
+        Examples:
             >>> Certificate(np.array([0, 1, ABSTAIN]), np.array([0.5, 0.2, 0.0])).right_radii(np.array([0, 0, 1]))
             array([ 0.5, -1. , -1. ])
         """
@@ -73,7 +73,7 @@ def class_counts(
     Returns:
         Counts that add up to `num_samples`.
 
-    Example:
+    Examples:
         >>> f = lambda x: jnp.stack([x, -x])
         >>> class_counts(jax.random.key(0), f, jnp.array(1.0), sigma=0.1, num_samples=50)
         Array([50,  0], dtype=int32)
@@ -100,7 +100,7 @@ def lower_confidence_bound(
     Returns:
         The quantile `failure` of the Beta(count, num_samples - count + 1) law, and 0 for no event.
 
-    Example:
+    Examples:
         >>> float(lower_confidence_bound(100, 100, 0.001))  # 0.001^(1 / 100)
         0.933254
     """
@@ -117,7 +117,7 @@ def certified_radius(probability: Float[np.ndarray, "..."] | float, sigma: Numbe
     References:
         Cohen, Rosenfeld and Kolter 2019 (arXiv 1902.02918), theorem 1 with `p_B = 1 - p_A`.
 
-    Example:
+    Examples:
         >>> certified_radius(np.array([0.3, 0.5, 0.8413447]), 0.25)
         array([0.  , 0.  , 0.25])
     """
@@ -154,7 +154,7 @@ class smoothed(Value):
         Cohen, Rosenfeld and Kolter 2019, "Certified Adversarial Robustness via Randomized Smoothing" (arXiv
         1902.02918), section 3.2; the defaults are theirs.
 
-    Example:
+    Examples:
         >>> f = lambda x: jnp.stack([x[0], -x[0]])  # the sign of the first entry: a boundary 0.1 away
         >>> smoothed(0.25, num_samples=10_000).certify(jax.random.key(0), f, jnp.array([[0.1, 0.0]])).radii.round(2)
         array([0.09])
@@ -214,7 +214,7 @@ class smoothed(Value):
             One label per example: a class only where a fair coin would prefer one of the top two as clearly as was seen
             in `num_samples` draws with probability at most `failure` (two-sided binomial test).
 
-        Example:
+        Examples:
             >>> f, inputs = lambda x: jnp.stack([x[0], -x[0]]), jnp.array([[0.1, 0.0], [0.0, 0.0]])
             >>> smoothed(0.25, num_samples=1000).predict(jax.random.key(0), f, inputs).tolist()
             [0, -1]

@@ -71,7 +71,7 @@ def pair_distances(
         ValueError: If there are no examples or more than 2,048 classes, labels or features do not match, an input is
             not finite or neither uint8 nor float, or block_size is not a whole number of at least 1.
 
-    Example:
+    Examples:
         >>> images = np.array([[0, 0], [51, 0], [0, 102]], np.uint8)
         >>> distances = pair_distances(images, np.array([0, 1, 1]), linf)
         >>> distances.histogram[51], distances.histogram[102], distances.same_class_histogram[102]

@@ -202,7 +202,7 @@ def required_slopes(
         ValueError: If there are no examples, inputs and targets do not match, anything is not finite, a constant or the
             radius is negative, or block_size is not a whole number of at least 1.
 
-    Example:
+    Examples:
         >>> inputs, scores = np.array([[0.0], [0.2], [1.0]]), np.array([0.1, 0.9, 0.9])
         >>> slopes = required_slopes(inputs, scores, alphas=[0.5, 1.0, 5.0])
         >>> slopes.anywhere.incompatible

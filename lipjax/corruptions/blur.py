@@ -53,7 +53,7 @@ class defocus_blur(Corruption):
 def disk(radius: float, alias: float) -> Float[np.ndarray, "size size"]:
     """Kernel of `defocus_blur`, without its outer zeros. Its sum is 1, or a little more where softening meets the rim.
 
-    Example:
+    Examples:
         >>> disk(1.0, alias=0.0)
         array([[0. , 0.2, 0. ],
                [0.2, 0.2, 0.2],

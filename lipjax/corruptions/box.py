@@ -13,7 +13,7 @@ def box_weights(size: int, new_size: int) -> Int[np.ndarray, "new_size size"]:
 
     An output pixel is the mean of the whole input pixels whose centres are in its window (not of fractional areas).
 
-    Example:
+    Examples:
         >>> box_weights(3, 2) / 2**22
         array([[0.5, 0.5, 0. ],
                [0. , 0. , 1. ]])

@@ -20,7 +20,7 @@ def bits(key: KeyArray, shape: tuple[int, ...]) -> UInt32[Array, "..."]:
 def normal(key: KeyArray, shape: tuple[int, ...]) -> Float[Array, "..."]:
     """Standard normal numbers.
 
-    Example:
+    Examples:
         >>> key = jax.random.key(0)
         >>> bool(jnp.all(normal(key, (3, 4)) == jax.random.normal(key, (3, 4))))
         True

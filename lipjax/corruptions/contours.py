@@ -86,7 +86,7 @@ def distance(edges: Mask, limit: int) -> Plane:
 
     The length of the shortest way by steps along an axis (cost 1), diagonals (1.4) and knight's moves (2.1969).
 
-    Example:
+    Examples:
         >>> distance(jnp.arange(5)[None] == 0, limit=3) / 65536
         Array([[0., 1., 2., 3., 3.]], dtype=float32)
     """

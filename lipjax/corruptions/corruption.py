@@ -34,7 +34,7 @@ class Corruption(Value):
     Everything that depends on the strength and the shape is in `constants`, computed by NumPy in double precision.
     `sample` and `transform` see it as traced arrays, so strengths whose constants have equal shapes share one program.
 
-    Example:
+    Examples:
         >>> class negative(Corruption):
         ...     def transform(self, image, draws, constants):
         ...         return 255 - image
@@ -90,7 +90,7 @@ def to_levels(values: Values) -> Levels:
     Truncation makes a corrupted image darker by half a level on average. The added 1e-5 keeps values that are whole
     in exact arithmetic from falling to the level below by single-precision rounding.
 
-    Example:
+    Examples:
         >>> to_levels(jnp.array([[[-0.1, 127.5, 255.3]]]))
         Array([[[  0, 127, 255]]], dtype=uint8)
     """

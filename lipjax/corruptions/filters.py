@@ -65,7 +65,7 @@ def gaussian_weights(sd: float, radius: int) -> Float[np.ndarray, " taps"]:
 def gaussian_taps(sd: float, *, truncate: float = 4.0) -> Float[np.ndarray, " taps"]:
     """A Gaussian's weights without the middle one, cut at `int(truncate * sd + 1/2)` pixels, with zeros at the ends.
 
-    Example:
+    Examples:
         >>> gaussian_taps(0.4).round(4)
         array([0.    , 0.    , 0.    , 0.0404, 0.0404, 0.    , 0.    , 0.    ], dtype=float32)
     """

@@ -12,7 +12,7 @@ Part = Float[Array, "*dims"]
 def from_rgb(rgb: Colours) -> tuple[Part, Part, Part]:
     """Hue in [0, 6), 1 for every 60 degrees; saturation; and value in the units of the input. A grey has hue 0.
 
-    Example:
+    Examples:
         >>> [float(part) for part in from_rgb(jnp.array([0.0, 100.0, 50.0]))]
         [2.5, 1.0, 100.0]
     """

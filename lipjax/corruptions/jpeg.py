@@ -49,7 +49,7 @@ _COSINES = np.array(
 def quantisation_tables(quality: int) -> dict[str, QuantisationTable]:
     """The standard's luma and chroma tables, scaled to a quality from 1 to 100.
 
-    Example:
+    Examples:
         >>> quantisation_tables(50)["luma"][0, :4], quantisation_tables(25)["luma"][0, :4]
         (array([16, 11, 10, 16], dtype=int32), array([32, 22, 20, 32], dtype=int32))
     """

@@ -10,7 +10,7 @@ from lipjax.corruptions import filters
 def motion_taps(radius: int, sd: float) -> Float[np.ndarray, " taps"]:
     """One half of a Gaussian: the weights of pixels 1 to 2 * radius of 0 to 2 * radius, padded to a multiple of 8.
 
-    Example:
+    Examples:
         >>> [round(float(tap), 4) for tap in motion_taps(2, sd=1.0)]
         [0.3459, 0.0772, 0.0063, 0.0002, 0.0, 0.0, 0.0, 0.0]
     """

@@ -20,7 +20,7 @@ class gaussian_noise(Corruption):
     Attributes:
         sd: Standard deviation, in pixel units.
 
-    Example:
+    Examples:
         >>> import jax
         >>> gaussian_noise(sd=0.1)(jax.random.key(0), np.full((8, 8, 1), 128, np.uint8)).dtype
         dtype('uint8')

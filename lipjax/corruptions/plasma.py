@@ -16,7 +16,7 @@ Uniform = Sequence[Sequence[Float[Array, "_ _"]]]
 def side(shape: tuple[int, ...]) -> int:
     """Side of the map that covers an image: the next power of two.
 
-    Example:
+    Examples:
         >>> side((28, 30, 1)), side((224, 224, 3))
         (32, 256)
     """

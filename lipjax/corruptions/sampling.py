@@ -14,7 +14,7 @@ Border = Callable[[Int[Array, "..."], int], Int[Array, "..."]]
 def mirrored(index: Int[Array, "..."], size: int) -> Int[Array, "..."]:
     """Reflection at the middle of the edge pixels: d c b | a b c d | c b a.
 
-    Example:
+    Examples:
         >>> mirrored(jnp.array([-2, -1, 0, 3, 4, 5]), 4)
         Array([2, 1, 0, 3, 2, 1], dtype=int32)
     """
@@ -26,7 +26,7 @@ def mirrored(index: Int[Array, "..."], size: int) -> Int[Array, "..."]:
 def symmetric(index: Int[Array, "..."], size: int) -> Int[Array, "..."]:
     """Reflection at the outer side of the edge pixels: c b a | a b c d | d c b.
 
-    Example:
+    Examples:
         >>> symmetric(jnp.array([-2, -1, 0, 3, 4, 5]), 4)
         Array([1, 0, 0, 3, 3, 2], dtype=int32)
     """

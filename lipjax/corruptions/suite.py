@@ -35,7 +35,7 @@ FAMILIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 def nearest_table(shape: Shape) -> str:
     """The table whose native size is nearest to an image's shorter side.
 
-    Example:
+    Examples:
         >>> nearest_table((28, 28, 1)), nearest_table((96, 96, 3)), nearest_table((224, 256, 3))
         ('cifar', 'tiny', 'imagenet')
     """
@@ -48,7 +48,7 @@ def published(name: str, severity: int | None, table: str) -> Corruption:
     Raises:
         ValueError: If the name or the table is unknown, or severity is not one of 1, 2, 3, 4, 5.
 
-    Example:
+    Examples:
         >>> published("gaussian_noise", 6, "cifar")
         Traceback (most recent call last):
         ValueError: severity must be one of 1, 2, 3, 4, 5; got 6
@@ -76,7 +76,7 @@ def draw(key: KeyArray, shape: Shape, name: str, severity: int, table: str | Non
     Raises:
         ValueError: If an argument is not one of the legal values, which the message lists.
 
-    Example:
+    Examples:
         >>> draw(jax.random.key(0), (8, 8, 1), "gaussian_noise", 1)["noise"].shape
         (8, 8, 1)
     """
@@ -100,7 +100,7 @@ def apply(image: Image, draws: Draws, name: str, severity: int, table: str | Non
     Raises:
         ValueError: If an argument is not one of the legal values, which the message lists.
 
-    Example:
+    Examples:
         >>> apply(np.full((8, 8, 3), 100, np.uint8), {}, "brightness", 5, "cifar")[0, 0]
         Array([176, 176, 176], dtype=uint8)
     """
@@ -134,7 +134,7 @@ def corrupt(
     Raises:
         ValueError: If an argument is not one of the legal values, which the message lists.
 
-    Example:
+    Examples:
         >>> images = np.full((4, 8, 8, 1), 100, np.uint8)
         >>> corrupt(jax.random.key(0), images, "gaussian_noise", severity=3).shape
         (4, 8, 8, 1)

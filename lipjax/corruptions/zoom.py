@@ -28,7 +28,7 @@ def clipped_zoom(size: int, factor: float) -> Grid:
     The `ceil(size / factor)` samples in the middle are resized with their ends aligned, and the result is cut back to
     the size; so the enlargement is `(m - 1) / (c - 1)` for c samples that become m, as in the published sets.
 
-    Example:
+    Examples:
         >>> grid = clipped_zoom(8, 1.5)
         >>> grid.low + grid.fraction
         array([1.   , 1.625, 2.25 , 2.875, 3.5  , 4.125, 4.75 , 5.375])

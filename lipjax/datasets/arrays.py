@@ -40,7 +40,7 @@ def from_arrays(
             are not one integer per input in `[0, num_classes)`; if train and test inputs differ in shape; if there
             are fewer than two classes, or names for another number of classes.
 
-    Example:
+    Examples:
         >>> images = np.zeros((3, 8, 8, 1), np.uint8)
         >>> from_arrays("mine", (images, np.array([0, 1, 1])), (images, np.array([0, 1, 2]))).num_classes
         Traceback (most recent call last):

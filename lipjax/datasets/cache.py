@@ -34,7 +34,7 @@ def cached(key: str, make: Callable[[], Arrays]) -> Arrays:
         they are looked at. An entry that is incomplete or damaged (its checksums differ) is made again. Where the
         cache folder can't be written nothing is kept, which a log line says.
 
-    Example:
+    Examples:
         >>> import pytest, tempfile
         >>> with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         ...     patch.setenv("LIPJAX_CACHE", folder)

@@ -14,7 +14,7 @@ def fashion_mnist_mini() -> Dataset:
     Grey images `[28, 28, 1]` of clothes and bags on black, 5,000 to train and 1,000 to test, in the order of the
     originals. `make_fashion_mnist_mini.py` made the file, `fashion_mnist_mini.LICENSE` is its licence (Expat).
 
-    Example:
+    Examples:
         >>> fashion_mnist_mini().class_names[9]
         'Ankle boot'
 

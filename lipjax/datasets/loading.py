@@ -42,7 +42,7 @@ def load(name: str | Path, data_dir: str | Path | None = None, *, dtype: str = "
         ValueError: If the name is unknown or a community's (`huggingface:mnist`), dtype is wrong, or what was found is
             no dataset; the message names the file, the problem and what to do.
 
-    Example:
+    Examples:
         >>> dataset = load("fashion_mnist_mini")
         >>> dataset.train.inputs.shape, dataset.test.inputs.shape, dataset.num_classes
         ((5000, 28, 28, 1), (1000, 28, 28, 1), 10)

@@ -32,7 +32,7 @@ def toy() -> Dataset:
         1909.05095), toy figure of the talk. The figure's interval, classes and radius are theirs; where the points
         lie is ours.
 
-    Example:
+    Examples:
         >>> dataset = toy()
         >>> dataset.train.inputs.shape, dataset.test.inputs.shape
         ((102, 1), (100, 1))

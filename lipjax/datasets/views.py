@@ -21,7 +21,7 @@ def with_dtype(dataset: Dataset, dtype: str) -> Dataset:
     Raises:
         ValueError: If dtype is another one, or if levels are asked for and the inputs are real numbers.
 
-    Example:
+    Examples:
         >>> levels = Batch(np.array([[0, 51, 255]], np.uint8), np.array([1], np.int32))
         >>> with_dtype(Dataset("mine", levels, levels, 2), "float32").train.inputs
         array([[0. , 0.2, 1. ]], dtype=float32)
@@ -71,7 +71,7 @@ def subset(dataset: Dataset, num_train: int | None = None, num_test: int | None 
     Raises:
         ValueError: If a number is not a whole number from 1 to the number of examples there are.
 
-    Example:
+    Examples:
         >>> from lipjax import datasets
         >>> small = datasets.subset(datasets.load("fashion_mnist_mini"), num_train=100, num_test=20)
         >>> np.bincount(small.train.labels)
@@ -113,7 +113,7 @@ def channel_statistics(batch: Batch) -> tuple[tuple[float, ...], tuple[float, ..
         Means and (population) standard deviations, one per channel. A channel that is constant has deviation 1, so
         that standardising with it gives 0 and not NaN.
 
-    Example:
+    Examples:
         >>> mean, std = channel_statistics(Batch(np.array([[0.0, 5.0], [1.0, 5.0]], np.float32), np.array([0, 1])))
         >>> mean, std
         ((0.5, 5.0), (0.5, 1.0))

@@ -66,7 +66,7 @@ class clever(LocalEstimator):
         authors' code multiplies lengths by another uniform number), finds the fit of largest likelihood with shape at
         least 1 (theirs takes the best p-value of several local fits), and takes the largest sample where there is none.
 
-    Example:
+    Examples:
         >>> matrix = jnp.array([[3.0, 0.0], [0.0, 4.0]])
         >>> found = clever(l2.ball(5.0, box=None), num_samples=4, num_batches=10)(
         ...     jax.random.key(0), lambda x: matrix @ x, jnp.array([2.0, 0.5])

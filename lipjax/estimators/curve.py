@@ -61,7 +61,7 @@ def curve(
             positive.
         TypeError: If the estimator has no ball, as `jacobian_norm`.
 
-    Example:
+    Examples:
         >>> from lipjax.estimators import sampled_slope
         >>> xs = jnp.array([[0.1, 0.2], [0.3, 0.4]])
         >>> curve(jax.random.key(0), sampled_slope(), lambda x: 3.0 * x, xs, [0.5, 1.0]).values.round(3)
@@ -118,7 +118,7 @@ def slope_curve(
     Raises:
         ValueError: As `curve`.
 
-    Example:
+    Examples:
         >>> xs = jnp.array([[0.0, 0.0], [3.0, 4.0]])
         >>> slopes = slope_curve(jax.random.key(0), lambda x: x @ x, xs, [0.5, 1.0], box=None)
         >>> slopes.values.round(2)  # 2 ||x|| + r

@@ -28,7 +28,7 @@ class on_sphere(Value):
         norm: The norm of the sphere; a masked one leaves the other entries at 0.
         noise: The norm in whose unit ball noise is uniform; None for a Gaussian.
 
-    Example:
+    Examples:
         >>> from lipjax.norms import linf
         >>> linf.value(on_sphere(linf)(jax.random.key(0), (4, 4)))
         Array(1., dtype=float32)

@@ -43,7 +43,7 @@ class LocalEstimator(Estimator):
         norm_out: Norm of output differences.
         constant: Which constant its values bound from below: slope, pairwise or clever.
 
-    Example:
+    Examples:
         >>> class along_first_pixel(LocalEstimator):
         ...     norm_out = l2
         ...     def __call__(self, key, f, x):

@@ -39,7 +39,7 @@ class jacobian_norm(Estimator):
     References:
         Boyd 1974, "The power method for lp norms" (Linear Algebra and its Applications 9), for the general iteration.
 
-    Example:
+    Examples:
         >>> matrix = jnp.array([[3.0, 0.0], [0.0, 1.0]])
         >>> jacobian_norm()(jax.random.key(0), lambda x: matrix @ x, jnp.ones(2)).value
         Array(3., dtype=float32)

@@ -19,7 +19,7 @@ def probabilities(logits: VectorFn) -> VectorFn:
     Returns:
         One input to its class probabilities. From l2 to l2 their slope is at most sqrt(2) / ||e||.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> probabilities(lambda x: jnp.stack([x, x]))(jnp.array(3.0))
         Array([0.5, 0.5], dtype=float32)
@@ -36,7 +36,7 @@ def logit_gaps(logits: VectorFn) -> VectorFn:
     Returns:
         One input and its label to the gaps: curves take such functions with points that have labels.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> logit_gaps(lambda x: x)(jnp.array([3.0, 1.0, 2.0]), 0)
         Array([0., 2., 1.], dtype=float32)

@@ -71,7 +71,7 @@ class pairwise_slope(LocalEstimator):
         num_steps: Gradient steps per ascent, and rounds.
         num_restarts: Ascents, one after another.
 
-    Example:
+    Examples:
         >>> estimator = pairwise_slope(l2.ball(0.5, box=None))
         >>> x = jnp.array([3.0, 4.0])
         >>> estimator(jax.random.key(0), lambda x: x @ x, x).value.round(1)  # 2 (||x|| + r)

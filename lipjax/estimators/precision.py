@@ -19,7 +19,7 @@ _LOOPS = ("scan", "while", "cond")
 def epsilon(f: VectorFn, x: Point) -> float:
     """Of the coarsest floating type in which f computes: 1.2e-7 in float32, 0.0078 if a layer is in bfloat16.
 
-    Example:
+    Examples:
         >>> epsilon(lambda x: 2 * x.astype(jnp.bfloat16).astype(x.dtype), jnp.zeros(2))
         0.0078125
     """
@@ -32,7 +32,7 @@ def in_full(f: VectorFn, x: Point) -> tuple[VectorFn, Point]:
     A function that computes in float32 anyway is returned as it is, and so is one with a narrow type within a loop:
     of that, `quotient.rounding_error` accounts for what it rounds.
 
-    Example:
+    Examples:
         >>> f, x = in_full(lambda x: x.astype(jnp.bfloat16) * 3, jnp.array(1.001))
         >>> f(x)
         Array(3.003, dtype=float32)

@@ -29,7 +29,7 @@ def difference_quotient(f: VectorFn, x: Point, *, norm_in: Norm, norm_out: Norm)
     Returns:
         A scalar function of one input; at `u = x` it is 0 with derivative 0.
 
-    Example:
+    Examples:
         >>> from lipjax.norms import l2
         >>> quotient = difference_quotient(lambda x: x**2, jnp.array([1.0]), norm_in=l2, norm_out=l2)
         >>> quotient(jnp.array([1.5]))

@@ -41,7 +41,7 @@ class sampled_slope(LocalEstimator):
     References:
         Lassance et al. 2019, "Structural robustness for deep learning architectures" (arXiv 1909.05095).
 
-    Example:
+    Examples:
         >>> estimator = sampled_slope(l2.ball(0.5, box=None), num_samples=10)
         >>> estimator(jax.random.key(0), lambda x: 3.0 * x, jnp.zeros(4)).value
         Array(3., dtype=float32)
@@ -86,7 +86,7 @@ class ascent_slope(LocalEstimator):
         Ours. Yang et al. 2020, "A closer look at accuracy vs. robustness" (arXiv 2003.02460), climb the same quotient
         for 10 sign steps of 0.003; their released code adds the gradient of the negated quotient, so it descends.
 
-    Example:
+    Examples:
         >>> matrix = jnp.array([[2.0, 0.0], [0.0, 1.0]])
         >>> estimator = ascent_slope(l2.ball(0.5, box=None))
         >>> estimator(jax.random.key(0), lambda x: matrix @ x, jnp.ones(2)).value.round(3)
@@ -128,7 +128,7 @@ class growing_slope(LocalEstimator):
         num_steps: Gradient steps per ascent, of which there are `1 + num_restarts` per grid radius.
         num_restarts: Ascents per grid radius that start from random perturbations.
 
-    Example:
+    Examples:
         >>> estimator = growing_slope(l2.ball(1.0, box=None), num_samples=4)
         >>> estimator(jax.random.key(0), lambda x: x @ x, jnp.array([3.0, 4.0])).value.round(2)  # 2 ||x|| + r
         Array(11., dtype=float32)

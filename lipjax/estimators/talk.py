@@ -33,7 +33,7 @@ class talk_slope(LocalEstimator):
         norm_out: Norm of output differences.
         num_samples: Number of perturbations.
 
-    Example:
+    Examples:
         >>> estimator = talk_slope(l2.ball(0.5, box=None))
         >>> estimator(jax.random.key(0), lambda x: 3.0 * x, jnp.zeros(4)).value
         Array(3., dtype=float32)
@@ -72,7 +72,7 @@ def talk_curve(
         The r_alpha test of github.com/cadurosar/laplacian_networks (cifar_10/r_alpha.py), the code of Lassance, Gripon
         and Ortega 2021, "Laplacian networks" (arXiv 1805.10133).
 
-    Example:
+    Examples:
         >>> found = talk_curve(jax.random.key(0), lambda x: jnp.stack([x.sum(), 0.0]), jnp.full((3, 2, 2), 0.5))
         >>> found.values.shape
         (3, 30)

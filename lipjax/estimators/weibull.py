@@ -54,7 +54,7 @@ def fit_weibull(observations: Float[Array, " observations"]) -> WeibullFit:
     Returns:
         The fit.
 
-    Example:
+    Examples:
         >>> uniform = (jnp.arange(400) + 0.5) / 400
         >>> fit_weibull(5.0 - (-jnp.log(uniform)) ** (1 / 3)).end.round(1)  # shape 3, end 5
         Array(5., dtype=float32)

@@ -76,7 +76,7 @@ def corruption_accuracy(
 def mean_corruption_accuracy(accuracies: Accuracies) -> float:
     """Mean over corruptions of the mean over severities: the summary that CIFAR-10-C papers report.
 
-    Example:
+    Examples:
         >>> mean_corruption_accuracy({"fog": [0.9, 0.7], "snow": [0.5, 0.3]})
         0.6
     """
@@ -86,7 +86,7 @@ def mean_corruption_accuracy(accuracies: Accuracies) -> float:
 def by_family(accuracies: Accuracies) -> dict[str, float]:
     """Mean over each family of corruptions, `noise`, `blur`, `weather`, `digital`, `extra`, where there are any.
 
-    Example:
+    Examples:
         >>> by_family({"fog": [0.9, 0.7], "snow": [0.5, 0.3], "contrast": 0.4})
         {'weather': 0.6, 'digital': 0.4}
     """
@@ -103,7 +103,7 @@ def relative_performance(clean_accuracy: float, accuracies: Accuracies) -> float
     References:
         Lassance et al. 2019, "Structural robustness for deep learning architectures", slide 16.
 
-    Example:
+    Examples:
         >>> relative_performance(0.9, {"fog": [0.9, 0.7], "snow": [0.5, 0.3]})
         0.3
     """

@@ -65,7 +65,7 @@ def mean_corruption_error(errors: Errors, *, baseline: Errors | None = None) -> 
     References:
         Hendrycks and Dietterich 2019, "Benchmarking neural network robustness" (arXiv 1903.12261), section 4.
 
-    Example:
+    Examples:
         >>> mean_corruption_error({"fog": [0.2, 0.4]}, baseline={"fog": [0.5, 0.7]})
         0.5
     """
@@ -98,7 +98,7 @@ def relative_mean_corruption_error(
     References:
         Hendrycks and Dietterich 2019 (arXiv 1903.12261), section 4.
 
-    Example:
+    Examples:
         >>> relative_mean_corruption_error({"fog": 0.3}, 0.1, baseline={"fog": 0.6}, baseline_clean_error=0.2)
         0.5
     """

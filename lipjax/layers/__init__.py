@@ -24,7 +24,7 @@ def named(name: str) -> Layers:
     Raises:
         ValueError: If there are none of that name.
 
-    Example:
+    Examples:
         >>> named("aol") is aol
         True
     """

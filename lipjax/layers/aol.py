@@ -38,7 +38,7 @@ def aol_kernel(kernel: Kernel, strides: int) -> Kernel:
         2208.03160), theorems 1 and 2. There the inputs are always the ones that are rescaled; a layer and its
         transpose have one norm, and with the fewer features the sums are shorter and closer to the norm.
 
-    Example:
+    Examples:
         >>> aol_kernel(jnp.array([[3.0, 3.0], [4.0, 4.0]]), 1)[:, 0].round(3)  # both overlaps of an output are 25
         Array([0.424, 0.566], dtype=float32)
     """

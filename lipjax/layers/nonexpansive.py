@@ -54,7 +54,7 @@ def norm_bound(matrix: Matrix) -> Scalar:
         Qian and Wegman 2019, "L2-Nonexpansive Neural Networks" (arXiv 1802.07896). Where a Gram matrix has more
         than 512 rows we take the smaller one alone: still an upper bound.
 
-    Example:
+    Examples:
         >>> norm_bound(jnp.array([[3.0, 0.0], [0.0, 4.0]]))
         Array(4., dtype=float32)
     """
@@ -89,7 +89,7 @@ class Shift(nn.Module):
 def two_sided_relu(x: Float[Array, "... channels"]) -> Float[Array, "... both"]:
     """`(relu(x), relu(-x))` along the channels, whose number doubles; nothing is lost but nothing expands.
 
-    Example:
+    Examples:
         >>> two_sided_relu(jnp.array([2.0, -3.0]))
         Array([2., 0., 0., 3.], dtype=float32)
     """
@@ -99,7 +99,7 @@ def two_sided_relu(x: Float[Array, "... channels"]) -> Float[Array, "... both"]:
 def norm_pool(x: Hidden, window: tuple[int, int]) -> Hidden:
     """L2 norms of non-overlapping windows; the derivative at a window of zeros is 0.
 
-    Example:
+    Examples:
         >>> norm_pool(jnp.array([3.0, 4.0]).reshape(1, 1, 2, 1), (1, 2)).ravel()
         Array([5.], dtype=float32)
     """

@@ -38,7 +38,7 @@ def orthonormal(matrix: Matrix) -> Matrix:
     References:
         Björck and Bowie 1971, "An iterative algorithm for computing the best estimate of an orthogonal matrix".
 
-    Example:
+    Examples:
         >>> orthonormal(jnp.array([[3.0, 0.0], [0.0, 1.0]]))
         Array([[1., 0.], [0., 1.]], dtype=float32)
     """

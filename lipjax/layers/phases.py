@@ -16,7 +16,7 @@ Phases = Float[Array, "*phase_taps phase_features features"]
 def split_phases(kernel: Kernel, strides: int) -> Phases:
     """The kernel that acts on the phases, `ceil(k / strides)` taps along each axis for k; zeros fill the last taps.
 
-    Example:
+    Examples:
         >>> split_phases(jnp.ones((3, 3, 5, 7)), 2).shape
         (2, 2, 20, 7)
     """

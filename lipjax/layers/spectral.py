@@ -35,7 +35,7 @@ def spectral_bound(kernel: Kernel, strides: int) -> Scalar:
         Delattre et al. 2023 (arXiv 2305.16173) for Gram iteration; Ehlich and Zeller 1964, "Schwankung von Polynomen
         zwischen Gitterpunkten", for polynomials between the points of a grid. Together they are ours.
 
-    Example:
+    Examples:
         >>> kernel = jnp.ones((3, 3, 1, 1))  # norm 9 on the infinite grid; 3 when flattened
         >>> 9.0 <= float(spectral_bound(kernel, 1)) < 9.4
         True

@@ -55,7 +55,7 @@ class alpha(Measurement):
     Raises:
         BracketError: If a lower value exceeds its upper bound.
 
-    Example:
+    Examples:
         >>> alpha((0.1, 0.5), of="logits", num_points=10)
         alpha(radii=(0.1, 0.5), of=logits, num_points=10)
     """

@@ -32,7 +32,7 @@ class attacked(Measurement):
         its stages, cumulative, of which the last is what withstands them all. A suite's signs of masked gradients are
         in the attributes.
 
-    Example:
+    Examples:
         >>> attacked(attacks.pgd(norms.l2.ball(0.5), num_steps=50))
         attacked(attack=pgd(ball=Ball(norm=l2, radius=0.5), num_steps=50))
     """

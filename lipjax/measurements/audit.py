@@ -24,7 +24,7 @@ class audit(Measurement):
         By layer `layer_name`, `layer_operation`, `layer_constant`, `layer_side` (exact, upper, unknown), `layer_how`
         (how it was obtained) and `layer_shape`, such as "14x14x16"; and `network_bound`. See `bounds.audit`.
 
-    Example:
+    Examples:
         >>> audit(norm=l2)
         audit()
     """

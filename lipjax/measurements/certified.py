@@ -17,7 +17,7 @@ class certified(Measurement):
         `certified_radius [example]`, -1 where the prediction is wrong; and `gap_bound`, how fast the gap between two
         logits can change at most. See `certificates.certified_radii`.
 
-    Example:
+    Examples:
         >>> certified()
         certified()
     """

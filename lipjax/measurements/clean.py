@@ -16,7 +16,7 @@ class clean(Measurement):
     Returns:
         `correct [example]` on the test examples, `train_correct [train_example]` on those of training.
 
-    Example:
+    Examples:
         >>> clean()
         clean()
     """

@@ -37,7 +37,7 @@ class confidence(Measurement):
         Jiang et al. 2020, "Fantastic Generalization Measures and Where to Find Them" (arXiv 1912.02178), for the last
         two; expected calibration error, in `summary`, is that of Guo et al. 2017 (arXiv 1706.04599).
 
-    Example:
+    Examples:
         >>> confidence(num_points=10)
         confidence(num_points=10)
     """

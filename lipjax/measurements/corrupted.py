@@ -30,7 +30,7 @@ class corrupted(Measurement):
     Returns:
         `corrupted_correct [corruption, severity, example]`.
 
-    Example:
+    Examples:
         >>> corrupted(("fog", "contrast"), severities=(3,))
         corrupted(names=(fog, contrast), severities=(3,))
     """

@@ -47,7 +47,7 @@ def measure(
     Raises:
         ValueError: If a measurement does not suit the dataset, before any compute.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from lipjax import datasets, measurements
         >>> images, labels = jnp.linspace(0, 1, 8).reshape(4, 2, 1, 1), jnp.array([0, 0, 1, 1])

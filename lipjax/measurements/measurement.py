@@ -28,7 +28,7 @@ class Measurement(Value):
     Attributes:
         splits: Parts of the dataset that decide the answers.
 
-    Example:
+    Examples:
         >>> import xarray
         >>> class lengths(Measurement):
         ...     splits = ("test",)

@@ -23,7 +23,7 @@ class smoothed(Measurement):
     Returns:
         `smoothed_label [smoothed_example]`, -1 where it abstains; `smoothed_radius`, 0 there; `smoothed_correct`.
 
-    Example:
+    Examples:
         >>> smoothed(0.25, num_samples=100)
         smoothed(num_samples=100)
     """

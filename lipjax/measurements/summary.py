@@ -35,7 +35,7 @@ def summary(
         `alpha_upper_max`, `alpha_upper_mean` over points `[constant, radius]`; `smoothed_accuracy [smoothed_at]`; means
         of what `confidence` says (0 is the `boundary_distance` of a wrong prediction), `calibration_error`.
 
-    Example:
+    Examples:
         >>> import xarray
         >>> withstood = xarray.DataArray([[True, False], [False, True]], dims=("attack", "example"))
         >>> figures = summary(xarray.Dataset({"withstood": withstood}))

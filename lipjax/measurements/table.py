@@ -23,7 +23,7 @@ def table(figures: "xarray.Dataset") -> "pandas.DataFrame":
         digits. `corruption_accuracy[fog]` is the mean over severities. Rows and columns are in the order of
         the figures; those without any number are left out.
 
-    Example:
+    Examples:
         >>> import xarray
         >>> axes, numbers = ("system", "seed", "family"), [[[0.5, 0.25]], [[0.75, 0.5]]]
         >>> labels = {"system": ["V", "P"], "seed": [0], "family": ["noise", "blur"]}

@@ -43,7 +43,7 @@ class adversarial(InBall):
         equation 2.1. Zhang et al. 2020, "Attacks which do not kill training make adversarial training stronger" (arXiv
         2002.11242), for early stopping, without their extra steps tau.
 
-    Example:
+    Examples:
         >>> from lipjax.norms import l2
         >>> method = adversarial(l2.ball(0.5), num_steps=7)
     """
@@ -94,7 +94,7 @@ class fast_adversarial(Method):
     References:
         Wong, Rice and Kolter 2020, "Fast is better than free: revisiting adversarial training" (arXiv 2001.03994).
 
-    Example:
+    Examples:
         >>> method = fast_adversarial(linf.ball(4 / 255))
     """
 

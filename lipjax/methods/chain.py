@@ -81,7 +81,7 @@ def chain(*methods: Method) -> Chain:
         ValueError: If two methods replace the loss; or, when the penalties are first computed, if two of them
             name a term alike.
 
-    Example:
+    Examples:
         >>> class halve(Method):
         ...     def project(self, params):
         ...         return params / 2

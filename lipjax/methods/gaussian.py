@@ -21,7 +21,7 @@ class gaussian(Method):
         Cohen, Rosenfeld and Kolter 2019, "Certified Adversarial Robustness via Randomized Smoothing"
         (arXiv 1902.02918), section 3.3.
 
-    Example:
+    Examples:
         >>> method = gaussian(sigma=0.5)
     """
 

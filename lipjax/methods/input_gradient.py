@@ -29,7 +29,7 @@ def input_gradient_penalty(
         A number that is at least 0. Where one example's logits depend on the others' inputs (batch statistics), the
         gradient is that of the sum of the losses.
 
-    Example:
+    Examples:
         >>> f = lambda inputs: inputs @ jnp.array([[3.0, 0.0], [0.0, 0.0]])
         >>> input_gradient_penalty(f, jnp.zeros((1, 2)), jnp.array([0]))  # (3 (softmax_0 - 1))^2
         Array(2.25, dtype=float32)
@@ -57,7 +57,7 @@ class input_gradient(Method):
         the gradient of the *mean* loss, by 1e2 to 1e5 with batches of 256: weights from 0.2 to 195 here. The default is
         ours, from one trial on Fashion-MNIST.
 
-    Example:
+    Examples:
         >>> method = input_gradient(weight=10.0)
     """
 

@@ -49,7 +49,7 @@ def jacobian_penalty(
     References:
         Hoffman, Roberts and Yaida 2019, "Robust Learning with Jacobian Regularization" (arXiv 1908.02729).
 
-    Example:
+    Examples:
         >>> f = lambda inputs: inputs @ jnp.array([[1.0, 2.0], [3.0, 4.0]])
         >>> jacobian_penalty(jax.random.key(0), f, jnp.zeros((5, 2)), num_projections=None)  # (1 + 4 + 9 + 16) / 2
         Array(15., dtype=float32)
@@ -74,7 +74,7 @@ class jacobian(Method):
     References:
         Hoffman, Roberts and Yaida 2019 (arXiv 1908.02729); the defaults are theirs.
 
-    Example:
+    Examples:
         >>> method = jacobian(weight=0.1, num_projections=3)
     """
 

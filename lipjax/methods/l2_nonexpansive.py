@@ -40,7 +40,7 @@ def nonexpansive_penalty(params: Params) -> Scalar:
     References:
         Qian and Wegman 2019, "L2-Nonexpansive Neural Networks" (arXiv 1802.07896).
 
-    Example:
+    Examples:
         >>> nonexpansive_penalty(jnp.array([[2.0, 0.0], [0.0, 1.0]]))  # rows of the Gram matrix sum to 4 and 1
         Array(3., dtype=float32)
     """
@@ -55,7 +55,7 @@ def nonexpansive_penalty(params: Params) -> Scalar:
 def log_wrong(logits: Float[Array, " classes"], label: ArrayLike) -> Scalar:
     """The logarithm of the probability that is not on the label, `log(1 - softmax(z)_y)`: falls as the gap grows.
 
-    Example:
+    Examples:
         >>> float(log_wrong(jnp.zeros(4), 1))  # log(3 / 4)
         -0.287682
     """
@@ -72,7 +72,7 @@ class with_scales(Network):
     Attributes:
         network: Any network.
 
-    Example:
+    Examples:
         >>> from lipjax import layers, networks
         >>> network = with_scales(networks.mlp(3, widths=(), layers=layers.nonexpansive))
         >>> network.init(jax.random.key(0), (4,)).params["scales"]
@@ -126,7 +126,7 @@ class l2_nonexpansive(Method):
         Qian and Wegman 2019 (arXiv 1802.07896). The values of gamma, omega, v and z in the paper are not known to
         us; the defaults are those of a reimplementation that restates its losses.
 
-    Example:
+    Examples:
         >>> method = l2_nonexpansive(omega=0.5)
     """
 

@@ -64,7 +64,7 @@ def laplacian_smoothness(
         Lassance, Gripon and Ortega 2021, "Laplacian Networks" (arXiv 1805.10133). As in their code, the graph is
         not normalised by degree nor by the size of the batch.
 
-    Example:
+    Examples:
         >>> representation = jnp.array([[1.0, 0.0], [0.0, 1.0], [3.0, 4.0]])
         >>> laplacian_smoothness(representation, jnp.array([0, 0, 1]), power=1)  # 2 (0.6 + 0.8)
         Array(2.8, dtype=float32)
@@ -106,7 +106,7 @@ class laplacian(Method):
     References:
         Lassance, Gripon and Ortega 2021 (arXiv 1805.10133).
 
-    Example:
+    Examples:
         >>> method = laplacian(gamma=0.02, power=3, num_neighbors=10)
     """
 

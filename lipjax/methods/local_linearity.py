@@ -27,7 +27,7 @@ def linearity_violation(loss: Objective, x: Point) -> Objective:
     References:
         Qin et al. 2019, "Adversarial Robustness through Local Linearization" (arXiv 1907.02610).
 
-    Example:
+    Examples:
         >>> linearity_violation(lambda x: jnp.sum(x**2), jnp.array([1.0, 0.0]))(jnp.array([1.0, 3.0]))
         Array(9., dtype=float32)
     """
@@ -50,7 +50,7 @@ class local_linearity(InBall):
         Qin et al. 2019 (arXiv 1907.02610). The default weights and number of steps are those of Yang et al.'s code
         (arXiv 2003.02460); its steps are normalised too, but its term leaves l(x) out, and its change has a sign.
 
-    Example:
+    Examples:
         >>> from lipjax.norms import linf
         >>> method = local_linearity(linf.ball(4 / 255), num_steps=2)
     """

@@ -37,7 +37,7 @@ class local_slope(Method):
         Our own. The definition is that of Lassance et al. 2019, "Structural robustness for deep learning
         architectures" (arXiv 1909.05095), slide 12 of the talk.
 
-    Example:
+    Examples:
         >>> method = local_slope(l2.ball(0.5), weight=0.1, alpha=1.0)
     """
 

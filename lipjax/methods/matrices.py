@@ -29,7 +29,7 @@ def map_matrices(fn: Callable[[Matrix], Matrix], params: Params, *, skip: str | 
         params: A tree of parameters.
         skip: Parameters below a module of this name stay too.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> map_matrices(lambda matrix: 2 * matrix, {"kernel": jnp.ones((1, 2)), "bias": jnp.ones(2)})
         {'bias': Array([1., 1.], dtype=float32), 'kernel': Array([[2., 2.]], dtype=float32)}

@@ -26,7 +26,7 @@ def offset_cross_entropy(
     Returns:
         The loss; for t to 0 it is `max_j (z_j - z_y + u)` over the other classes j, or 0.
 
-    Example:
+    Examples:
         >>> float(offset_cross_entropy(jnp.array([1.0, 0.0]), 0, offset=1.0, temperature=0.5))  # log(2) / 2
         0.3465736
     """
@@ -47,7 +47,7 @@ class offset(Method):
         Prach and Lampert 2022 (arXiv 2208.03160), section 5, whose values are the defaults. Araujo et al. 2023 (arXiv
         2303.03169) take the offset `3 / sqrt(2)`, Prach et al. 2024 (arXiv 2311.16833) `2 sqrt(2) 36 / 255`.
 
-    Example:
+    Examples:
         >>> method = offset(0.4)
     """
 

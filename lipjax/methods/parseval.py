@@ -37,7 +37,7 @@ def parseval_penalty(params: Params, beta: Number = 0.01) -> Scalar:
     References:
         Cisse et al. 2017, "Parseval Networks" (arXiv 1704.08847), section 4.2.
 
-    Example:
+    Examples:
         >>> parseval_penalty(2.0 * jnp.eye(2, 3), beta=1.0)  # singular values 2 and 2: (4 - 1)^2 / 2 each
         Array(9., dtype=float32)
     """
@@ -65,7 +65,7 @@ def parseval_retraction(matrix: Matrix, beta: Number = 0.01) -> Matrix:
     References:
         Cisse et al. 2017 (arXiv 1704.08847), section 4.2.
 
-    Example:
+    Examples:
         >>> parseval_retraction(2.0 * jnp.eye(1, 2), beta=0.25)
         Array([[0.5, 0. ]], dtype=float32)
     """
@@ -117,7 +117,7 @@ class parseval(Method):
         Cisse et al. 2017 (arXiv 1704.08847), algorithm 1, is `row_fraction` below 1 and `hidden_only`; the default, all
         rows of all layers, is that of Lassance et al.'s code (arXiv 1805.10133).
 
-    Example:
+    Examples:
         >>> project = parseval(beta=0.1).project
         >>> float(project({"kernel": jnp.array([[2.0]])})["kernel"][0, 0])
         1.4

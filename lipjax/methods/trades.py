@@ -37,7 +37,7 @@ class trades(InBall):
         defaults and conventions are those of the CIFAR-10 training in their code. There the perturbed
         examples move the running statistics of batch normalisation too; here the clean ones alone do.
 
-    Example:
+    Examples:
         >>> method = trades(linf.ball(0.3), beta=1.0, step_size=0.01, num_steps=40)  # MNIST
     """
 

@@ -48,7 +48,7 @@ class mlp(Family):
     Attributes:
         widths: Features of the hidden layers.
 
-    Example:
+    Examples:
         >>> import jax
         >>> network = mlp(10, widths=(64,))
         >>> variables = network.init(jax.random.key(0), (28, 28, 1))
@@ -74,7 +74,7 @@ class cnn(Family):
         channels: Features of the convolutions; each halves height and width.
         widths: Features of the hidden dense layers.
 
-    Example:
+    Examples:
         >>> import jax
         >>> variables = cnn(10).init(jax.random.key(0), (28, 28, 1))
         >>> output, _ = cnn(10).apply(variables, jnp.zeros((5, 28, 28, 1)), train=False)

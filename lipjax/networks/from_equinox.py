@@ -58,7 +58,7 @@ def from_equinox(
         TypeError: If it is another framework's module.
         ValueError: If two examples of zeros do not become logits: with shapes, reason, and the line to write.
 
-    Example:
+    Examples:
         >>> import equinox, jax.numpy as jnp
         >>> module = equinox.nn.Linear(2, 3, key=jax.random.key(0))
         >>> from_equinox(module, (2,)).single(jnp.zeros(2)).shape

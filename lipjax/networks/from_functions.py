@@ -15,7 +15,7 @@ class from_functions(Network):
         create: `(key, input_shape) -> Variables`.
         run: `(variables, inputs, *, train) -> (Output, state)`, for pixels in [0, 1].
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> network = from_functions(
         ...     lambda key, input_shape: Variables(jnp.ones((*input_shape, 2)), {}),

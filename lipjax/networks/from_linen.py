@@ -62,7 +62,7 @@ def from_linen(
         TypeError: If it is another framework's module.
         ValueError: If two examples of zeros do not become logits: with shapes, reason, and the line to write.
 
-    Example:
+    Examples:
         >>> import jax, jax.numpy as jnp
         >>> module = nn.Sequential([nn.Dense(4), nn.relu, nn.Dense(3)])
         >>> variables = module.init(jax.random.key(0), jnp.zeros((1, 2)))

@@ -47,7 +47,7 @@ def from_nnx(
         TypeError: If it is another framework's module.
         ValueError: If two examples of zeros do not become logits: with shapes, reason, and the line to write.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> module = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
         >>> from_nnx(module, (2,)).single(jnp.zeros(2)).shape

@@ -87,7 +87,7 @@ def from_torch(
         TypeError: If it is another framework's module.
         ValueError: If two examples of zeros do not become logits: with shapes, reason, and the line to write.
 
-    Example:
+    Examples:
         >>> module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 3))  # doctest: +SKIP
         >>> from_torch(module, (2, 2, 3)).single(jnp.zeros((2, 2, 3))).shape  # doctest: +SKIP
         (3,)

@@ -52,7 +52,7 @@ class linen(LinenNetwork):
             representations as a dict in depth order, each taken after its nonlinearity. Only its collection
             `batch_stats` may change in the forward pass.
 
-    Example:
+    Examples:
         >>> import jax
         >>> class Linear(nn.Module):
         ...     @nn.compact

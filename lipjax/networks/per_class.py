@@ -91,7 +91,7 @@ class per_class(Family):
         Qian and Wegman 2019, "L2-Nonexpansive Neural Networks" (arXiv 1802.07896), and the inference scripts of
         the released models. Their widths are in the models' files only: the ones here are ours.
 
-    Example:
+    Examples:
         >>> separate = per_class(
         ...     10, trunk_stages=(), trunk_widths=(), head_stages=((8, 8), (8,)), head_widths=(16,), crop=28
         ... )

@@ -78,7 +78,7 @@ class preact_resnet(Family):
     References:
         He et al. 2016, "Identity Mappings in Deep Residual Networks" (arXiv 1603.05027).
 
-    Example:
+    Examples:
         >>> import jax
         >>> network = preact_resnet(10, width=4)
         >>> shapes = jax.eval_shape(lambda: network.init(jax.random.key(0), (32, 32, 3)))
@@ -113,7 +113,7 @@ class wide_resnet(Family):
     References:
         Zagoruyko and Komodakis 2016, "Wide Residual Networks" (arXiv 1605.07146).
 
-    Example:
+    Examples:
         >>> network = wide_resnet(10, depth=16, width=4)
     """
 

@@ -41,7 +41,7 @@ def recalled(
         decided_by: All that decides the answers, in terms of JSON; another digest is another file.
         compute: Measures.
 
-    Example:
+    Examples:
         >>> import tempfile, xarray
         >>> def compute():
         ...     print("computed")

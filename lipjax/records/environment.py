@@ -29,7 +29,7 @@ def _git_commit() -> str | None:
 def environment() -> Json:
     """What the numbers of a run depend on besides its settings: versions, device, source, date.
 
-    Example:
+    Examples:
         >>> sorted(environment())
         ['date', 'device', 'git_commit', 'num_devices', 'platform', 'python', 'versions']
     """

@@ -27,7 +27,7 @@ def to_json(value: Any) -> Any:
     Raises:
         TypeError: For anything else.
 
-    Example:
+    Examples:
         >>> to_json({"alpha": np.array([0.5, np.inf]), "radius": np.float32(0.25)})
         {'alpha': [0.5, 'Infinity'], 'radius': 0.25}
     """
@@ -57,7 +57,7 @@ def replacing(path: Path) -> Iterator[Path]:
     The one way in which lipjax writes files: what is written lies on the disk before it takes the other's name, and
     nothing is left behind where writing fails.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     with replacing(Path(folder) / "a.txt") as partial:
@@ -101,7 +101,7 @@ def read_json(path: Path) -> Any:
 def set_aside(path: Path, problem: object, then: str) -> None:
     """Renames a file that can't be trusted to `NAME.damaged`, where nothing of it is lost, and warns of it.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(record=True) as told:
         ...     warnings.simplefilter("always")
@@ -119,7 +119,7 @@ def set_aside(path: Path, problem: object, then: str) -> None:
 def digest_of_settings(settings: Any) -> str:
     """SHA-256 of a value in terms of JSON: equal for equal settings, whatever their order.
 
-    Example:
+    Examples:
         >>> digest_of_settings({"a": 1, "b": 2}) == digest_of_settings({"b": 2, "a": 1})
         True
     """
@@ -129,7 +129,7 @@ def digest_of_settings(settings: Any) -> str:
 def digest_of_arrays(tree: Any) -> str:
     """SHA-256 of a tree's arrays: places, shapes, types and bytes.
 
-    Example:
+    Examples:
         >>> digest_of_arrays({"a": np.zeros(2)}) == digest_of_arrays({"a": np.zeros(2)})
         True
         >>> digest_of_arrays({"a": np.zeros(2)}) == digest_of_arrays({"b": np.zeros(2)})
@@ -153,7 +153,7 @@ def digest_of_file(path: Path) -> str:
 def read_metrics(run_dir: str | os.PathLike) -> list[Json]:
     r"""The lines of a run's metrics.jsonl, in order, without a line that was torn by a kill.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     _ = (Path(folder) / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "lo')

@@ -14,7 +14,7 @@ class Journal:
     The file is whole at any moment. A killed program that asks for the same names in any order continues with the
     first result that is missing. A damaged file is set aside, and computed again.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = Path(folder) / "journal.json"

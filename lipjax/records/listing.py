@@ -42,7 +42,7 @@ class Listed(NamedTuple):
 def listed(run_dirs: Iterable[str | os.PathLike]) -> list[Listed]:
     """The training runs among some directories, in their order.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> from lipjax.records.run import open_run
         >>> with tempfile.TemporaryDirectory() as folder:

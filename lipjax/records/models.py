@@ -50,7 +50,7 @@ def load(run_dir: str | os.PathLike) -> Model:
         FileNotFoundError: If there is no trained model: training was not finished, say.
         ValueError: If its files are damaged, or its network is of a module that was not imported.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> from lipjax import networks
         >>> network = networks.mlp(3, widths=(4,))

@@ -165,7 +165,7 @@ def open_run(run_dir: str | os.PathLike, config: Any, *, num_checkpoints: int = 
         RunRefused: If the directory can't be made or another process holds it, or if it was made with other settings
             or has none that can be read.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder, open_run(folder, {"seed": 0}) as run:
         ...     run.log(1, {"loss": 0.5})

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def find(folder: str | os.PathLike, settings: Any) -> Path | None:
     """The run directory in a folder that was made with these settings, whatever its name; None if there is none.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> from lipjax.records.run import open_run
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -44,7 +44,7 @@ def _runs(folder: Path) -> Iterator[tuple[Path, Any]]:
 def name_of(settings: Any, *words: str) -> str:
     """A name for a run directory: words for people, and the digest of the settings.
 
-    Example:
+    Examples:
         >>> name_of({"seed": 0}, "P(beta=0.01)", "seed0").rpartition("-")[0]
         'P-beta-0.01-seed0'
     """

@@ -58,7 +58,7 @@ def looks(names: Iterable[str]) -> dict[str, Look]:
     of the figure, one of the talk or earlier in the alphabet, has that colour, the name takes its next one: so up to
     ten systems differ in colour, and up to 120 in colour or marker.
 
-    Example:
+    Examples:
         >>> own = looks(["PGD", "mine", "V"])
         >>> own["V"].marker, own["V"].colour, own["mine"].marker == looks(["mine"])["mine"].marker
         ('circle', '#20a6d2', True)
@@ -104,7 +104,7 @@ def _distinct(names: list[str]) -> list[str]:
 def wrapped(name: str) -> str:
     """A name in at most three lines; of longer ones the middle is left out.
 
-    Example:
+    Examples:
         >>> wrapped("L2NN")
         'L2NN'
         >>> [len(line) <= 26 for line in wrapped("x" * 1000).splitlines()]
@@ -119,7 +119,7 @@ def wrapped(name: str) -> str:
 def notation(text: str) -> str:
     """Norms as mathematics.
 
-    Example:
+    Examples:
         >>> notation("slope of logits, l2 to linf")
         'slope of logits, L₂ → L∞'
     """

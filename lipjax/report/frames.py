@@ -207,7 +207,7 @@ def distributions(figures: Figures) -> Frame:
 def steps(values: np.ndarray, most: int = MOST_STEPS) -> Frame:
     """The share of values at or below each, as steps that start at 0; of many values, evenly spaced ranks.
 
-    Example:
+    Examples:
         >>> steps(np.array([3.0, 1.0])).to_dict("list")
         {'alpha': [1.0, 1.0, 3.0], 'share': [0.0, 50.0, 100.0]}
     """

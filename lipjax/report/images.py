@@ -17,7 +17,7 @@ GAP = 8
 def encoded(image: Float[np.ndarray, "height width channel"]) -> str:
     """An image in [0, 1] as a PNG in a data URL.
 
-    Example:
+    Examples:
         >>> encoded(np.zeros((2, 2, 1)))[:22]
         'data:image/png;base64,'
     """

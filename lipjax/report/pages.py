@@ -91,7 +91,7 @@ def page(
     Returns:
         The path.
 
-    Example:
+    Examples:
         >>> import tempfile, xarray
         >>> accuracy = xarray.DataArray([[0.5]], {"system": ["V"], "seed": [0]}, ("system", "seed"))
         >>> with tempfile.TemporaryDirectory() as folder:

@@ -16,7 +16,7 @@ def _text(cell: Cell) -> str:
 def counted(number: int, word: str) -> str:
     """A number with its noun.
 
-    Example:
+    Examples:
         >>> counted(1, "pair"), counted(1200, "pair")
         ('1 pair', '1,200 pairs')
     """
@@ -33,7 +33,7 @@ def text_table(rows: Sequence[Mapping[str, Cell]]) -> str:
     Returns:
         Lines joined by newlines.
 
-    Example:
+    Examples:
         >>> print(text_table([{"system": "V", "accuracy": 0.875}, {"system": "PGD", "accuracy": 0.8}]))
         system  accuracy
         V          0.875

@@ -54,7 +54,7 @@ def kendall_tau(first: ArrayLike, second: ArrayLike) -> KendallTau:
     Returns:
         Tau and its p-value, both NaN if one quantity is constant.
 
-    Example:
+    Examples:
         >>> kendall_tau([1.0, 2.0, 3.0], [10.0, 20.0, 15.0]).value
         0.3333333333333333
 
@@ -86,7 +86,7 @@ def partial_rank(measure: ArrayLike, target: ArrayLike, given: data.Settings) ->
     Returns:
         Both correlations, and the p-value of Spearman's for independent networks.
 
-    Example:
+    Examples:
         >>> clean = np.arange(6.0)
         >>> alpha, attacked = clean + [0, 2, 0, 2, 0, 2], clean - [0, 2, 0, 2, 0, 2]
         >>> kendall_tau(alpha, attacked).value > 0, partial_rank(alpha, attacked, {"clean": clean}).tau < 0
@@ -137,7 +137,7 @@ def smallest_detectable_tau(num_networks: int, power: float = 0.8, level: float 
     Returns:
         A tau in (0, 1); NaN for fewer than five networks, which no order makes significant at 5 %.
 
-    Example:
+    Examples:
         >>> [round(smallest_detectable_tau(n), 2) for n in (5, 12, 48, 240)]
         [0.95, 0.57, 0.27, 0.12]
 

@@ -19,7 +19,7 @@ Settings: TypeAlias = Mapping[str, ArrayLike]
 def values(**named: ArrayLike) -> list[Values]:
     """The arguments as floats; ValueError unless all are finite and of one length, two networks or more.
 
-    Example:
+    Examples:
         >>> values(measure=[1, 2], target=[0.5])
         Traceback (most recent call last):
         ValueError: target must have one value for each of 2 networks, got the shape (1,)
@@ -52,7 +52,7 @@ def ranks(values: Float[np.ndarray, "networks ..."]) -> Float[np.ndarray, "netwo
 def weighted_ranks(column: Values, weights: Float[np.ndarray, "resamples networks"]) -> Float[np.ndarray, "..."]:
     """`ranks` of a column in which each network counts as often as it weighs, for many weightings at once.
 
-    Example:
+    Examples:
         >>> weighted_ranks(np.array([5.0, 7.0]), np.array([[1, 1], [3, 1]]))
         array([[-1.        ,  1.        ],
                [-0.33333333,  1.        ]])

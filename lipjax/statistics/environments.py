@@ -39,7 +39,7 @@ def coupled_pairs(design: data.Settings) -> dict[tuple[str, int, int], Pairs]:
     Returns:
         Index pairs by `(axis, first, second)`, which names each configuration by its first network.
 
-    Example:
+    Examples:
         >>> coupled_pairs({"width": [1, 1, 2, 2], "rate": [0.1, 0.2, 0.1, 0.2]}).keys()
         dict_keys([('width', 0, 2), ('width', 1, 3), ('rate', 0, 1), ('rate', 2, 3)])
     """
@@ -82,7 +82,7 @@ def sign_error(
     Returns:
         Mean, 90th percentile and maximum over environments, and each of them; one without weight is left out.
 
-    Example:
+    Examples:
         >>> environments = coupled_pairs({"width": [1, 1, 2, 2], "rate": [0.1, 0.2, 0.1, 0.2]})
         >>> result = sign_error([1, 2, 3, 4], [2, 1, 4, 3], environments)
         >>> result.mean, result.maximum

@@ -54,7 +54,7 @@ def granulated_tau(measure: ArrayLike, target: ArrayLike, design: data.Settings)
     Returns:
         The mean and each axis's part, in [-1, 1]; NaN where no line has a tau.
 
-    Example:
+    Examples:
         >>> design = {"width": [1, 1, 2, 2], "rate": [0.1, 0.2, 0.1, 0.2]}
         >>> granulated_tau([1, 2, 3, 4], [2, 1, 4, 3], design)
         GranulatedTau(value=0.0, by_axis={'width': 1.0, 'rate': -1.0})
@@ -91,7 +91,7 @@ def conditional_mutual_information(
     Returns:
         Numbers in [0, 1]: 1 where the measure's order decides the target's; NaN where the target's is known already.
 
-    Example:
+    Examples:
         >>> design = {"width": [1, 1, 2, 2], "rate": [0.1, 0.2, 0.1, 0.2]}
         >>> result = conditional_mutual_information([1, 1, 2, 2], [1, 2, 3, 4], design)
         >>> result.value, result.condition

@@ -72,7 +72,7 @@ def increment(
     Raises:
         ValueError: If there are fewer than two groups, or a setting is out of range.
 
-    Example:
+    Examples:
         >>> width, (quality, noise) = np.arange(80) // 20, np.random.default_rng(0).normal(size=(2, 80))
         >>> target, baseline, groups = width + quality, {"width": width}, np.arange(80)
         >>> bool(increment(quality, target, baseline, groups).gain > 0.3)

@@ -56,7 +56,7 @@ def bootstrap(
     Raises:
         ValueError: If there are fewer than two clusters, or an array has another number of rows.
 
-    Example:
+    Examples:
         >>> from lipjax.statistics import kendall_tau
         >>> alpha, attacked = np.array([3, 4, 2, 1, 5, 6.0]), np.array([6, 5, 4, 3, 2, 1.0])
         >>> tau = bootstrap(lambda a, b: kendall_tau(a, b).value, alpha, attacked, clusters=range(6))
@@ -97,7 +97,7 @@ def bootstrap_tau(
         num_resamples: Number of resamples.
         seed: Of the draws, which are those of `bootstrap`.
 
-    Example:
+    Examples:
         >>> tau = bootstrap_tau([3, 4, 2, 1, 5, 6], [6, 5, 4, 3, 2, 1], clusters=range(6))
         >>> bool(tau.low < tau.value < tau.high)
         True
@@ -135,7 +135,7 @@ def bootstrap_partial_tau(
         num_resamples: Number of resamples.
         seed: Of the draws, which are those of `bootstrap`.
 
-    Example:
+    Examples:
         >>> clean = np.arange(6.0)
         >>> alpha, attacked = clean + [0, 2, 0, 2, 0, 2], clean - [0, 2, 0, 2, 0, 2]
         >>> tau = bootstrap_partial_tau(alpha, attacked, {"clean": clean}, clusters=range(6))
@@ -209,7 +209,7 @@ def q_values(p_values: ArrayLike) -> Float[np.ndarray, "..."]:
     Raises:
         ValueError: If a p-value is not in [0, 1].
 
-    Example:
+    Examples:
         >>> q_values([0.01, 0.04, 0.03, np.nan])
         array([0.03, 0.04, 0.04,  nan])
 

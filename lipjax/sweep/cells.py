@@ -91,7 +91,7 @@ def grid(
     Returns:
         Cells, called as their system, with whatever else there are several of: `"V, lr=0.1, num_steps=300"`.
 
-    Example:
+    Examples:
         >>> from lipjax import networks, systems
         >>> from lipjax.training import adam
         >>> rows = {name: systems.ROWS[name](networks.mlp(10)) for name in ("V", "PGD")}

@@ -240,7 +240,7 @@ def run(
     Raises:
         ValueError: If a cell or a measurement does not suit the dataset, before any compute.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> from lipjax import datasets, measurements, networks, sweep, systems, training
         >>> rows = {name: systems.ROWS[name](networks.mlp(2, widths=(8,))) for name in ("V", "L")}

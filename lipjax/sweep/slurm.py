@@ -77,7 +77,7 @@ class slurm(Value):
         options: Further options of submitit's Slurm executor, as words: `("constraint=a100", "qos=low")`.
         cluster: "slurm"; "local" for processes of this machine, to try out what would be submitted.
 
-    Example:
+    Examples:
         >>> slurm(num_jobs=8, minutes=120, gpus=1)
         slurm(num_jobs=8, minutes=120, gpus=1)
         >>> slurm(options=("fast",))

@@ -143,7 +143,7 @@ def fit(
             state.
         Stopped: If SIGINT or SIGTERM asked the process to stop. The run directory has the state reached.
 
-    Example:
+    Examples:
         >>> from lipjax import datasets, networks, systems, training
         >>> system = systems.vanilla(networks.mlp(2, widths=(8,)))
         >>> dataset, optimizer = datasets.load("toy"), training.sgd(0.1)

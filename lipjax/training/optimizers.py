@@ -80,7 +80,7 @@ class adam(Paced):
     References:
         Kingma and Ba 2015, "Adam: A Method for Stochastic Optimization" (arXiv 1412.6980).
 
-    Example:
+    Examples:
         >>> optimizer = adam(1e-3)
     """
 

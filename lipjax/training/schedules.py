@@ -49,7 +49,7 @@ class cosine(Schedule):
     References:
         Loshchilov and Hutter 2017, "SGDR: Stochastic Gradient Descent with Warm Restarts" (arXiv 1608.03983).
 
-    Example:
+    Examples:
         >>> [float(cosine(0.5, 4)(step)) for step in (0, 2, 4)]
         [0.5, 0.25, 0.0]
     """
@@ -76,7 +76,7 @@ class drops(Schedule):
         at: When it drops, as shares of the training.
         factor: What it is multiplied by.
 
-    Example:
+    Examples:
         >>> [round(float(drops(1.0, 10, at=(0.5, 0.8), factor=0.1)(step)), 2) for step in (4, 5, 9)]
         [1.0, 0.1, 0.01]
     """

@@ -52,7 +52,7 @@ def init(key: KeyArray, network: Network, input_shape: tuple[int, ...], optimize
         input_shape: Shape of one input, without the batch axis.
         optimizer: A value such as `adam(1e-3)`, or any optax transformation.
 
-    Example:
+    Examples:
         >>> from lipjax import networks
         >>> state = init(jax.random.key(0), networks.mlp(2), (4,), optax.sgd(0.1))
         >>> int(state.step)
@@ -90,7 +90,7 @@ def make_step(network: Network, method: Method, optimizer: AnyOptimizer) -> Step
     Raises:
         ValueError: When first called, if two terms have one name, or a term is named `loss` or `accuracy`.
 
-    Example:
+    Examples:
         >>> from lipjax import networks
         >>> from lipjax.training import sgd
         >>> network, optimizer = networks.mlp(2), sgd(0.1)

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from lipjax.sweep import slurm
-from lipjax.sweep.slurm import Command
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol", "squeue")
@@ -56,25 +55,26 @@ def test_a_cluster_that_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest
 
 def test_a_job_whose_time_is_up_stops_its_command_and_continues_it(tmp_path: Path) -> None:
     """A command that needs two lives: what the first one wrote is there for the second."""
-    script = tmp_path / "work.py"
-    script.write_text(
+    work, job = tmp_path / "work.py", tmp_path / "job.py"
+    lives, started = tmp_path / "lives", tmp_path / "started"
+    work.write_text(
         "import pathlib, signal, sys, time\n"
-        "lives = pathlib.Path(sys.argv[1])\n"
+        f"lives = pathlib.Path({str(lives)!r})\n"
         "def stop(*_):\n    lives.write_text('saved'); sys.exit(143)\n"
         "signal.signal(signal.SIGTERM, stop)\n"
         "if lives.exists():\n    lives.write_text(lives.read_text() + ' and continued'); sys.exit()\n"
-        "pathlib.Path(sys.argv[2]).touch()\ntime.sleep(600)\n"
+        f"pathlib.Path({str(started)!r}).touch()\ntime.sleep(600)\n"
     )
-    lives, started = tmp_path / "lives", tmp_path / "started"
-    command = Command([sys.executable, str(script), str(lives), str(started)])
-    child = os.fork()
-    if child == 0:
-        signal.signal(signal.SIGUSR2, lambda *_: (command.checkpoint().function(), os._exit(7)))
-        command()
-        os._exit(0)
+    job.write_text(
+        "import os, signal, sys\nfrom lipjax.sweep.slurm import Command\n"
+        f"command = Command([sys.executable, {str(work)!r}])\n"
+        "signal.signal(signal.SIGUSR2, lambda *_: (command.checkpoint().function(), os._exit(7)))\n"
+        "command()\n"
+    )
+    child = subprocess.Popen([sys.executable, str(job)], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
     eventually(started.exists, "started")
-    os.kill(child, signal.SIGUSR2)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    child.send_signal(signal.SIGUSR2)
+    assert child.wait() == 7
     assert lives.read_text() == "saved and continued"
 
 
@@ -145,7 +145,7 @@ def _said(words: list[str], environment: dict[str, str]) -> str:
 
 @pytest.mark.slow
 def test_a_requeued_job_of_a_real_slurm_continues_its_training(cluster: dict[str, str], tmp_path: Path) -> None:
-    long = ("--num_steps=40000", "--seed=0")
+    long = ("--num_steps=20000", "--seed=0")
     done = sweep(tmp_path, "slurm(num_jobs=1, minutes=5)", *long, **cluster)
     assert done.returncode == 0, done.stderr
     number = done.stdout.split("submitted sweep as ")[1].split(";")[0]
@@ -155,5 +155,5 @@ def test_a_requeued_job_of_a_real_slurm_continues_its_training(cluster: dict[str
     (run,) = trained(tmp_path)
     steps = [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert steps == sorted(set(steps))
-    assert steps[-1] == 40000
+    assert steps[-1] == 20000
     assert not [path for path in tmp_path.glob("V-*") if path != run]

@@ -104,7 +104,7 @@ def cascade(
         Croce and Hein 2020, "Reliable evaluation of adversarial robustness with an ensemble of diverse parameter-free
         attacks" (arXiv 2003.01690).
 
-    Example:
+    Examples:
         >>> from lipjax import evaluation, norms
         >>> f = lambda x: jnp.array([x.mean(), 0.5])
         >>> inputs = jnp.array([0.9, 0.53, 0.3]).reshape(3, 1, 1, 1) * jnp.ones((3, 4, 4, 1))

@@ -30,7 +30,7 @@ class Health(NamedTuple):
     def flags(self) -> dict[str, str]:
         """The signs that are present, with what they mean; empty for a healthy evaluation.
 
-        Example:
+        Examples:
             >>> list(Health(zero_gradients=0.5, probabilities=False, random=False, black_box=0.0).flags)
             ['zero_gradients']
         """
@@ -60,7 +60,7 @@ _MEANINGS: dict[str, tuple[Callable[[float], bool], str]] = {
 def look_like_probabilities(logits: Float[Array | np.ndarray, "batch classes"]) -> bool:
     """Whether every row is a probability distribution.
 
-    Example:
+    Examples:
         >>> look_like_probabilities(np.array([[0.25, 0.75], [1.0, 0.0]]))
         True
     """
@@ -71,7 +71,7 @@ def look_like_probabilities(logits: Float[Array | np.ndarray, "batch classes"]) 
 def is_random(f: Callable[[Array], Array], inputs: Float[Array | np.ndarray, "batch ..."]) -> bool:
     """Whether the function differs between two calls, outside `jit`, which would freeze what Python draws.
 
-    Example:
+    Examples:
         >>> is_random(lambda x: x + np.random.default_rng().normal(), np.zeros((2, 3)))
         True
     """
@@ -82,7 +82,7 @@ def is_random(f: Callable[[Array], Array], inputs: Float[Array | np.ndarray, "ba
 def zero_gradient_share(is_zero: Bool[np.ndarray, " batch"], correct: Bool[np.ndarray, " batch"]) -> float:
     """Share of the rightly classified examples whose gradient is zero; 0 if there are none.
 
-    Example:
+    Examples:
         >>> zero_gradient_share(np.array([True, False, True]), np.array([True, True, False]))
         0.5
     """

@@ -82,7 +82,7 @@ class standard(Suite):
         Croce and Hein 2020 (arXiv 2003.01690), section 5, and the authors' code; Croce and Hein 2021 (arXiv 2103.01208)
         for l1.
 
-    Example:
+    Examples:
         >>> [(stage.name, stage.repeats) for stage in standard(linf.ball(8 / 255)).stages(num_classes=3)]
         [('apgd_ce', 1), ('apgd_t', 2), ('fab_t', 2), ('square', 1)]
     """

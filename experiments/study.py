@@ -20,13 +20,22 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from lipjax import estimators, measurements, records, report
 
-from . import cli, corruption_sets, flags, measuring, reported, sweep, verdict, workers
+from . import cli, corruption_sets, flags, measuring, reported, sweep, verdict, workers, zoos
 from . import report as page
 
 if TYPE_CHECKING:
     import xarray
 
 Json = dict[str, Any]
+
+_RESNETS: Json = {
+    "dataset": "cifar10",
+    "network": ("preact_resnet(depth=18)",),
+    "system": ("V", "P(layers=parseval_lassance)", 'L2NN(optimizer="sgd(weight_decay=0)")', "L", "PGD"),
+    "optimizer": ("sgd",),
+    "learning_rate": (0.1,),
+    "corruptions": ("benchmark",),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,8 +55,9 @@ class Config(sweep.Config):
     num_points: int = cli.flag(50, "Number of training points: the first ones of the training set.", minimum=1)
     preset: str = cli.flag(
         "default",
-        "Defaults of other flags: cifar10_cpu for two CPU cores, talk for the authors' recipe on an accelerator.",
-        legal=("default", "cifar10_cpu", "talk"),
+        "Defaults of other flags: cifar10_cpu for two CPU cores (90 minutes); zoo and cifar10_zoo, the networks of "
+        "docs/preregistration.md (hours); cifar10 and talk, the authors' recipe, for accelerators.",
+        legal=("default", "cifar10_cpu", "zoo", "cifar10_zoo", "cifar10", "talk"),
     )
     corruptions: tuple[str, ...] = cli.flag(("small",), corruption_sets.HELP)
     num_bounded_points: int = cli.flag(
@@ -62,15 +72,13 @@ class Config(sweep.Config):
             "num_test": 1_000,
             "num_steps": (1_000,),
         },
-        "talk": {
-            "dataset": "cifar10",
-            "network": ("preact_resnet(depth=18)",),
-            "system": ("V", "P(layers=parseval_lassance)", 'L2NN(optimizer="sgd(weight_decay=0)")', "L", "PGD"),
-            "optimizer": ("sgd",),
-            "learning_rate": (0.1,),
+        "zoo": {"cells": "experiments.zoos:embedded"} | zoos.MEASURED,
+        "cifar10_zoo": {"cells": "experiments.zoos:cifar10", "dataset": "cifar10", "num_train": 20_000} | zoos.MEASURED,
+        "cifar10": _RESNETS | {"num_steps": (5_000,), "seed": (0, 1, 2)},
+        "talk": _RESNETS
+        | {
             "schedule": ("drops(at=(0.5,), factor=0.01)",),
             "num_steps": (50_000,),
-            "corruptions": ("benchmark",),
             "radii": estimators.TALK_RADII,
             "num_points": estimators.TALK_NUM_IMAGES,
         },

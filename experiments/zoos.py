@@ -1,9 +1,7 @@
 """The zoos of docs/preregistration.md as data: 48 configurations of ten families, which experiments.sweep trains.
 
-    python -m experiments.sweep --cells=experiments.zoos:embedded
-    python -m experiments.sweep --cells=experiments.zoos:cifar10 --dataset=cifar10 --num_train=20000
-
-The page has the flags of what is measured.
+python -m experiments.study --preset=zoo
+python -m experiments.study --preset=cifar10_zoo --data_dir=~/tensorflow_datasets
 """
 
 from typing import Any
@@ -15,6 +13,21 @@ _L2NN: Flags = {"optimizer": "sgd(weight_decay=0)", "learning_rate": 0.05}
 
 PLACE = ("family", "variant")
 """Where a configuration stands in the design; no flags."""
+
+MEASURED: Flags = {
+    "num_test": 500,
+    "corruptions": ("benchmark",),
+    "attacks": ("pgd20", "pgd20(radius=4/255)", "pgd20(radius=2/255)", "pgd20(norm=l2, radius=0.5)"),
+    "num_points": 40,
+    "radii": (0.05, 0.1, 0.25, 0.5, 1.0, 1.75),
+    "num_bounded_points": 2,
+    "measurements": (
+        "confidence(num_points=40)",
+        "alpha(of=logits, num_points=40, radii=(0.05, 0.1, 0.25, 0.5, 1, 1.75))",
+        "alpha(norm=linf, num_points=20, radii=(2/255, 8/255))",
+    ),
+}
+"""What is measured of every network, as flags of experiments.sweep."""
 
 FAMILIES: dict[str, list[Flags]] = {
     "V": [

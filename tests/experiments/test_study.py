@@ -285,7 +285,7 @@ def test_a_preset_gives_defaults_that_flags_replace(preset: str) -> None:
     assert {name: getattr(config, name) for name in wanted} == wanted
     ours = dataclasses.replace(config, dataset="fashion_mnist_mini", num_train=200, num_test=100)
     dataset = flags.dataset(ours)
-    for _, training in sweep.trainings(ours):
+    for _, training in sweep.trainings(ours)[:48]:  # of a zoo, all configurations with the first seed
         train.prepare(training, dataset)
 
 

@@ -41,7 +41,7 @@ def test_damaged_answers_are_set_aside_and_measured_again(tmp_path: Path, damage
         path.write_bytes(content if damage == "flip" else content[:100])
     else:
         record.write_text({"no json": "{", "list": "[1]", "other schema": '{"schema": 0, "sha256": ""}'}[damage])
-    with pytest.warns(UserWarning, match="is set aside and measured again"):
+    with pytest.warns(UserWarning, match=r"is set aside as .*\.damaged and measured again"):
         again = records.recalled(tmp_path, "clean", {}, lambda: truth(False))
     assert not again.correct.any()
     assert len(list(tmp_path.glob("*.damaged"))) == 2

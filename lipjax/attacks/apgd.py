@@ -52,6 +52,7 @@ class apgd(Attack):
         from a uniform point of the ball (theirs is scaled to its surface) and counts the center as an iterate.
 
     Examples:
+        >>> import jax
         >>> attack = apgd(linf.ball(0.1), num_steps=10)
         >>> attack(jax.random.key(0), lambda x: x[0] - x[1], jnp.array([0.5, 0.5]))
         Array([0.6, 0.4], dtype=float32)

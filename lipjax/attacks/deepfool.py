@@ -45,6 +45,7 @@ class deepfool(BoundaryAttack):
         1e-4 longer.
 
     Examples:
+        >>> import jax
         >>> attack = deepfool()
         >>> attack(jax.random.key(0), lambda x: x - 0.8, jnp.array([0.5, 0.6]))  # x[1] is nearer to its boundary
         Array([0.5    , 0.80410], dtype=float32)

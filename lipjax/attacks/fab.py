@@ -46,6 +46,7 @@ class fab(BoundaryAttack):
         (arXiv 1907.02044), algorithm 1, without random restarts and without the final search.
 
     Examples:
+        >>> import jax
         >>> from lipjax.norms import l2
         >>> attack = fab(l2.ball(jnp.inf))
         >>> point = attack(jax.random.key(0), lambda x: x[0] - 0.8, jnp.array([0.5, 0.5]))

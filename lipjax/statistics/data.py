@@ -53,7 +53,7 @@ def weighted_ranks(column: Values, weights: Float[np.ndarray, "resamples network
     """`ranks` of a column in which each network counts as often as it weighs, for many weightings at once.
 
     Examples:
-        >>> weighted_ranks(np.array([5.0, 7.0]), np.array([[1, 1], [3, 1]]))
+        >>> weighted_ranks(np.array([5.0, 7.0]), np.array([[1.0, 1.0], [3.0, 1.0]]))
         array([[-1.        ,  1.        ],
                [-0.33333333,  1.        ]])
     """

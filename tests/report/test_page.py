@@ -267,6 +267,7 @@ def test_the_verdict_of_several_constants_is_of_the_talks_at_its_smallest_radius
 @needs_browser
 def test_only_radii_at_which_the_chosen_constant_was_measured_are_offered(browser: Any, tmp_path: Path) -> None:
     opened = Opened(browser, report.page(tmp_path / "page.html", of_two_constants()))
+    opened.draw("points")
     offered = "options => options.filter(option => !option.disabled).map(option => Number(option.value))"
     radii = opened.page.locator("[data-filter=radius] option")
     assert radii.evaluate_all(offered) == pytest.approx(synthetic.RADII, rel=1e-3)

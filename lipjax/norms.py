@@ -206,6 +206,10 @@ def named(name: str) -> Norm:
 
     Raises:
         ValueError: If there is none of that name.
+
+    Examples:
+        >>> named("linf")
+        linf
     """
     checks.one_of("norm", name, list(NAMES))
     return NAMES[name]

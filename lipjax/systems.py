@@ -22,6 +22,10 @@ class Row(Value):
     Attributes:
         layers: Layers in place of the network's; None keeps those.
         method: The method; its fields are the options of the row.
+
+    Examples:
+        >>> Row(layers.parseval, methods.parseval(beta=3e-4))
+        Row(layers=parseval, method=parseval(beta=0.0003))
     """
 
     layers: Layers | None = setting(None, words=named)
@@ -38,6 +42,10 @@ def combine(*rows: Row) -> Row:
 
     Raises:
         ValueError: If two rows choose layers, or two replace the loss.
+
+    Examples:
+        >>> combine(laplacian, adversarial).method
+        Chain(methods=(laplacian(), adversarial()))
     """
     chosen = [row.layers for row in rows if row.layers is not None]
     if len(chosen) > 1:

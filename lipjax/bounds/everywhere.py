@@ -93,6 +93,11 @@ def gap_bound(f: VectorFn | Model, input_shape: Sequence[int]) -> float:
     Returns:
         The bound, by `global_bound`; inf where f has a layer without a rule.
 
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> round(gap_bound(lambda x: jnp.array([[3.0, 0.0], [0.0, 4.0]]) @ x, (2,)), 3)  # sqrt(2) 4
+        5.657
+
     References:
         Tsuzuku et al. 2018, "Lipschitz-Margin Training" (arXiv 1802.04034), proposition 1, for the first.
     """

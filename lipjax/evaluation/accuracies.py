@@ -17,7 +17,14 @@ Accuracies: TypeAlias = Mapping[str, float | Sequence[float]]
 
 
 def accuracy(f: Classifier, batch: Batch, *, chunk_size: int | None = None) -> float:
-    """Share of examples that are classified correctly; see `correct`."""
+    """Share of examples that are classified correctly; see `correct`.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> batch = Batch(jnp.array([[0.5, 0.4], [0.2, 0.6]]), jnp.array([0, 0]))
+        >>> accuracy(lambda x: x, batch)
+        0.5
+    """
     return float(np.mean(correct(f, batch, chunk_size=chunk_size)))
 
 
@@ -44,6 +51,13 @@ def robust_accuracy(
 
     Raises:
         ValueError: If there are no attacks, no examples, or not as many labels as inputs.
+
+    Examples:
+        >>> import jax, jax.numpy as jnp
+        >>> from lipjax import attacks, norms
+        >>> batch = Batch(jnp.array([[0.5, 0.4], [0.9, 0.1]]), jnp.array([0, 0]))
+        >>> robust_accuracy(jax.random.key(0), lambda x: x, batch, attacks.fgsm(norms.linf.ball(0.1)))
+        0.5
     """
     several = [attack] if callable(attack) else attack
     checks.at_least(1, **{"the number of attacks": len(several)})
@@ -66,7 +80,15 @@ def corruption_accuracy(
     severities: Sequence[int] = (1, 2, 3, 4, 5),
     table: str | None = None,
 ) -> dict[str, list[float]]:
-    """Accuracy by corruption and severity: `{name: [one number per severity]}`; arguments as for `corrupted`."""
+    """Accuracy by corruption and severity: `{name: [one number per severity]}`; arguments as for `corrupted`.
+
+    Examples:
+        >>> import jax, jax.numpy as jnp
+        >>> images, labels = jnp.full((2, 8, 8, 1), 0.7).at[1].set(0.3), jnp.array([1, 0])
+        >>> f = lambda x: jnp.stack([0.5 - x.mean(), x.mean() - 0.5])
+        >>> corruption_accuracy(jax.random.key(0), f, Batch(images, labels), names=["contrast"], severities=(1, 5))
+        {'contrast': [1.0, 1.0]}
+    """
     return {
         str(name): [accuracy(f, corrupted(key, batch, name, severity, table=table)) for severity in severities]
         for name in names

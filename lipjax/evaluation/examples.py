@@ -46,7 +46,15 @@ def _logits(f: Callable, inputs: Num[Array, "batch ..."]) -> Float[Array, "batch
 
 
 def logits(f: Classifier, batch: Batch, *, chunk_size: int | None = None) -> Float[np.ndarray, "batch classes"]:
-    """Logits of every example; arguments as for `correct`."""
+    """Logits of every example; arguments as for `correct`.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> f = lambda x: jnp.stack([x[0], x[1]])
+        >>> batch = Batch(jnp.array([[0.50, 0.40], [0.90, 0.10], [0.20, 0.60]]), jnp.array([0, 0, 0]))
+        >>> logits(f, batch).shape
+        (3, 2)
+    """
     parts = _chunks(jax.random.key(0), f, batch, chunk_size)
     return np.concatenate([_logits(single(f), inputs) for inputs in parts.inputs])[: parts.total]
 
@@ -69,6 +77,13 @@ def correct(f: Classifier, batch: Batch, *, chunk_size: int | None = None) -> Bo
 
     Raises:
         ValueError: If there are no examples, not as many labels as inputs, or a label that is no class.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> f = lambda x: jnp.stack([x[0], x[1]])
+        >>> batch = Batch(jnp.array([[0.50, 0.40], [0.90, 0.10], [0.20, 0.60]]), jnp.array([0, 0, 0]))
+        >>> correct(f, batch)
+        array([ True,  True, False])
     """
     parts = _chunks(jax.random.key(0), f, batch, chunk_size)
     answers = [_correct(single(f), *part) for part in zip(parts.inputs, parts.labels, strict=True)]
@@ -115,6 +130,15 @@ def attacked(
 
     Raises:
         ValueError: Where `correct` does, or if float inputs are outside the box of the attack's ball.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> f = lambda x: jnp.stack([x[0], x[1]])
+        >>> batch = Batch(jnp.array([[0.50, 0.40], [0.90, 0.10], [0.20, 0.60]]), jnp.array([0, 0, 0]))
+        >>> from lipjax import attacks, norms
+        >>> moved = attacked(jax.random.key(0), f, batch, attacks.fgsm(norms.linf.ball(0.1)))
+        >>> correct(f, moved)
+        array([False,  True, False])
     """
     if isinstance(ball := getattr(attack, "ball", None), Ball) and np.issubdtype(batch.inputs.dtype, np.floating):
         checks.inside(ball.box, inputs=batch.inputs)
@@ -136,7 +160,16 @@ def withstood(
     chunk_size: int | None = None,
     progress: Callable[[int], object] = lambda done: None,
 ) -> Bool[np.ndarray, " batch"]:
-    """Which examples are classified correctly before and after the attack; arguments as for `attacked`."""
+    """Which examples are classified correctly before and after the attack; arguments as for `attacked`.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> f = lambda x: jnp.stack([x[0], x[1]])
+        >>> batch = Batch(jnp.array([[0.50, 0.40], [0.90, 0.10], [0.20, 0.60]]), jnp.array([0, 0, 0]))
+        >>> from lipjax import attacks, norms
+        >>> withstood(jax.random.key(0), f, batch, attacks.fgsm(norms.linf.ball(0.1)))
+        array([False,  True, False])
+    """
     after = attacked(key, f, batch, attack, loss=loss, chunk_size=chunk_size, progress=progress)
     return correct(f, batch) & correct(f, after)
 

@@ -173,7 +173,8 @@ def is_of(hint: Any, value: Any) -> bool:
     Examples:
         >>> is_of(float, 1), is_of(float, True), is_of(int | None, None), is_of(tuple[int, int], (1,))
         (True, False, True, False)
-        >>> is_of(Any, "x"), is_of(typing.Protocol, "x")
+        >>> class Uncheckable(typing.Protocol): ...
+        >>> is_of(Any, "x"), is_of(Uncheckable, "x")
         (True, True)
     """
     origin, inner = typing.get_origin(hint), typing.get_args(hint)

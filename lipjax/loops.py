@@ -101,7 +101,7 @@ def _is_due() -> bool:
 
 def _in_order(part: Any) -> Any:
     """A program, or a parameter of an equation, with all convolutions in order; itself, if they are."""
-    if isinstance(part, ClosedJaxpr):
+    if isinstance(part, ClosedJaxpr) and not isinstance(part, Jaxpr):  # one type from JAX 0.12 on
         inner = _in_order(part.jaxpr)
         return part if inner is part.jaxpr else ClosedJaxpr(inner, part.consts)
     if isinstance(part, Jaxpr):

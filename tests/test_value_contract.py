@@ -170,7 +170,8 @@ def test_stacked_numbers_under_vmap_are_one_by_one(name: str) -> None:
     together = jax.jit(jax.vmap(ROWS[name].use))(values.stack(value, halved(value)))
     for index, each in enumerate((value, halved(value))):
         part = jax.tree.map(lambda leaf, index=index: leaf[index], together)
-        chex.assert_trees_all_close(part, program(name)(each), rtol=1e-5, atol=1e-6)
+        # TRADES climbs a divergence from next to its minimum, where gradients are differences of nearly equal numbers.
+        chex.assert_trees_all_close(part, program(name)(each), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(

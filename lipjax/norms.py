@@ -206,10 +206,6 @@ def named(name: str) -> Norm:
 
     Raises:
         ValueError: If there is none of that name.
-
-    Examples:
-        >>> named("linf")
-        linf
     """
     checks.one_of("norm", name, list(NAMES))
     return NAMES[name]

@@ -104,10 +104,8 @@ def bootstrap_tau(
     """
     both = data.values(first=first, second=second)
     data.columns({"clusters": clusters}, len(both[0]))
-    cluster, draws = _drawn(clusters, level, num_resamples, seed)
+    weights = _weights(clusters, level, num_resamples, seed)
     s, t = (np.sign(each[:, None] - each) for each in both)
-    drawn = np.stack([np.bincount(draw, minlength=draws.shape[1]) for draw in draws])
-    weights = np.concatenate([np.ones((1, len(cluster))), drawn[:, cluster]])
     agreement, own, other = (np.sum(weights @ pairs * weights, axis=1) for pairs in (s * t, s * s, t * t))
     scale = np.sqrt(own * other)
     taus = np.divide(agreement, scale, out=np.full(len(scale), np.nan), where=scale > 0)
@@ -145,13 +143,11 @@ def bootstrap_partial_tau(
     both = data.values(measure=measure, target=target)
     known = data.columns(given, len(both[0]))
     data.columns({"clusters": clusters}, len(both[0]))
-    cluster, draws = _drawn(clusters, level, num_resamples, seed)
-    drawn = np.stack([np.bincount(draw, minlength=draws.shape[1]) for draw in draws])
-    weights = np.concatenate([np.ones((1, len(cluster))), drawn[:, cluster]])
+    weights = _weights(clusters, level, num_resamples, seed)
     ranks = np.stack([data.weighted_ranks(column, weights) for column in both], axis=-1)
     numbers = [column for column in known if column.dtype.kind == "f"]
     words = [data.numbers(column) for column in known if column.dtype.kind != "f"]
-    fixed = np.concatenate([np.ones((len(cluster), 1)), *words], axis=1)
+    fixed = np.concatenate([np.ones((len(both[0]), 1)), *words], axis=1)
     varying = np.stack([data.weighted_ranks(column, weights) for column in numbers], axis=-1) if numbers else None
     taus = np.array(
         [
@@ -184,6 +180,15 @@ def _drawn(
     checks.at_least(1, num_resamples=num_resamples)
     checks.probability(level=level)
     return cluster, np.random.default_rng(seed).integers(0, count, (num_resamples, count))
+
+
+def _weights(
+    clusters: ArrayLike, level: float, num_resamples: int, seed: int | np.random.Generator
+) -> Float[np.ndarray, "resamples networks"]:
+    """How often each network is in the data, and then in each resample."""
+    cluster, draws = _drawn(clusters, level, num_resamples, seed)
+    drawn = np.stack([np.bincount(draw, minlength=draws.shape[1]) for draw in draws])
+    return np.concatenate([np.ones((1, len(cluster))), drawn[:, cluster]])
 
 
 def _percentiles(value: Any, resampled: Float[np.ndarray, "resamples ..."], level: float) -> Interval:

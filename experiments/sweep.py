@@ -131,7 +131,7 @@ def prepare(config: Config, dataset: Dataset, asked: list[Measurement]) -> Sweep
     execution = train.execution(chosen[0][1])._replace(progress=False)
     with flag_errors("system"):
         key = jax.random.key(config.measuring_seed)
-        return Sweep(key, cells, dataset, asked, Path(config.store).expanduser(), execution)
+        return Sweep(key, cells, dataset, asked, Path(config.store).expanduser(), execution, config.pack)
 
 
 def measured(config: Config, dataset: Dataset) -> list[Measurement]:

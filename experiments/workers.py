@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import jax
 
 from lipjax import checks
-from lipjax.sweep import Place, Sweep, local, num_cores, slurm
+from lipjax.sweep import PACKS, Place, Sweep, local, num_cores, slurm
 
 from . import cli, language, progress
 
@@ -29,6 +29,13 @@ class WorkerFlags:
         "local",
         "Where the work is done: local, or jobs of a cluster, slurm(num_jobs=8, minutes=120, gpus=1), which share the "
         "work, are requeued when their time is up, and are followed by one that writes the results.",
+        recorded=False,
+    )
+    pack: str = cli.flag(
+        "auto",
+        "How trainings that differ in seeds and numbers only share a program: vmap, map (one after another within it), "
+        "none, or auto, by a trial on this device.",
+        legal=[*PACKS],
         recorded=False,
     )
     worker: int = cli.flag(-1, "Which of these processes this one is: the command says so to its own.", recorded=False)
@@ -104,7 +111,7 @@ def is_worker(config: WorkerFlags) -> bool:
 
 def work(sweep: Sweep, config: WorkerFlags) -> dict[str, str]:
     """The share of one of several processes: it begins where the others do not."""
-    return sweep.work(report=_say, first=config.worker * len(sweep.places) // max(config.num_workers, 1))
+    return sweep.work(report=_say, share=(config.worker, max(config.num_workers, 1)))
 
 
 def _say(place: Place, problem: str | None) -> None:

@@ -45,13 +45,14 @@ def shard_batch(tree: PyTree, mesh: Mesh | None) -> PyTree:
     return jax.lax.with_sharding_constraint(tree, NamedSharding(mesh, PartitionSpec(AXIS)))
 
 
-def on_parts(fn: Callable[..., PyTree], mesh: Mesh | None) -> Callable[..., PyTree]:
+def on_parts(fn: Callable[..., PyTree], mesh: Mesh | None, *, num_whole: int = 0) -> Callable[..., PyTree]:
     """The function run by every device by itself, on its part of the arguments; as it is if mesh is None.
 
     Args:
         fn: Function of arrays whose leading axis is a multiple of the number of devices, to such arrays. Arrays that it
-            closes over are whole on every device.
+            closes over are whole on every device; they must not have been put on the mesh.
         mesh: From `mesh`, or None.
+        num_whole: How many of the first arguments are whole on every device too.
 
     Returns:
         The function, for use inside `jit`: results of the devices follow one another along the leading axis.
@@ -62,8 +63,13 @@ def on_parts(fn: Callable[..., PyTree], mesh: Mesh | None) -> Callable[..., PyTr
     """
     if mesh is None:
         return fn
-    spread = PartitionSpec(AXIS)
-    return jax.shard_map(fn, mesh=mesh, in_specs=spread, out_specs=spread, check_vma=False)
+    whole, spread = PartitionSpec(), PartitionSpec(AXIS)
+
+    def in_parts(*args: PyTree) -> PyTree:
+        specs = tuple(whole if index < num_whole else spread for index in range(len(args)))
+        return jax.shard_map(fn, mesh=mesh, in_specs=specs, out_specs=spread, check_vma=False)(*args)
+
+    return in_parts
 
 
 def is_main_process() -> bool:

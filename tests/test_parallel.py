@@ -40,10 +40,21 @@ for a, b in zip(jax.tree.leaves(one.variables), jax.tree.leaves(eight.variables)
     np.testing.assert_allclose(a, b, atol=1e-5)
 for a, b in zip(lines, parallel_lines, strict=True):
     np.testing.assert_allclose(a["loss"], b["loss"], rtol=1e-4)
+
+pack = [training.Trainee(jax.random.key(seed), system, training.sgd(0.1)) for seed in range(3)]
+execution = training.Execution(log_every=2, checkpoint_every=2, steps_per_dispatch=2)
+options = {"num_steps": 4, "batch_size": 50, "way": "map"}  # neither divides among eight
+together = [
+    training.fit_together(pack, dataset, execution=execution._replace(mesh=mesh), **options)
+    for mesh in (None, parallel.mesh())
+]
+for one, eight in zip(*together, strict=True):
+    for a, b in zip(jax.tree.leaves(one.variables), jax.tree.leaves(eight.variables), strict=True):
+        np.testing.assert_array_equal(a, b)
 """
 
 
-def test_eight_devices_train_the_same_network_as_one() -> None:
+def test_eight_devices_train_the_same_network_as_one_and_share_a_pack() -> None:
     flags = {"XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8"}
     path = str(Path(parallel.__file__).parents[1])
     done = subprocess.run(

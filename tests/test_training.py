@@ -15,7 +15,7 @@ from scipy.special import log_softmax, softmax
 from lipjax import methods, networks, records, training, values
 from lipjax.augmentation import random_crop
 from lipjax.norms import linf
-from lipjax.training import loop
+from lipjax.training import program
 from lipjax.types import Batch, Dataset, Method, Model, Network, Output, System, Variables, pixels
 
 SHAPE, CLASSES, COUNT = (3, 3, 1), 4, 24
@@ -246,9 +246,9 @@ def test_augmentation_changes_the_training_images_with_a_key_per_example_and_ste
 
 def test_two_seeds_share_one_compiled_program() -> None:
     fit(PLAIN, num_steps=2)
-    compiled = loop._advance._cache_size()
+    compiled = program.advance._cache_size()
     fit(PLAIN, key=jax.random.key(7), num_steps=2)
-    assert loop._advance._cache_size() == compiled
+    assert program.advance._cache_size() == compiled
 
 
 def varied(scale: float) -> tuple[Method, training.Optimizer]:
@@ -263,12 +263,12 @@ def varied(scale: float) -> tuple[Method, training.Optimizer]:
 
 
 def test_trainings_that_differ_in_numbers_share_one_compiled_program() -> None:
-    before, models = loop._advance._cache_size(), []
+    before, models = program.advance._cache_size(), []
     for scale in (1.0, 0.5):
         method, optimizer = varied(scale)
         network = networks.mlp(CLASSES, widths=(3,))
         models.append(fit(System(network, method), optimizer=optimizer, num_steps=2, augment=random_crop(1)))
-    assert loop._advance._cache_size() == before + 1
+    assert program.advance._cache_size() == before + 1
     assert np.any(models[0].variables.params["dense0"]["kernel"] != models[1].variables.params["dense0"]["kernel"])
 
 

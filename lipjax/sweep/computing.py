@@ -1,35 +1,20 @@
 """Trains and measures what is missing of a sweep, in this process; several may do so over one folder at once."""
 
-import functools
 import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-import jax
-
-from lipjax import evaluation, measurements, records, training
+from lipjax import checks, measurements, records
 from lipjax.measurements import Measurement, Parts, Progress, Told
 from lipjax.sweep.cells import Cell
+from lipjax.sweep.packs import PACKS, Place, grouped, is_trained, train_pack, way_of
 from lipjax.training import Execution, NonFiniteLoss
 from lipjax.types import Dataset, KeyArray
-from lipjax.values import Json
 
 if TYPE_CHECKING:
     import xarray
-
-
-class Place(NamedTuple):
-    """A cell and its run directory."""
-
-    cell: Cell
-    path: Path
-
-    @property
-    def label(self) -> str:
-        """What progress and failures call it."""
-        return f"{self.cell.name}, seed {self.cell.seed}"
 
 
 class Sweep:
@@ -42,6 +27,8 @@ class Sweep:
         asked: What is measured of every trained network.
         folder: Where the run directories are. A run of the same settings in it is taken, whoever trained it.
         execution: How every training is run.
+        pack: How cells that share a program are trained together: "vmap", "map", "none" or, as a trial on this device
+            says, "auto".
 
     Raises:
         ValueError: If two cells have one name and seed, or a cell or a measurement does not suit the dataset.
@@ -55,8 +42,11 @@ class Sweep:
         asked: Sequence[Measurement],
         folder: Path | str = "runs",
         execution: Execution = Execution(progress=False),  # noqa: B008 - immutable
+        pack: str = "auto",
     ):
-        self._key, self._parts, self._asked, self._execution = key, Parts(dataset), tuple(asked), execution
+        checks.one_of("pack", pack, [*PACKS])
+        self._key, self._parts, self._asked = key, Parts(dataset), tuple(asked)
+        self._folder, self._execution, self._pack = Path(folder), execution, pack
         for cell in cells:
             cell.refuse(dataset)
         for measurement in asked:
@@ -76,24 +66,25 @@ class Sweep:
         self,
         progress: Progress | None = None,
         report: Callable[[Place, str | None], object] = lambda place, problem: None,
-        first: int = 0,
+        share: tuple[int, int] = (0, 1),
     ) -> dict[str, str]:
         """Trains and measures all cells, or what is missing of them.
 
         Args:
             progress: Called as `(what, share)`.
             report: Called with every cell that is finished, and why it failed or None.
-            first: The cell to begin with: processes that begin at different cells meet late.
+            share: Which of how many processes that do the same this is: they begin at different cells, so that they
+                meet late.
 
         Returns:
             Why cells failed, by name and seed. A cell whose training meets numbers that are not finite is not trained
             again by a later call; one that ends in another error is.
         """
-        told, failures, held = Told(progress, self._cost()), {}, []
+        told, failures, held, counted = Told(progress, self._cost()), {}, [], set[str]()
 
         def attempt(place: Place, wait: bool) -> None:
             try:
-                problem = self._complete(place, told, wait)
+                problem = self._complete(place, told, wait, place.label in counted)
             except Exception as error:
                 if isinstance(error, records.RunHeld) and not wait:
                     held.append(place)
@@ -104,8 +95,10 @@ class Sweep:
                 failures[place.label] = problem
             report(place, problem)
 
-        for place in self.places[first:] + self.places[:first]:
-            attempt(place, wait=False)
+        for pack in self._packs(*share):
+            counted |= self._train_together(pack, told)
+            for place in pack:
+                attempt(place, wait=False)
         for place in held:  # another process is at them: wait, and see that they were finished
             attempt(place, wait=True)
         return failures
@@ -116,7 +109,7 @@ class Sweep:
 
     def _is_finished(self, path: Path) -> bool:
         if not is_trained(path):
-            return (path / records.FAILURE).exists()
+            return _failure(path) is not None
         saved = records.Saved(path)
         return measurements.is_measured(self._key, saved, self._parts, self._asked, path / "measurements")
 
@@ -124,36 +117,46 @@ class Sweep:
         measuring = sum(measurement.cost(self._parts.dataset) for measurement in self._asked)
         return sum(place.cell.cost() + measuring for place in self.places)
 
-    def _complete(self, place: Place, told: Told, wait: bool) -> str | None:
+    def _packs(self, index: int, count: int) -> list[list[Place]]:
+        packs = [[place] for place in self.places] if self._pack == "none" else grouped(self.places, count)
+        first = index * len(packs) // count
+        return packs[first:] + packs[:first]
+
+    def _train_together(self, pack: Sequence[Place], told: Told) -> set[str]:
+        """Trains what is missing of a pack in one program if that pays; says whose training was told."""
+        missing = [place for place in pack if not is_trained(place.path) and not _failure(place.path)]
+        try:
+            way = way_of(self._pack, missing, self._parts, self._execution, self._folder)
+            if way == "alone":
+                return set()
+            trained = train_pack(missing, self._parts, self._execution, way, self._teller(told))
+        except Exception:  # each is tried by itself, and told why it failed
+            logging.getLogger(__name__).warning("%d cells from %s on", len(missing), missing[0].label, exc_info=True)
+            return set()
+        return {place.label for place, _ in trained}
+
+    def _teller(self, told: Told) -> Callable[[Place], None]:
+        share = self._execution.log_every
+        return lambda place: told.of(place.label)("train", place.cell.cost() * share / place.cell.num_steps)
+
+    def _complete(self, place: Place, told: Told, wait: bool, is_counted: bool) -> str | None:
         cell, path = place
-        advance = told.of(place.label)
         if wait:
             with records.hold(path, wait=True):
                 pass
         if not is_trained(path):
-            problem = self._train(place, functools.partial(advance, "train"))
+            problem = _failure(path) or self._train(place, told)
             if problem is not None:
                 return problem
-        else:
-            advance("train", cell.cost())
+        elif not is_counted:
+            told.of(place.label)("train", cell.cost())
         with records.hold(path) as folder:
-            self._measure(folder, advance)
+            self._measure(folder, told.of(place.label))
         return None
 
-    def _train(self, place: Place, advance: Callable[[float], None]) -> str | None:
-        failure, share = (
-            place.path / records.FAILURE,
-            place.cell.cost() * self._execution.log_every / place.cell.num_steps,
-        )
-        execution = self._execution._replace(log=lambda step, metrics: advance(share))
-        if failure.exists():
-            return str(records.read_json(failure)["problem"])
-        try:
-            train(place.cell, self._parts, place.path, execution)
-        except NonFiniteLoss as error:
-            records.write_json(failure, {"problem": str(error)})
-            return str(error)
-        return None
+    def _train(self, place: Place, told: Told) -> str | None:
+        ((_, result),) = train_pack([place], self._parts, self._execution, "alone", self._teller(told))
+        return str(result) if isinstance(result, NonFiniteLoss) else None
 
     def _measure(self, folder: Path, advance: Callable[[str, float], object]) -> "xarray.Dataset":
         saved = records.Saved(folder)
@@ -175,44 +178,10 @@ class Sweep:
         return records.combined(found)
 
 
-def is_trained(path: Path) -> bool:
-    """Whether a directory has a finished training."""
-    return (path / "results.json").exists() and (path / "model.json").exists()
-
-
-def train(cell: Cell, parts: Parts, run_dir: Path, execution: Execution) -> Json:
-    """Trains a cell in a run directory; continues a run that was stopped.
-
-    Returns:
-        What results.json has.
-
-    Raises:
-        RunRefused: If the directory is in use or belongs to other settings.
-        NonFiniteLoss: If training diverges.
-    """
-    dataset = parts.dataset
-    with records.open_run(run_dir, cell.settings(parts)) as held:
-        records.write_json(held.path / "flags.json", {"system": cell.name, "seed": cell.seed, **cell.words})
-        model = training.fit(
-            jax.random.key(cell.seed),
-            cell.system,
-            dataset,
-            cell.optimizer,
-            num_steps=cell.num_steps,
-            batch_size=cell.batch_size,
-            augment=cell.augment,
-            execution=execution._replace(run=held),
-        )
-        records.save_model(held.path, model, dataset.input_shape)
-        results = {
-            "config": dict(cell.words),
-            "environment": records.environment(),
-            "num_params": sum(leaf.size for leaf in jax.tree.leaves(model.variables.params)),
-            "train_accuracy": evaluation.accuracy(model, dataset.train),
-            "test_accuracy": evaluation.accuracy(model, dataset.test),
-        }
-        held.finish(results)
-        return results | {"run_dir": str(held.path)}
+def _failure(path: Path) -> str | None:
+    """Why a training can't succeed, if it was tried."""
+    failure = path / records.FAILURE
+    return str(records.read_json(failure)["problem"]) if failure.exists() else None
 
 
 def run(
@@ -222,6 +191,7 @@ def run(
     measurements: Sequence[Measurement],
     folder: Path | str = "runs",
     progress: Progress | None = None,
+    pack: str = "auto",
 ) -> "xarray.Dataset":
     """Trains and measures cells, or what is missing of them.
 
@@ -232,6 +202,7 @@ def run(
         measurements: What is measured of every trained network.
         folder: Where the run directories are. A cell that is there is not computed again, whoever computed it.
         progress: Called as `(what, share)`.
+        pack: How cells that share a program are trained together, see `Sweep`.
 
     Returns:
         The answers, as `measurements.measure` returns them. Cells that failed are missing, with a warning that says
@@ -251,7 +222,7 @@ def run(
         >>> dict(answers.correct.sizes)["system"], dict(answers.correct.sizes)["seed"]
         (2, 2)
     """
-    sweep = Sweep(key, cells, dataset, measurements, folder)
+    sweep = Sweep(key, cells, dataset, measurements, folder, pack=pack)
     for label, problem in sweep.work(progress).items():
         warnings.warn(f"{label} failed: {problem}", stacklevel=2)
     return sweep.answers()

@@ -2,11 +2,14 @@
 
 from lipjax.training.interruption import Stopped as Stopped
 from lipjax.training.interruption import raising as raising
+from lipjax.training.loop import Trainee as Trainee
 from lipjax.training.loop import fit as fit
+from lipjax.training.loop import fit_together as fit_together
 from lipjax.training.optimizers import Optimizer as Optimizer
 from lipjax.training.optimizers import adam as adam
 from lipjax.training.optimizers import adamw as adamw
 from lipjax.training.optimizers import sgd as sgd
+from lipjax.training.program import Way as Way
 from lipjax.training.recorder import Execution as Execution
 from lipjax.training.recorder import Log as Log
 from lipjax.training.recorder import NonFiniteLoss as NonFiniteLoss

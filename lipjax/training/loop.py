@@ -1,109 +1,105 @@
-"""The loop around the step: dataset and augmentation on the device, several steps per dispatch, resumable."""
+"""The loop around compiled updates: of one network or of several at once, each recorded by itself and resumable."""
 
-from functools import partial
-from typing import NamedTuple
+import logging
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
-from jaxtyping import Array, Bool, Int, PyTree
 from tqdm import tqdm
 
-from lipjax import checks, loops, parallel
+from lipjax import checks, parallel
 from lipjax.augmentation import Augmenting
-from lipjax.batching import over_examples
+from lipjax.records import Run
 from lipjax.training.interruption import Stopped, deferred
-from lipjax.training.optimizers import Optimizer, as_optimizer
-from lipjax.training.recorder import Execution, NonFiniteLoss, Recorder, Trace
-from lipjax.training.step import AnyOptimizer, TrainState, init, make_step
-from lipjax.types import Batch, Dataset, KeyArray, Method, Model, Network, System, Terms, pixels
-from lipjax.values import Value
-
-Order = Int[Array, " examples"]
+from lipjax.training.optimizers import as_optimizer
+from lipjax.training.program import Keys, Program, Span, Way, advance, finite, one_of, together
+from lipjax.training.recorder import Execution, Log, NonFiniteLoss, Recorder
+from lipjax.training.step import AnyOptimizer, TrainState, init
+from lipjax.types import Batch, Dataset, KeyArray, Model, Network, Params, System
 
 
-class _Program(Value):
-    """What is trained and how: calls of `fit` whose programs differ in numbers only share a compiled one."""
+class Trainee(NamedTuple):
+    """One of the networks that are trained together.
+
+    Attributes:
+        key: A typed key; decides everything that is random.
+        system: Network and method.
+        optimizer: A value such as `adam(1e-3)`, or any optax transformation.
+        augment: Random change of each training image.
+        run: A run directory of its own, from `records.open_run`.
+        log: Called as `log(step, metrics)`, see `Execution`.
+    """
+
+    key: KeyArray
+    system: System
+    optimizer: AnyOptimizer
+    augment: Augmenting | None = None
+    run: Run | None = None
+    log: Log | None = None
+
+
+class _Begun(NamedTuple):
+    """A trainee on the device, as new or as its run directory has it."""
 
     network: Network
-    method: Method
-    optimizer: Optimizer
-    batch_size: int
-    augment: Augmenting | None
-    mesh: Mesh | None
+    program: Program
+    keys: Keys
+    state: TrainState
+    start: Params
+    run: Run | None
+    log: Log | None
+
+    @property
+    def logs(self) -> list[Log]:
+        return [log for log in (self.run and self.run.log, self.log) if log]
 
 
-class _Keys(NamedTuple):
-    init: KeyArray
-    order: KeyArray
-    augment: KeyArray
-    step: KeyArray
-
-
-def _epoch_order(key: KeyArray, epoch: Int[Array, ""], count: int) -> Order:
-    return jax.random.permutation(jax.random.fold_in(key, epoch), count)
-
-
-def _draw(keys: _Keys, examples: Batch, order: Order, step: Int[Array, ""], program: _Program) -> Batch:
-    position = step % (len(order) // program.batch_size)
-    rows = jax.lax.dynamic_slice_in_dim(order, position * program.batch_size, program.batch_size)
-    batch = parallel.shard_batch(jax.tree.map(lambda leaf: leaf[rows], examples), program.mesh)
-    if program.augment is None:
-        return batch
-    inputs = over_examples(program.augment)(jax.random.fold_in(keys.augment, step), pixels(batch.inputs))
-    return batch._replace(inputs=inputs)
-
-
-@partial(jax.jit, static_argnames="count", donate_argnames=("state", "order"))
-def _advance(
-    program: _Program, keys: _Keys, state: TrainState, order: Order, examples: Batch, *, count: int
-) -> tuple[TrainState, Order, Trace]:
-    """Makes `count` updates; metrics have a leading axis of that length, the order is that of the last epoch."""
-    update = make_step(program.network, program.method, program.optimizer)
-    steps_per_epoch = len(order) // program.batch_size
-
-    def advance(carry: tuple[TrainState, Order], _: None) -> tuple[tuple[TrainState, Order], Terms]:
-        state, order = carry
-        epoch, position = jnp.divmod(state.step, steps_per_epoch)
-        is_due = (position == 0) | (order[0] < 0)
-        order = jax.lax.cond(is_due, lambda: _epoch_order(keys.order, epoch, len(order)), lambda: order)
-        state, metrics = update(keys.step, state, _draw(keys, examples, order, state.step, program))
-        return (state, order), metrics
-
-    if count == 1:
-        (state, order), metrics = advance((state, order), None)
-        return state, order, jax.tree.map(lambda value: value[None], metrics)
-    (state, order), metrics = loops.scan(advance, (state, order), length=count)
-    return state, order, metrics
-
-
-@jax.jit
-def _finite(tree: PyTree) -> Bool[Array, ""]:
-    leaves = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
-    return jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
+def _begin(trainee: Trainee, input_shape: tuple[int, ...], batch_size: int, mesh: Mesh | None) -> _Begun:
+    key, (plain, method), optimizer, augment, run, log = trainee
+    network = method.extend(plain)
+    keys = Keys(*jax.random.split(key, 4))
+    program = Program(network, method, as_optimizer(optimizer), batch_size, augment)
+    program = jax.tree.map(jnp.asarray, program)  # its numbers go to the device once, not at every step
+    state = parallel.replicate(init(keys.init, network, input_shape, program.optimizer), mesh)
+    start = jax.tree.map(jnp.copy, state.variables.params)  # the training steps take the state's own arrays
+    return _Begun(network, program, keys, run.restore(state) if run else state, start, run, log)
 
 
 def _train(
-    program: _Program, keys: _Keys, state: TrainState, examples: Batch, num_steps: int, execution: Execution, bar: tqdm
-) -> TrainState:
-    run, logs = execution.run, [execution.log] if execution.log else []
-    recorder = Recorder([run.log, *logs] if run else logs, execution.log_every, bar)
-    order = parallel.replicate(jnp.full(len(examples.labels), -1), program.mesh)  # -1: not drawn yet
+    pack: Sequence[_Begun], examples: Batch, num_steps: int, way: Way, execution: Execution, bar: tqdm
+) -> list[Model | NonFiniteLoss]:
+    mesh, start = execution.mesh, int(pack[0].state.step)
+    filling = 0 if mesh is None or way == "alone" else -len(pack) % mesh.size
+    filled = [*pack, *[pack[0]] * filling]
+    program, keys, state = (
+        together([getattr(one, part) for one in filled], way) for part in ("program", "keys", "state")
+    )
+    count = len(examples.labels)
+    order = parallel.replicate(jnp.zeros(count if way == "alone" else (len(filled), count), int), mesh)
+    recorder = Recorder([one.logs for one in pack], execution.log_every, bar)
     with deferred() as asked_to_stop:
-        for first in range(int(state.step), num_steps, execution.dispatch):
+        for first in range(start, num_steps, execution.dispatch):
             last = min(first + execution.dispatch, num_steps)
-            state, order, metrics = _advance(program, keys, state, order, examples, count=last - first)
+            span, options = Span(start, first), {"count": last - first, "way": way, "mesh": mesh}
+            state, order, metrics = advance(program, keys, state, order, examples, span, **options)
             recorder.add(last, metrics)
             signal_number = asked_to_stop() if last % execution.log_every == 0 else None
             if last % execution.checkpoint_every == 0 or last == num_steps or signal_number:
                 recorder.read()
-                if not _finite(state.variables):
-                    raise NonFiniteLoss(last, "variables")
-                if run is not None:
-                    run.save(last, state)
+                recorder.check_variables(last, finite(state.variables, way))
+                for index in recorder.going():
+                    if (run := pack[index].run) is not None:
+                        run.save(last, one_of(state, index, way))
             if signal_number:
                 raise Stopped(signal_number)
-    return state
+            if not recorder.going():
+                break
+    return [
+        member.failure or Model(one.network, one_of(state.variables, index, way), one.start)
+        for index, (one, member) in enumerate(zip(pack, recorder.members, strict=True))
+    ]
 
 
 def fit(
@@ -151,21 +147,83 @@ def fit(
         >>> model(jnp.zeros((3, *dataset.input_shape)))[0].logits.shape
         (3, 2)
     """
+    trainee = Trainee(key, system, optimizer, augment, execution.run, execution.log)
+    (trained,) = fit_together(
+        [trainee], dataset, num_steps=num_steps, batch_size=batch_size, execution=execution._replace(run=None, log=None)
+    )
+    if isinstance(trained, NonFiniteLoss):
+        raise trained
+    return trained
+
+
+def fit_together(
+    trainees: Sequence[Trainee],
+    dataset: Dataset,
+    *,
+    num_steps: int,
+    batch_size: int,
+    way: Way = "vmap",
+    execution: Execution = Execution(),  # noqa: B008 - immutable
+) -> list[Model | NonFiniteLoss]:
+    """Trains several systems that differ in numbers and keys only, as one compiled program.
+
+    Args:
+        trainees: What is trained; each keeps its records in a run directory of its own, and continues from there.
+        dataset: As for `fit`.
+        num_steps: Number of updates of each.
+        batch_size: Examples per update.
+        way: "map" trains one after another within the program: on CPU, the same bits as `fit`. "vmap" trains them side
+            by side: the same up to rounding.
+        execution: How they are run. A mesh spreads the networks over its devices; `run` and `log` are the trainees'.
+
+    Returns:
+        Each trained model, or the value that stopped its training; the others are trained on. Where the memory of the
+        device does not suffice, halves are trained one after another.
+
+    Raises:
+        ValueError: As `fit`, and if the trainees differ in more than numbers.
+        Stopped: As `fit`; all run directories have the state reached.
+
+    Examples:
+        >>> from lipjax import datasets, networks, systems, training
+        >>> system = systems.vanilla(networks.mlp(2, widths=(8,)))
+        >>> pack = [Trainee(jax.random.key(seed), system, training.sgd(0.1)) for seed in range(3)]
+        >>> models = fit_together(pack, datasets.load("toy"), num_steps=10, batch_size=8)
+        >>> len(models), models[0].variables.params["dense0"]["kernel"].shape
+        (3, (2, 8))
+    """
     checks.at_least(1, num_steps=num_steps, batch_size=batch_size)
     execution.check()
     checks.examples(*dataset.train)
     checks.classes(dataset.num_classes, dataset.train.labels)
     if batch_size > len(dataset.train.labels):
         raise ValueError(f"batch_size must be at most the {len(dataset.train.labels)} examples, got {batch_size}")
-    run, mesh, network = execution.run, execution.mesh, system.method.extend(system.network)
-    keys = _Keys(*jax.random.split(key, 4))
-    program = _Program(network, system.method, as_optimizer(optimizer), batch_size, augment, mesh)
-    program = jax.tree.map(jnp.asarray, program)  # its numbers go to the device once, not at every step
-    state = parallel.replicate(init(keys.init, network, dataset.input_shape, program.optimizer), mesh)
-    start = jax.tree.map(jnp.copy, state.variables.params)  # the training steps take the state's own arrays
-    state = run.restore(state) if run else state
+    try:
+        return _fit(trainees, dataset, num_steps, batch_size, way, execution)
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error) or len(trainees) < 2:
+            raise
+    half = (len(trainees) + 1) // 2
+    logging.getLogger(__name__).warning("%d networks need too much memory, %d are tried", len(trainees), half)
+    parts = (trainees[:half], trainees[half:])
+    options: Any = {"num_steps": num_steps, "batch_size": batch_size, "way": way, "execution": execution}
+    return [trained for part in parts for trained in fit_together(part, dataset, **options)]
+
+
+def _fit(
+    trainees: Sequence[Trainee], dataset: Dataset, num_steps: int, batch_size: int, way: Way, execution: Execution
+) -> list[Model | NonFiniteLoss]:
+    examples = parallel.replicate(dataset.train, execution.mesh)
+    begun = [_begin(trainee, dataset.input_shape, batch_size, execution.mesh) for trainee in trainees]
+    if len({jax.tree.structure(one.program) for one in begun}) > 1:
+        raise ValueError("only trainings that differ in numbers and keys can be made together")
+    steps = [int(one.state.step) for one in begun]
     disable = None if execution.progress is None else not execution.progress
-    with tqdm(total=num_steps, initial=int(state.step), unit="step", disable=disable) as bar:
-        examples = parallel.replicate(dataset.train, mesh)
-        state = _train(program, keys, state, examples, num_steps, execution, bar)
-    return Model(network, state.variables, start)
+    trained: dict[int, Model | NonFiniteLoss] = {}
+    for step in sorted(set(steps)):  # those that stopped at different steps are packs of their own
+        indices = [index for index, reached in enumerate(steps) if reached == step]
+        pack = [begun[index] for index in indices]
+        with tqdm(total=num_steps, initial=step, unit="step", disable=disable) as bar:
+            own = _train(pack, examples, num_steps, way if len(pack) > 1 else "alone", execution, bar)
+        trained |= zip(indices, own, strict=True)
+    return [trained[index] for index in range(len(begun))]

@@ -2,19 +2,19 @@
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 from tqdm import tqdm
 
 from lipjax import checks
 from lipjax.records import Run
 
-Trace: TypeAlias = Mapping[str, Float[Array, " steps"]]
+Trace: TypeAlias = Mapping[str, Float[Array, "*pack steps"]]
 Log: TypeAlias = Callable[[int, Mapping[str, float]], None]
 """`(step, metrics)`: takes the means over the steps since the last line."""
 
@@ -86,13 +86,52 @@ class Execution(NamedTuple):
                 raise ValueError(f"{multiple} must be a multiple of {name}, got {whole} and {part}")
 
 
-class Recorder:
-    """Reads the metrics of each dispatch while the device works on the next one, and logs their means."""
+class Member:
+    """What one network of those that are trained together tells, until a value stops it.
 
-    def __init__(self, logs: list[Log], log_every: int, bar: tqdm):
-        self._logs, self._log_every, self._bar = logs, log_every, bar
-        self._pending: deque[tuple[int, Trace]] = deque()
+    Attributes:
+        failure: The value that stopped it.
+    """
+
+    def __init__(self, logs: Sequence[Log]):
+        self.failure: NonFiniteLoss | None = None
+        self._logs = logs
         self._window: list[Mapping[str, np.ndarray]] = []
+
+    def take(self, last: int, values: Mapping[str, np.ndarray]) -> None:
+        """Takes the metrics of the steps up to `last`."""
+        try:
+            require_finite(last, values)
+        except NonFiniteLoss as error:
+            self.failure = error
+        else:
+            self._window.append(values)
+
+    def log(self, step: int) -> Mapping[str, float]:
+        """Logs the means of what was taken since the last line, and returns them."""
+        columns = {name: np.concatenate([part[name] for part in self._window]) for name in self._window[0]}
+        means = {name: float(np.mean(column, dtype=np.float64)) for name, column in columns.items()}
+        self._window.clear()
+        for log in self._logs:
+            log(step, means)
+        return means
+
+
+class Recorder:
+    """Reads the metrics of each dispatch while the device works on the next one, and logs their means.
+
+    Attributes:
+        members: The networks that are trained together.
+    """
+
+    def __init__(self, logs: Sequence[Sequence[Log]], log_every: int, bar: tqdm):
+        self.members = [Member(own) for own in logs]
+        self._log_every, self._bar = log_every, bar
+        self._pending: deque[tuple[int, Trace]] = deque()
+
+    def going(self) -> list[int]:
+        """The networks that no value has stopped."""
+        return [index for index, member in enumerate(self.members) if member.failure is None]
 
     def add(self, last: int, metrics: Trace) -> None:
         """Takes the metrics of the steps up to `last`, and reads those that were taken before."""
@@ -100,24 +139,24 @@ class Recorder:
         self.read(keep=1)
 
     def read(self, keep: int = 0) -> None:
-        """Waits for all metrics but those of the `keep` last dispatches.
-
-        Raises:
-            NonFiniteLoss: If one of them is not finite.
-        """
+        """Waits for all metrics but those of the `keep` last dispatches; one that is not finite stops its network."""
         while len(self._pending) > keep:
             last, metrics = self._pending.popleft()
-            values = jax.device_get(metrics)
-            require_finite(last, values)
-            self._window.append(values)
-            self._bar.update(len(values["loss"]))
+            values = {name: np.atleast_2d(each) for name, each in jax.device_get(metrics).items()}
+            for index in self.going():
+                self.members[index].take(last, {name: each[index] for name, each in values.items()})
+            self._bar.update(values["loss"].shape[-1])
             if last % self._log_every == 0 or last == self._bar.total:
                 self._log(last)
 
     def _log(self, step: int) -> None:
-        columns = {name: np.concatenate([part[name] for part in self._window]) for name in self._window[0]}
-        means = {name: float(np.mean(column, dtype=np.float64)) for name, column in columns.items()}
-        self._window.clear()
-        self._bar.set_postfix(loss=means["loss"], accuracy=means["accuracy"])
-        for log in self._logs:
-            log(step, means)
+        told = [self.members[index].log(step) for index in self.going()]
+        if told:
+            self._bar.set_postfix(loss=told[0]["loss"], accuracy=told[0]["accuracy"])
+
+    def check_variables(self, last: int, are_finite: Bool[Array, "*pack"]) -> None:
+        """Stops the networks whose variables are not finite."""
+        found = np.atleast_1d(are_finite)
+        for index in self.going():
+            if not found[index]:
+                self.members[index].failure = NonFiniteLoss(last, "variables")

@@ -32,7 +32,7 @@ def report(place, problem):
     done.append(place)
     if len(done) == limit:
         os.kill(os.getpid(), signal.SIGKILL)
-work.work(report=report, first=int(sys.argv[4]))
+work.work(report=report, share=(int(sys.argv[4]), 2))
 """
 
 
@@ -43,9 +43,9 @@ def cells_of(rates: tuple[float, ...] = (0.1, 0.05), seeds: range = range(2)) ->
     return sweep.grid(rows, optimizers, num_steps=4, batch_size=8, seeds=seeds)
 
 
-def program(folder: Path, limit: int = 0, first: int = 0) -> subprocess.Popen:
+def program(folder: Path, limit: int = 0, index: int = 0) -> subprocess.Popen:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    arguments = [str(Path(__file__).parent), str(folder), str(limit), str(first)]
+    arguments = [str(Path(__file__).parent), str(folder), str(limit), str(index)]
     command = [sys.executable, "-c", PROGRAM, *arguments]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
 
@@ -67,13 +67,13 @@ def finished(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Labels of what is trained from now on."""
     done: list[str] = []
-    train = computing.train
+    train = computing.train_pack
 
-    def counted(cell: sweep.Cell, *rest):
-        done.append(f"{cell.name}, {cell.seed}")
-        return train(cell, *rest)
+    def counted(places: list[sweep.Place], *rest):
+        done.extend(f"{place.cell.name}, {place.cell.seed}" for place in places)
+        return train(places, *rest)
 
-    monkeypatch.setattr(computing, "train", counted)
+    monkeypatch.setattr(computing, "train_pack", counted)
     return done
 
 
@@ -164,7 +164,7 @@ def test_processes_that_are_killed_again_and_again_leave_the_results_of_an_undis
 
 @pytest.mark.slow
 def test_two_processes_share_a_sweep_and_train_each_cell_once(tmp_path: Path) -> None:
-    processes = [program(tmp_path, first=first) for first in (0, 4)]
+    processes = [program(tmp_path, index=index) for index in (0, 1)]
     said = [process.communicate()[0].splitlines() for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     assert [len(lines) for lines in said] == [8, 8]

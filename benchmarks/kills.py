@@ -1,69 +1,130 @@
-"""Does a sweep survive? Kills a sweep of 48 cells and all of its processes at random moments, and compares the end.
+"""Does a command survive? Kills it and all of its processes at random moments, and compares the end.
 
     python -m benchmarks.kills --num_kills=20
+    python -m benchmarks.kills --commands train sweep48
 
-Prints how many trainings and answers are those of an undisturbed sweep, to the byte. Weights are compared as files,
-answers as arrays: a netCDF file has no place for the time at which it was written, but its record has.
+Each command is started again after each kill, as a user would. Prints how many of its ends are not those of an
+undisturbed command, to the byte: weights, answers, corrupted images, counts. Dates, seconds and what else differs
+between two undisturbed commands is no part of that.
 """
 
 import argparse
+import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-FLAGS = [
-    "--network=mlp(widths=(16,))",
-    "--system=V,P(beta=[1e-4,1e-3]),L(gamma=[0.01,0.1]),PGD(num_steps=1)",
-    "--learning_rate=[1e-3,2e-3]",
-    "--seed=0:4",
-    "--num_train=500",
-    "--num_test=100",
-    "--num_steps=60",
-    "--log_every=10",
-    "--checkpoint_every=20",
-    "--corruptions=brightness",
-    "--attacks=pgd(num_steps=2)",
-    "--num_points=5",
-    "--radii=0.1,0.5",
-    "--num_bounded_points=0",
-]
+DATA = ("--num_train=300", "--num_test=60")
+NETWORK = "--network=mlp(widths=(16,))"
+OFTEN = ("--log_every=10", "--checkpoint_every=20")
+MEASURED = ("--corruptions=brightness", "--attacks=pgd(num_steps=2)", "--num_points=3", "--radii=0.1,0.5")
+MANY = (*DATA, NETWORK, *MEASURED, "--num_bounded_points=0", "--num_steps=40", "--store={folder}/runs")
+CELLS = ("--system=V,P(beta=[1e-4,1e-3]),L(gamma=[0.01,0.1]),PGD(num_steps=1)", "--learning_rate=[1e-3,2e-3]")
+TRAINED = "--run_dir={folder}/trained"
 
 
-def start(store: Path) -> subprocess.Popen:
-    """The sweep in a session of its own, so that all of its processes can be killed at once."""
-    command = [sys.executable, "-m", "experiments.sweep", *FLAGS, f"--store={store}", "--noprogress"]
+class Case(NamedTuple):
+    """A command, its flags, and whether it starts from a trained network."""
+
+    command: str
+    flags: tuple[str, ...]
+    is_of_a_run: bool = False
+
+
+CASES = {
+    "train": Case("train", (*DATA, NETWORK, *OFTEN, "--num_steps=200", "--out_dir={folder}/run")),
+    "compatibility": Case("compatibility", ("--dataset=fashion_mnist_mini", "--out_dir={folder}/counts")),
+    "corrupt": Case(
+        "corrupt", ("--num_test=50", "--corruptions=shot_noise,fog,contrast", "--out_dir={folder}/corrupted")
+    ),
+    "robustness": Case("robustness", (TRAINED, *MEASURED[:2]), is_of_a_run=True),
+    "local_lipschitz": Case("local_lipschitz", (TRAINED, *MEASURED[2:]), is_of_a_run=True),
+    "study": Case("study", ("--system=V,L(gamma=0.01)", "--seed=0,1", *MANY)),
+    "sweep": Case("sweep", ("--system=V,P(beta=[1e-4,1e-3])", "--seed=0:2", *MANY)),
+    "sweep48": Case("sweep", (*CELLS, "--seed=0:4", *MANY)),
+}
+"""What is killed: the seven commands that write, at sizes of seconds, and the sweep of 48 cells."""
+
+VOLATILE = ("environment", "second", "date", "config", "run_dir")
+"""Entries of JSON files that differ between two undisturbed commands: dates, times, places."""
+
+
+def start(case: Case, folder: Path) -> subprocess.Popen:
+    """The command in a session of its own, so that all of its processes can be killed at once."""
+    flags = [flag.format(folder=folder) for flag in case.flags]
+    command = [sys.executable, "-m", f"experiments.{case.command}", *flags, "--noprogress"]
     return subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL)
 
 
-def contents(store: Path) -> dict[str, bytes]:
-    """Weights and answers of all runs."""
-    found = [*store.glob("*/model.npz"), *store.glob("*/measurements/*.nc")]
-    return {str(path.relative_to(store)): path.read_bytes() for path in found}
+def contents(folder: Path) -> dict[str, object]:
+    """What the command was asked for: arrays and tables as bytes, results without what differs from day to day."""
+    found: dict[str, object] = {}
+    for path in sorted(folder.rglob("*")):
+        name = str(path.relative_to(folder))
+        if {"checkpoints", "journal"} & set(path.parts):  # the way there
+            continue
+        if path.suffix in (".npz", ".nc", ".npy", ".csv"):
+            found[name] = path.read_bytes()
+        elif path.suffix == ".json":
+            found[name] = _steady(json.loads(path.read_text()))
+    return found
 
 
-def main(num_kills: int, seed: int) -> int:
-    """Kills until there were enough, and compares every sweep that came to its end; 0 if all are equal."""
-    draw, kills, chains, differing = random.Random(seed), 0, 0, 0
-    with tempfile.TemporaryDirectory() as folder:
-        started = time.monotonic()
-        if start(Path(folder) / "undisturbed").wait():
-            raise SystemExit("the undisturbed sweep failed")
-        length, expected = time.monotonic() - started, contents(Path(folder) / "undisturbed")
+def _steady(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _steady(item) for name, item in value.items() if not any(word in name for word in VOLATILE)}
+    return [_steady(item) for item in value] if isinstance(value, list) else value
+
+
+def killed(case: Case, num_kills: int, draw: random.Random) -> tuple[int, int]:
+    """Kills a command until there were enough, and compares each end.
+
+    Returns:
+        How many ends there were, and how many of them are not that of an undisturbed command.
+    """
+    with tempfile.TemporaryDirectory() as root:
+        given = Path(root) / "given"
+        given.mkdir()
+        if case.is_of_a_run:
+            flags = (*DATA, NETWORK, "--system=V", "--num_steps=20", "--out_dir={folder}/trained")
+            _end(Case("train", flags), given)
+        folder = Path(root) / "folder"  # one for all, since answers know the names of their runs
+
+        def anew() -> None:
+            shutil.rmtree(folder, ignore_errors=True)
+            shutil.copytree(given, folder)
+
+        ends_undisturbed = []
+        for _ in range(2):  # the first one compiles, the second one says how long it takes
+            anew()
+            started = time.monotonic()
+            _end(case, folder)
+            length, expected = time.monotonic() - started, contents(folder)
+            ends_undisturbed.append(expected)
+        if not expected or ends_undisturbed[0] != expected:
+            raise SystemExit(f"{case.command} left nothing to compare, or not twice the same")
+        kills = ends = differing = 0
         while kills < num_kills:
-            store, chains = Path(folder) / f"killed{chains}", chains + 1
-            while kills < num_kills and _is_killed(start(store), draw.uniform(0.1, 0.5) * length):
+            anew()
+            while kills < num_kills and _is_killed(start(case, folder), draw.uniform(0.2, 1.0) * length):
                 kills += 1
-            start(store).wait()
-            differing += contents(store) != expected
-        print(
-            f"{length:.0f} s undisturbed, {len(expected)} files; {kills} kills in {chains} sweeps, {differing} differ"
-        )
-    return differing
+            _end(case, folder)
+            ends += 1
+            differing += contents(folder) != expected
+        return ends, differing
+
+
+def _end(case: Case, folder: Path) -> None:
+    if start(case, folder).wait():
+        raise SystemExit(f"{case.command} failed")
 
 
 def _is_killed(process: subprocess.Popen, seconds: float) -> bool:
@@ -77,8 +138,19 @@ def _is_killed(process: subprocess.Popen, seconds: float) -> bool:
         return True
 
 
+def main(commands: Sequence[str], num_kills: int, seed: int) -> int:
+    """Kills each command that often; 0 if every end was that of an undisturbed one."""
+    draw, total = random.Random(seed), 0
+    for name in commands:
+        ends, differing = killed(CASES[name], num_kills, draw)
+        print(f"{name}: {num_kills} kills, {ends} ends, {differing} differ", flush=True)
+        total += differing
+    return total
+
+
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--commands", nargs="+", choices=CASES, default=list(CASES)[:-1])
     parser.add_argument("--num_kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     sys.exit(main(**vars(parser.parse_args())))

@@ -2,15 +2,19 @@
 
 import errno
 import os
-from collections.abc import Callable
+import resource
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
 from experiments import cli, corrupt, toy
 from lipjax import compatibility, datasets, norms, records
 from lipjax.bounds import BracketError
+from lipjax.records.checkpoints import Checkpoints
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (30, 4, 4, 1), np.uint8)
 LABELS = np.arange(30) % 3
@@ -134,3 +138,71 @@ def test_a_disk_that_is_full_leaves_the_file_of_before(tmp_path: Path, monkeypat
         records.write_json(path, {"accuracy": 0.7})
     assert records.read_json(path) == {"accuracy": 0.5}
     assert [file.name for file in tmp_path.iterdir()] == ["results.json"]
+
+
+STATE = {"w": np.arange(50_000, dtype=np.float32)}
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of four megabytes; `mount -o remount,size=` makes it larger."""
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", tmp_path], capture_output=True)
+    if made.returncode:
+        pytest.skip(f"can't mount a tmpfs: {made.stderr.decode().strip()}")
+    yield tmp_path
+    subprocess.run(["umount", tmp_path], check=True)
+
+
+def test_a_disk_that_runs_full_keeps_the_last_checkpoint_and_then_continues(small_disk: Path) -> None:
+    checkpoints, template = Checkpoints(small_disk / "checkpoints", keep=None), jax.device_put(STATE)
+    with pytest.raises(OSError, match=r"No space left .*; that of step \d+ is whole") as fault:
+        for step in range(1, 40):
+            checkpoints.save(step, template)
+    assert fault.value.errno == errno.ENOSPC
+    assert step > 2
+    kept, state = checkpoints.newest(template)
+    assert kept == step - 1
+    np.testing.assert_array_equal(state["w"], STATE["w"])
+    subprocess.run(["mount", "-o", "remount,size=20m", small_disk], check=True)
+    checkpoints.save(step, template)
+    assert checkpoints.newest(template)[0] == step
+    checkpoints.close()
+
+
+def test_a_file_that_a_full_disk_has_no_room_for_leaves_that_of_before(small_disk: Path) -> None:
+    path = small_disk / "results.json"
+    records.write_json(path, {"accuracy": 0.5})
+    with pytest.raises(OSError, match="No space left"):
+        records.write_json(path, {"accuracy": [0.25] * 1_000_000})
+    assert records.read_json(path) == {"accuracy": 0.5}
+    assert [file.name for file in small_disk.iterdir()] == ["results.json"]
+
+
+def test_a_process_without_descriptors_keeps_the_last_checkpoint(tmp_path: Path) -> None:
+    checkpoints, template = Checkpoints(tmp_path, keep=2), jax.device_put(STATE)
+    checkpoints.save(1, template)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 5, hard))
+    try:
+        with pytest.raises(
+            OSError, match="Too many open files: the checkpoint of step 2 was not written; that of step 1"
+        ):
+            checkpoints.save(2, template)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert checkpoints.newest(template)[0] == 1
+    checkpoints.save(2, template)
+    checkpoints.close()
+
+
+def test_a_clock_that_was_set_back_changes_no_order(tmp_path: Path) -> None:
+    checkpoints, template = Checkpoints(tmp_path, keep=2), jax.device_put(STATE)
+    for step in (1, 2, 3):
+        checkpoints.save(step, template)
+        for path in (tmp_path / str(step)).rglob("*"):
+            os.utime(path, (1e9 - step * 1e6,) * 2)
+    checkpoints.close()
+    reader = Checkpoints(tmp_path, keep=2)
+    assert reader.newest(template)[0] == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["2", "3"]
+    reader.close()

@@ -1,7 +1,13 @@
 """The last good states of a run: written by orbax, told from damaged ones by digests of their files."""
 
+import contextlib
+import errno
 import functools
+import os
+import re
+import shutil
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,10 +22,25 @@ if TYPE_CHECKING:
 Tree = TypeVar("Tree")
 DIGESTS = "digests.json"
 
+OVERHEAD = 2**20
+"""Bytes that must be free beside the arrays of a checkpoint: what orbax writes about them, and our own records."""
+
+DESCRIPTORS = 32
+"""Files that must be possible to open: orbax's threads met about 20, and where they meet a fault each one prints it."""
+
 
 def _digests(folder: Path) -> dict[str, str]:
     files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != DIGESTS)
     return {str(path.relative_to(folder)): digest_of_file(path) for path in files}
+
+
+def _refuse_scarcity(folder: Path, needed: int) -> None:
+    """Raises an OSError before any thread meets it: no space, no descriptors."""
+    if shutil.disk_usage(folder).free < needed:
+        raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}, {needed / 1e6:.0f} MB are needed")
+    with contextlib.ExitStack() as opened:
+        for _ in range(DESCRIPTORS):
+            opened.enter_context(open(os.devnull, "rb"))
 
 
 class Checkpoints:
@@ -43,13 +64,36 @@ class Checkpoints:
         return ocp.CheckpointManager(self.path, options=options)
 
     def save(self, step: int, state: Any) -> None:
-        """Keeps a pytree of arrays; returns when it is on disk."""
+        """Keeps a pytree of arrays; returns when it is on disk.
+
+        Raises:
+            OSError: If the machine refuses, for want of space or of file descriptors. The checkpoints of before are
+                whole.
+        """
         from orbax.checkpoint.args import StandardSave
 
-        self._manager.save(step, args=StandardSave(state))
+        with self._faults_told(step):
+            self.path.mkdir(parents=True, exist_ok=True)
+            _refuse_scarcity(self.path, sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + OVERHEAD)
+            self._manager.save(step, args=StandardSave(state))
         if parallel.is_main_process():
             folder = self.path / str(step)
             write_json(folder / DIGESTS, _digests(folder))
+
+    @contextlib.contextmanager
+    def _faults_told(self, step: int) -> Iterator[None]:
+        """Faults of the machine as errors that say what is kept."""
+        try:
+            yield
+        except (OSError, ValueError) as error:  # tensorstore's errors are ValueErrors that quote a number of errno
+            quoted = re.search(r"os_error_code='(\d+)'", str(error))
+            number = error.errno if isinstance(error, OSError) else int(quoted[1]) if quoted else None
+            if number is None:
+                raise
+            reason = error.strerror if isinstance(error, OSError) else os.strerror(number)
+            kept = max(self._manager.all_steps(), default=None)
+            then = "" if kept is None else f"; that of step {kept} is whole, and the same command continues from it"
+            raise OSError(number, f"{reason}: the checkpoint of step {step} was not written{then}") from error
 
     def newest(self, template: Tree) -> tuple[int, Tree] | None:
         """The newest good state with its step, or None if there is no checkpoint.

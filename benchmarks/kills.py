@@ -42,9 +42,7 @@ class Case(NamedTuple):
 CASES = {
     "train": Case("train", (*DATA, NETWORK, *OFTEN, "--num_steps=200", "--out_dir={folder}/run")),
     "compatibility": Case("compatibility", ("--dataset=fashion_mnist_mini", "--out_dir={folder}/counts")),
-    "corrupt": Case(
-        "corrupt", ("--num_test=50", "--corruptions=shot_noise,fog,contrast", "--out_dir={folder}/corrupted")
-    ),
+    "corrupt": Case("corrupt", ("--num_test=50", "--corruptions=shot_noise,fog", "--out_dir={folder}/corrupted")),
     "robustness": Case("robustness", (TRAINED, *MEASURED[:2]), is_of_a_run=True),
     "local_lipschitz": Case("local_lipschitz", (TRAINED, *MEASURED[2:]), is_of_a_run=True),
     "study": Case("study", ("--system=V,L(gamma=0.01)", "--seed=0,1", *MANY)),

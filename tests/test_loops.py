@@ -172,7 +172,7 @@ def test_programs_without_such_convolutions_are_jaxs_own(monkeypatch):
     kernel = jnp.ones((3, 3, 2, 2))
 
     def objective(x):
-        return model.single(x)[0] + _by_slices(x[None], kernel, 1, "SAME").sum()
+        return model.single(x)[0] + _by_slices(x[None], kernel, 1, [(1, 1), (1, 1)]).sum()
 
     def climbed(x):
         return attacks.apgd(linf.ball(0.1), num_steps=3, num_restarts=2)(jax.random.key(0), objective, x)

@@ -1,6 +1,7 @@
-"""The convolution by slices against XLA's."""
+"""The convolution by slices and by XLA's against NumPy's, and which of them is chosen."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -19,13 +20,18 @@ def reference(images, kernel, strides, padding):
     return np.einsum("nhwcab,abco->nhwo", windows, kernel)
 
 
+def pads_of(images, kernel, strides, padding):
+    return jax.lax.padtype_to_pads(images.shape[1:3], kernel.shape[:2], (strides, strides), padding)
+
+
 @pytest.mark.parametrize("padding", ["SAME", "VALID"])
 @pytest.mark.parametrize(("taps", "strides"), [(1, 1), (1, 2), (2, 2), (3, 1), (3, 2), (5, 3)])
 def test_slices_give_the_cross_correlation(padding, taps, strides):
     images = jax.random.normal(jax.random.key(1), (2, 8, 5, 2))
     kernel = jax.random.normal(jax.random.key(2), (taps, taps, 2, 3))
     expected = reference(images, kernel, strides, padding)
-    maps = jax.jit(_by_slices, static_argnums=(2, 3))(images, kernel, strides, padding)
+    pads = pads_of(images, kernel, strides, padding)
+    maps = jax.jit(lambda *operands: _by_slices(*operands, strides, pads))(images, kernel)
     np.testing.assert_allclose(maps, expected, atol=1e-4)
 
 
@@ -33,7 +39,8 @@ def test_slices_give_the_cross_correlation(padding, taps, strides):
 def test_xlas_convolution_gives_the_cross_correlation(padding):
     images = jax.random.normal(jax.random.key(1), (2, 8, 5, 2))
     kernel = jax.random.normal(jax.random.key(2), (3, 3, 2, 3))
-    np.testing.assert_allclose(_by_xla(images, kernel, 2, padding), reference(images, kernel, 2, padding), atol=1e-4)
+    maps = _by_xla(images, kernel, 2, pads_of(images, kernel, 2, padding))
+    np.testing.assert_allclose(maps, reference(images, kernel, 2, padding), atol=1e-4)
 
 
 def test_a_mapped_convolution_of_single_images_is_the_convolution_of_the_batch(key):
@@ -41,3 +48,26 @@ def test_a_mapped_convolution_of_single_images_is_the_convolution_of_the_batch(k
     kernel = jax.random.normal(jax.random.key(1), (3, 3, 2, 4))
     single = jax.vmap(lambda image: convolve(image[None], kernel, strides=2)[0])(images)
     np.testing.assert_allclose(single, convolve(images, kernel, strides=2), rtol=1e-5, atol=1e-6)
+
+
+SHAPES = {  # image, kernel, strides: whether by slices
+    "cnn": ((28, 28, 1), (3, 3, 1, 16), 2, True),
+    "cnn, second": ((16, 16, 16), (3, 3, 16, 32), 2, True),
+    "ResNet": ((32, 32, 16), (3, 3, 16, 16), 1, False),
+    "ResNet, last": ((4, 4, 128), (3, 3, 128, 128), 1, False),
+    "skip": ((32, 32, 64), (1, 1, 64, 128), 2, True),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_small_windows_are_sliced_whatever_the_batch(name):
+    shape, taps, strides, is_sliced = SHAPES[name]
+    kernel = jax.ShapeDtypeStruct(taps, jnp.float32)
+
+    def mapped(images, kernel):
+        return jax.vmap(lambda image: convolve(image[None], kernel, strides=strides))(images)
+
+    for f in (lambda images, kernel: convolve(images, kernel, strides=strides), mapped):
+        for batch_size in (1, 512):
+            program = str(jax.make_jaxpr(f)(jax.ShapeDtypeStruct((batch_size, *shape), jnp.float32), kernel))
+            assert ("conv_general_dilated" in program) != is_sliced

@@ -48,10 +48,11 @@ CASES = {
     "study": Case("study", ("--system=V,L(gamma=0.01)", "--seed=0,1", *MANY)),
     "sweep": Case("sweep", ("--system=V,P(beta=[1e-4,1e-3])", "--seed=0:2", *MANY)),
     "sweep48": Case("sweep", (*CELLS, "--seed=0:4", *MANY)),
+    "packs48": Case("sweep", (*CELLS, "--seed=0:4", *MANY, *OFTEN, "--pack=map")),
 }
-"""What is killed: the seven commands that write, at sizes of seconds, and the sweep of 48 cells."""
+"""What is killed: the seven commands that write, at sizes of seconds, and the sweep of 48 cells, also in packs."""
 
-VOLATILE = ("environment", "second", "date", "config", "run_dir")
+VOLATILE = ("environment", "second", "date", "config", "run_dir", "together")
 """Entries of JSON files that differ between two undisturbed commands: dates, times, places."""
 
 
@@ -67,7 +68,7 @@ def contents(folder: Path) -> dict[str, object]:
     found: dict[str, object] = {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
-        if {"checkpoints", "journal"} & set(path.parts):  # the way there
+        if {"checkpoints", "journal", "packs.json"} & set(path.parts):  # the way there
             continue
         if path.suffix in (".npz", ".nc", ".npy", ".csv"):
             found[name] = path.read_bytes()

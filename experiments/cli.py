@@ -12,6 +12,7 @@
 A command exits with 2 if its flags are wrong or its run directory is in use, before any compute.
 """
 
+import contextlib
 import dataclasses
 import inspect
 import os
@@ -19,15 +20,16 @@ import re
 import shlex
 import sys
 import textwrap
+import traceback
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import jax
 from absl import flags
 
-from lipjax import checks
+from lipjax import checks, parallel
 from lipjax.bounds import BracketError
 from lipjax.datasets import cache
 from lipjax.records import RunRefused, to_json
@@ -44,6 +46,16 @@ MOST_VALUES = 100_000
 REFUSED = re.compile("--?undefok(=|$)")
 """What absl knows by itself: a flag that hides wrong ones."""
 FLAG_FILE = re.compile("--?flagfile(?:=(.*)|$)", re.DOTALL)
+PROCESSES = re.compile(r"(\S+:\d+),(\d+),(\d+)")
+OF_EVERY_COMMAND = """\
+Flags of every command:
+  --flagfile=FILE
+      Flags from a text file, one a line; of two equal flags the later one counts.
+  --processes=HOST:PORT,INDEX,COUNT
+      Makes this one of several processes that run the command together, the first of which is at HOST.
+      Those that srun, mpirun or a TPU pod started find each other without it; sweeps share cells instead."""
+_LOST = ("Gloo", "NCCL", "UNAVAILABLE", "DEADLINE_EXCEEDED", "heartbeat", "oordination")
+"""Words of what JAX says where another process is gone."""
 
 
 class UsageError(ValueError):
@@ -257,8 +269,7 @@ def help_text(config_class: type, doc: str) -> str:
     for owner in own:
         of_owner = [_explained(field) for field in _fields(config_class) if owners[field.name] is owner]
         parts += ["\n".join([f"{_title(owner)}:", *of_owner])] if of_owner else []
-    file = "  --flagfile=FILE\n      Flags from a text file, one a line; of two equal flags the later one counts."
-    return "\n\n".join([*parts, f"Flags of every command:\n{file}"])
+    return "\n\n".join([*parts, OF_EVERY_COMMAND])
 
 
 def _fields(config_class: Any) -> tuple[dataclasses.Field, ...]:
@@ -326,6 +337,35 @@ def keep_programs() -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
+def joined(arguments: Sequence[str]) -> list[str]:
+    """Joins the other processes of this program, where there are; the arguments without the flag for that.
+
+    Raises:
+        UsageError: If the flag is not of its form, or the others can't be reached.
+    """
+    given = [argument.partition("=")[2] for argument in arguments if argument.startswith("--processes=")]
+    rest = [argument for argument in arguments if not argument.startswith("--processes=")]
+    if given and not (form := PROCESSES.fullmatch(given[-1])):
+        raise UsageError(f"--processes must be HOST:PORT,INDEX,COUNT with the index below the count, got {given[-1]}")
+    try:
+        parallel.join(*((form[1], int(form[2]), int(form[3])) if given and form else ()))
+    except (RuntimeError, ValueError) as error:
+        raise UsageError(f"the other processes can't be reached: {one_line(error)}") from error
+    return rest
+
+
+def _leave(error: Exception) -> NoReturn:
+    """Ends one of several processes: without a word to the others, one of which may be what is missing."""
+    if any(word in str(error) for word in _LOST):
+        reason = f"another process of this program ended ({one_line(error)[:200]})"
+        print(f"error: {reason}; the same command on all of them continues", file=sys.stderr)
+    else:
+        traceback.print_exception(error)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
+
+
 def run_main(
     config_class: type[Config], run: Callable[[Config], Any], doc: str | None, arguments: Sequence[str] | None = None
 ) -> None:
@@ -342,7 +382,9 @@ def run_main(
         print(help_text(config_class, doc or ""))
         return
     try:
-        with raising():
+        arguments = joined(arguments) if getattr(config_class, "JOINS", True) else arguments
+        told = contextlib.nullcontext() if parallel.is_main_process() else contextlib.redirect_stdout(None)
+        with raising(), told:
             config = parse(config_class, arguments)
             keep_programs()
             run(config)
@@ -358,6 +400,10 @@ def run_main(
     except (NonFiniteLoss, BracketError, OSError, MemoryError) as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(1)
+    except Exception as error:
+        if not parallel.is_one_of_several():
+            raise
+        _leave(error)
 
 
 def one_line(error: BaseException) -> str:

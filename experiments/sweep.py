@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     import xarray
 
 TRAINING = {field.name: field for field in dataclasses.fields(train.Config)}
-ONCE = {field.name for field in dataclasses.fields(flags.DataFlags)} | {"log_every", "checkpoint_every", "num_devices"}
+EXECUTION = ("log_every", "checkpoint_every", "num_devices")
+ONCE = {field.name for field in dataclasses.fields(flags.DataFlags)} | set(EXECUTION)
 """Training flags that are the same for all."""
 SWEPT = [name for name, field in TRAINING.items() if field.metadata["recorded"] and name not in ONCE]
 
@@ -47,6 +48,12 @@ def _several(name: str) -> tuple[str, Any, Any]:
     return name, tuple[field.type, ...], dataclasses.field(default=(field.default,), metadata=field.metadata)
 
 
+def _once(name: str) -> tuple[str, Any, Any]:
+    field: Any = TRAINING[name]
+    metadata = field.metadata | {"recorded": False}
+    return name, field.type, dataclasses.field(default=field.default, metadata=metadata)
+
+
 def default(name: str, *values: Any) -> Any:
     """A training flag with another default."""
     return dataclasses.field(default=values, metadata=TRAINING[name].metadata)
@@ -54,10 +61,19 @@ def default(name: str, *values: Any) -> Any:
 
 SweptFlags: Any = dataclasses.make_dataclass("SweptFlags", map(_several, SWEPT), frozen=True, kw_only=True)
 SweptFlags.__doc__ = "How each is trained: alternatives with commas between them."
+ExecutionFlags: Any = dataclasses.make_dataclass("ExecutionFlags", map(_once, EXECUTION), frozen=True, kw_only=True)
+ExecutionFlags.__doc__ = "How all are run, which decides nothing about them."
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(flags.DataFlags, SweptFlags, measuring.RobustnessFlags, measuring.AlphaFlags, workers.WorkerFlags):
+class Config(
+    flags.DataFlags,
+    SweptFlags,
+    ExecutionFlags,
+    measuring.RobustnessFlags,
+    measuring.AlphaFlags,
+    workers.WorkerFlags,
+):
     """What is trained and measured."""
 
     cells: str = cli.flag("", "module:name of a function that returns the trainings, in place of the flags for them.")

@@ -36,7 +36,9 @@ class Config(TrainingFlags, SystemFlags, DataFlags):
 
     out_dir: str = cli.flag("", "The run directory; default one in runs/, found again by its settings.", recorded=False)
     store: str = cli.flag("runs", "Folder in which it is found again by its settings.", recorded=False)
-    num_devices: int = cli.flag(1, "Devices over which each batch is spread.", minimum=1)
+    num_devices: int | None = cli.flag(
+        None, "Devices over which each batch is spread; default one, or all of several processes.", minimum=1
+    )
     progress: bool | None = cli.flag(None, "Show a progress bar; default on terminals only.", recorded=False)
 
     def __post_init__(self) -> None:
@@ -48,14 +50,17 @@ class Config(TrainingFlags, SystemFlags, DataFlags):
 
 
 def _mesh(config: Config) -> Mesh | None:
-    if config.num_devices == 1:
+    count = config.num_devices or (jax.device_count() if parallel.is_one_of_several() else 1)
+    if count == 1 and not parallel.is_one_of_several():
         return None
-    if config.num_devices > jax.device_count() or config.batch_size % config.num_devices:
+    if count > jax.device_count() or config.batch_size % count:
         raise cli.UsageError(
             f"--num_devices must be at most {jax.device_count()} here and divide --batch_size={config.batch_size}, "
-            f"got {config.num_devices}"
+            f"got {count}"
         )
-    return parallel.mesh(jax.devices()[: config.num_devices])
+    if parallel.is_one_of_several() and count < jax.device_count():
+        raise cli.UsageError(f"--num_devices must be {jax.device_count()}, all of the processes' devices, got {count}")
+    return parallel.mesh(jax.devices()[:count])
 
 
 def prepare(config: Config, dataset: Dataset) -> sweep.Cell:

@@ -4,7 +4,7 @@ import dataclasses
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import jax
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WorkerFlags:
     """Where the work is done."""
+
+    JOINS: ClassVar[bool] = False
+    """Processes of a cluster share the cells, each of which one process trains."""
 
     store: str = cli.flag("runs", "Folder of the trainings, found there again by their settings.", recorded=False)
     num_workers: int = cli.flag(

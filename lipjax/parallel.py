@@ -1,17 +1,23 @@
-"""Meshes and shardings: the one place that knows about devices and processes.
+"""Meshes, shardings and processes: the one place that knows about them.
 
 Training is data-parallel: every device holds the parameters and computes its part of the batch. Searches around many
 points are too, and there no device waits for another. A mesh of one device, or None in its place, is the ordinary
 program.
 """
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
+import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
 AXIS = "batch"
+
+_SILENCE = 30
+"""Seconds without a sign of life after which a process counts as dead."""
 
 
 def mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
@@ -72,6 +78,59 @@ def on_parts(fn: Callable[..., PyTree], mesh: Mesh | None, *, num_whole: int = 0
     return in_parts
 
 
+def gathered(tree: PyTree, mesh: Mesh | None) -> PyTree:
+    """Inside `jit`, arrays that are spread over the mesh, whole in every process; as they are if mesh is None."""
+    return tree if mesh is None else jax.lax.with_sharding_constraint(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def join(coordinator: str = "", process: int | None = None, num_processes: int | None = None) -> bool:
+    """Makes this process one of several that run one program; to be called before JAX computes anything.
+
+    Without arguments it joins those that Slurm (`srun`), Open MPI (`mpirun`) or a TPU pod started beside this one, if
+    there are several. A process that dies ends the others within a minute.
+
+    Args:
+        coordinator: `host:port` of the first process.
+        process: Which one this is, from 0.
+        num_processes: How many there are.
+
+    Returns:
+        Whether this process is one of several.
+
+    Raises:
+        RuntimeError: If the others can't be reached.
+
+    Examples:
+        >>> join()
+        False
+    """
+    if not coordinator and not _were_started_together(os.environ):
+        return False
+    jax.distributed.initialize(
+        coordinator or None,
+        num_processes,
+        process,
+        heartbeat_timeout_seconds=_SILENCE,
+        shutdown_timeout_seconds=_SILENCE,
+    )
+    return jax.process_count() > 1
+
+
+def _were_started_together(environment: Mapping[str, str]) -> bool:
+    counts = [environment.get(name, "1") for name in ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")]
+    return any(count not in ("", "1") for count in counts) or "," in environment.get("TPU_WORKER_HOSTNAMES", "")
+
+
+def is_one_of_several() -> bool:
+    """Whether other processes run the same program together with this one."""
+    return jax.distributed.is_initialized() and jax.process_count() > 1
+
+
 def is_main_process() -> bool:
     """Whether this process is the one that writes records."""
-    return jax.process_index() == 0
+    return not jax.distributed.is_initialized() or jax.process_index() == 0
+
+
+def largest(number: int) -> int:
+    """The largest of a number over all processes, every one of which has to ask."""
+    return int(np.max(multihost_utils.process_allgather(np.int32(number)))) if is_one_of_several() else number

@@ -47,7 +47,7 @@ class BlockJournal(NamedTuple):
         """Replaces the file; it is never half written."""
         if self.path is None:
             return
-        with records.replacing(self.path) as partial:
+        with records.replacing(self.path, by_every_process=True) as partial:
             np.savez(partial, done=done, seconds=seconds, **tally._asdict())
 
 

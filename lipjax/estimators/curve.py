@@ -17,7 +17,7 @@ from lipjax.estimators.precision import in_full
 from lipjax.estimators.record import Curve
 from lipjax.estimators.slope import growing_slope
 from lipjax.norms import Norm, l2
-from lipjax.parallel import Mesh, on_parts
+from lipjax.parallel import Mesh, gathered, on_parts
 from lipjax.types import Batch, Box, Estimate, Estimator, KeyArray, Point, Scalar, VectorFn, pixels, single
 
 Points = Num[Array | np.ndarray, "points ..."]
@@ -154,7 +154,7 @@ def _curve(
     num_chunks = -(-num_points // (chunk_size * num_parts))
     rows = jnp.minimum(jnp.arange(num_parts * num_chunks * chunk_size), num_points - 1)
     if keep_witnesses:
-        estimates = on_parts(in_chunks(of_point, chunk_size), mesh)(rows)
+        estimates = gathered(on_parts(in_chunks(of_point, chunk_size), mesh)(rows), mesh)
         estimates = jax.tree.map(lambda leaf: leaf[:num_points], estimates)
         return estimates.value, jnp.argmax(estimates.value, axis=0), estimates.witness
 
@@ -174,7 +174,7 @@ def _curve(
         steepest, values = loops.scan(absorb, nothing, rows.reshape(num_chunks, chunk_size))
         return jax.tree.map(lambda leaf: leaf[None], steepest), values.reshape(-1, values.shape[-1])
 
-    of_parts, values = on_parts(of_part, mesh)(rows)
+    of_parts, values = gathered(on_parts(of_part, mesh)(rows), mesh)
     steepest = jax.vmap(largest, in_axes=1)(of_parts)
     return values[:num_points], steepest.point, steepest.witness
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lipjax import parallel
 from lipjax.records.environment import environment
 from lipjax.records.files import (
     Json,
@@ -59,8 +58,7 @@ def recalled(
     found = read(path)
     if found is None:
         found = compute()
-        if parallel.is_main_process():
-            write(path, found, decided_by)
+        write(path, found, decided_by)
     return found
 
 

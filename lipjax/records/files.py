@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from lipjax import parallel
 
 Json = dict[str, Any]
 
@@ -51,11 +54,12 @@ def to_json(value: Any) -> Any:
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, by_every_process: bool = False) -> Iterator[Path]:
     """A path to write to in place of another, which then holds the old content or all of the new one, never a part.
 
     The one way in which lipjax writes files: what is written lies on the disk before it takes the other's name, and
-    nothing is left behind where writing fails.
+    nothing is left behind where writing fails. Where several processes run one program, what the main one wrote counts,
+    and what the others wrote is gone, unless the file is every process's own.
 
     Examples:
         >>> import tempfile
@@ -65,6 +69,10 @@ def replacing(path: Path) -> Iterator[Path]:
         ...     [path.name for path in Path(folder).iterdir()]
         ['a.txt']
     """
+    if not (by_every_process or parallel.is_main_process()):
+        with tempfile.TemporaryDirectory() as folder:  # its own may not be there yet
+            yield Path(folder) / path.name
+        return
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
         yield partial

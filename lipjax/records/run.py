@@ -64,8 +64,7 @@ class Run:
 
     def finish(self, results: Mapping[str, Any]) -> None:
         """Writes results.json."""
-        if self._writes:
-            write_json(self.path / "results.json", results)
+        write_json(self.path / "results.json", results)
 
     @property
     def _metrics(self) -> Path:
@@ -85,7 +84,8 @@ class RunHeld(RunRefused):
 def hold(path: str | os.PathLike, *, wait: bool = False) -> Iterator[Path]:
     """Holds a directory, made if need be: no other process can hold it meanwhile.
 
-    The operating system drops the lock of a process that dies, so a killed run never blocks its successor.
+    The operating system drops the lock of a process that dies, so a killed run never blocks its successor. Of several
+    processes of one program the main one holds it for all.
 
     Args:
         path: The directory.
@@ -96,6 +96,9 @@ def hold(path: str | os.PathLike, *, wait: bool = False) -> Iterator[Path]:
         RunHeld: If another process holds it, and `wait` is false.
     """
     path = Path(path).absolute()
+    if not parallel.is_main_process():
+        yield path
+        return
     _make(path)
     lock = filelock.FileLock(path / ".lock")
     try:
@@ -120,7 +123,7 @@ def _make(path: Path) -> None:
 @contextlib.contextmanager
 def _forgetting(path: Path) -> Iterator[None]:
     """What was refused before anything was computed records nothing: the directory takes the corrected settings."""
-    is_new = not (path / "config.json").exists()
+    is_new = parallel.is_main_process() and not (path / "config.json").exists()
     try:
         yield
     except (ValueError, TypeError, RunRefused):
@@ -174,9 +177,8 @@ def open_run(run_dir: str | os.PathLike, config: Any, *, num_checkpoints: int = 
     """
     checks.at_least(1, num_checkpoints=num_checkpoints)
     path = Path(run_dir).expanduser().absolute()
-    main = parallel.is_main_process()
-    with hold(path) if main else contextlib.nullcontext(), _forgetting(path) if main else contextlib.nullcontext():
-        if main:
+    with hold(path), _forgetting(path):
+        if parallel.is_main_process():
             _agree(path / "config.json", to_json(config))
         with contextlib.closing(Checkpoints(path / "checkpoints", num_checkpoints)) as checkpoints:
             yield Run(path, checkpoints)

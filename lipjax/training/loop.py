@@ -85,7 +85,7 @@ def _train(
             span, options = Span(start, first), {"count": last - first, "way": way, "mesh": mesh}
             state, order, metrics = advance(program, keys, state, order, examples, span, **options)
             recorder.add(last, metrics)
-            signal_number = asked_to_stop() if last % execution.log_every == 0 else None
+            signal_number = parallel.largest(asked_to_stop() or 0) if last % execution.log_every == 0 else 0
             if last % execution.checkpoint_every == 0 or last == num_steps or signal_number:
                 recorder.read()
                 recorder.check_variables(last, finite(state.variables, way))

@@ -1,16 +1,55 @@
 """Losses of one example: logits `[classes]` and a label to a scalar. Larger is worse for the classifier, margin aside.
 
-Batch versions are `jax.vmap` of these.
+Batch versions are `jax.vmap` of these. What training minimises takes a soft label too: probabilities of the classes in
+place of the one that is right.
 """
+
+import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Bool, Float
+from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 Scalar = Float[Array, ""]
 Logits = Float[Array, " classes"]
 
 
+def of_soft_labels(loss: Callable[..., Scalar]) -> Callable[..., Scalar]:
+    """A loss that also takes probabilities q `[classes]` as its label: its mean `sum_i q_i loss(z, i)`.
+
+    Args:
+        loss: `loss(logits, label, **options)` for the index of a class.
+
+    Examples:
+        >>> @of_soft_labels
+        ... def loss(logits, label):
+        ...     return -logits[label]
+        >>> loss(jnp.array([1.0, 2.0]), 1), loss(jnp.array([1.0, 2.0]), jnp.array([0.5, 0.5]))
+        (Array(-2., dtype=float32), Array(-1.5, dtype=float32))
+    """
+
+    @functools.wraps(loss)
+    def extended(logits: Logits, label: ArrayLike, **options: ArrayLike) -> Scalar:
+        if jnp.ndim(label) == 0:
+            return loss(logits, label, **options)
+        of_each = jax.vmap(lambda index: loss(logits, index, **options))(jnp.arange(logits.size))
+        return jnp.dot(jnp.asarray(label), of_each)
+
+    return extended
+
+
+def likeliest(label: ArrayLike) -> Int[Array, ""]:
+    """The class of a label, which for a soft label is the first one with the largest probability.
+
+    Examples:
+        >>> int(likeliest(2)), int(likeliest(jnp.array([0.2, 0.8])))
+        (2, 1)
+    """
+    return jnp.asarray(label) if jnp.ndim(label) == 0 else jnp.argmax(jnp.asarray(label))
+
+
+@of_soft_labels
 def cross_entropy(logits: Logits, label: ArrayLike) -> Scalar:
     """Cross-entropy `-log softmax(z)_y`, computed as `log(1 + sum_{i != y} exp(z_i - z_y))`.
 
@@ -22,6 +61,8 @@ def cross_entropy(logits: Logits, label: ArrayLike) -> Scalar:
         Array(1.3862944, dtype=float32)
         >>> cross_entropy(jnp.array([30.0, 0.0]), 0)  # e^-30
         Array(9.357623e-14, dtype=float32)
+        >>> cross_entropy(jnp.array([2.0, 0.0]), jnp.array([0.5, 0.5]))  # log(1 + e^2) - 1
+        Array(1.126928, dtype=float32)
     """
     others = jnp.where(jnp.arange(logits.size) == label, -jnp.inf, logits - logits[label])
     return jax.nn.softplus(jax.nn.logsumexp(others))
@@ -53,13 +94,13 @@ def margin(logits: Logits, label: ArrayLike) -> Scalar:
 
 
 def is_correct(logits: Logits, label: ArrayLike) -> Bool[Array, ""]:
-    """Whether the label has the largest logit, the first one in a tie; never where a logit is NaN.
+    """Whether the (likeliest) label has the largest logit, the first one in a tie; never where a logit is NaN.
 
     Examples:
         >>> is_correct(jnp.array([1.0, 2.0]), 1), is_correct(jnp.array([jnp.nan, 2.0]), 0)
         (Array(True, dtype=bool), Array(False, dtype=bool))
     """
-    return (jnp.argmax(logits) == label) & ~jnp.isnan(jnp.max(logits))
+    return (jnp.argmax(logits) == likeliest(label)) & ~jnp.isnan(jnp.max(logits))
 
 
 def dlr(logits: Logits, label: ArrayLike) -> Scalar:

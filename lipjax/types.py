@@ -23,6 +23,10 @@ Scalar: TypeAlias = Float[Array, ""]
 Params: TypeAlias = PyTree[Float[Array, "..."]]
 State: TypeAlias = PyTree[Shaped[Array, "..."]]
 Point: TypeAlias = Float[Array, "*dims"]
+Labels: TypeAlias = Int[Array | np.ndarray, " batch"] | Float[Array | np.ndarray, "batch classes"]
+"""One class of each example, or the probabilities of all."""
+Label: TypeAlias = Int[Array, ""] | Float[Array, " classes"]
+"""The same of one example."""
 Box: TypeAlias = tuple[float, float] | None
 """Lowest and highest legal value of an input's entries; None where every real number is legal."""
 
@@ -34,11 +38,12 @@ class Batch(NamedTuple):
         inputs: Images `[batch, height, width, channel]` with pixels in [0, 1], or any array with a leading batch axis.
             Images may also be uint8 levels 0..255 that stand for level / 255 (a quarter of the memory); `pixels`
             turns them into floats.
-        labels: Class indices `[batch]`.
+        labels: Class indices `[batch]`. Within a training step they may be soft: probabilities `[batch, classes]`, as
+            `methods.mixup` makes them.
     """
 
     inputs: Num[Array | np.ndarray, "batch ..."]
-    labels: Int[Array | np.ndarray, " batch"]
+    labels: Labels
 
 
 class Dataset(NamedTuple):

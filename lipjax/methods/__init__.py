@@ -18,6 +18,8 @@ from lipjax.methods.laplacian import laplacian_smoothness as laplacian_smoothnes
 from lipjax.methods.local_linearity import linearity_violation as linearity_violation
 from lipjax.methods.local_linearity import local_linearity as local_linearity
 from lipjax.methods.local_slope import local_slope as local_slope
+from lipjax.methods.mixup import label_smoothing as label_smoothing
+from lipjax.methods.mixup import mixup as mixup
 from lipjax.methods.offset import offset as offset
 from lipjax.methods.offset import offset_cross_entropy as offset_cross_entropy
 from lipjax.methods.parseval import parseval as parseval

@@ -5,13 +5,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float, Int
+from jaxtyping import Array, ArrayLike, Float
 
 from lipjax import attacks, losses
 from lipjax.batching import over_examples
 from lipjax.methods.in_ball import InBall
 from lipjax.norms import Ball, Largest, linf
-from lipjax.types import Batch, KeyArray, Method, Model, Point, Scalar
+from lipjax.types import Batch, KeyArray, Label, Method, Model, Point, Scalar
 from lipjax.values import setting
 
 
@@ -64,7 +64,7 @@ class adversarial(InBall):
     def _alone(self, key: KeyArray, model: Model, batch: Batch) -> Float[Array, "batch ..."]:
         attack = self.attack(random_start=self.random_start)
 
-        def worst(key: KeyArray, x: Point, label: Int[Array, ""]) -> Point:
+        def worst(key: KeyArray, x: Point, label: Label) -> Point:
             return attack(key, lambda point: self._loss(model.single(point), label), x)
 
         return over_examples(worst)(key, batch.inputs, batch.labels)

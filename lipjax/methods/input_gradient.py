@@ -4,26 +4,25 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from lipjax import checks
 from lipjax.losses import cross_entropy
-from lipjax.types import Batch, KeyArray, Method, Model, Output, Scalar, Terms
+from lipjax.types import Batch, KeyArray, Labels, Method, Model, Output, Scalar, Terms
 from lipjax.values import Number, number
 
 Inputs = Float[Array, "batch ..."]
 
 
 def input_gradient_penalty(
-    f: Callable[[Inputs], Float[Array, "batch classes"]], inputs: Inputs, labels: Int[Array | np.ndarray, " batch"]
+    f: Callable[[Inputs], Float[Array, "batch classes"]], inputs: Inputs, labels: Labels
 ) -> Scalar:
     """The mean over a batch of the squared Euclidean length of the loss's input gradient, `||grad_x H(y, f(x))||^2`.
 
     Args:
         f: Logits of a batch.
         inputs: The batch.
-        labels: Class indices.
+        labels: Class indices, or soft labels.
 
     Returns:
         A number that is at least 0. Where one example's logits depend on the others' inputs (batch statistics), the

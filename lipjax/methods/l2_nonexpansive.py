@@ -8,7 +8,7 @@ from jaxtyping import Array, ArrayLike, Float
 
 from lipjax import checks
 from lipjax.layers.nonexpansive import grams
-from lipjax.losses import cross_entropy
+from lipjax.losses import cross_entropy, of_soft_labels
 from lipjax.methods.matrices import matrices
 from lipjax.types import (
     Batch,
@@ -52,6 +52,7 @@ def nonexpansive_penalty(params: Params) -> Scalar:
     return sum(smallest, jnp.zeros(()))
 
 
+@of_soft_labels
 def log_wrong(logits: Float[Array, " classes"], label: ArrayLike) -> Scalar:
     """The logarithm of the probability that is not on the label, `log(1 - softmax(z)_y)`: falls as the gap grows.
 

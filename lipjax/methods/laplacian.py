@@ -7,10 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from lipjax import checks
-from lipjax.types import Batch, KeyArray, Method, Model, Output, Scalar, Terms
+from lipjax.types import Batch, KeyArray, Labels, Method, Model, Output, Scalar, Terms
 from lipjax.values import Number, count, number
 
 Graph = Float[Array, "batch batch"]
@@ -36,7 +36,7 @@ def nearest_neighbors(graph: Graph, num_neighbors: int) -> Graph:
 
 def laplacian_smoothness(
     representation: Float[Array | np.ndarray, "batch ..."],
-    labels: Int[Array | np.ndarray, " batch"],
+    labels: Labels,
     *,
     power: int = 2,
     num_neighbors: int | None = None,
@@ -45,12 +45,12 @@ def laplacian_smoothness(
     """How much the labels vary over the similarity graph of a batch: `sigma = trace(s^T L^m s)`.
 
     `L = D - M` is the Laplacian of the matrix M of cosine similarities (D its row sums, on the diagonal), and s
-    the one-hot labels `[batch, classes]`. For m = 1 this is the sum of the similarities of all ordered pairs of
-    different class.
+    the one-hot (or soft) labels `[batch, classes]`. For m = 1 this is the sum of the similarities of all ordered pairs
+    of different class.
 
     Args:
         representation: Representations of a batch, not negative (after a ReLU); flattened per example.
-        labels: Class indices.
+        labels: Class indices, or soft labels.
         power: The power m of the Laplacian.
         num_neighbors: Keep an edge only if one of its ends has it among its so many largest similarities, of which
             the one to itself is the first; None keeps all.
@@ -84,7 +84,9 @@ def laplacian_smoothness(
     return jnp.sum(half * times_laplacian(half, power % 2))
 
 
-def _indicator(labels: Int[Array | np.ndarray, " batch"], num_classes: int | None, dtype: Any) -> Columns:
+def _indicator(labels: Labels, num_classes: int | None, dtype: Any) -> Columns:
+    if labels.ndim == 2:
+        return jnp.asarray(labels, dtype)
     if num_classes is not None:
         return jax.nn.one_hot(labels, num_classes, dtype=dtype)
     first_of_class = jnp.argmax(labels[:, None] == labels, axis=1)

@@ -4,13 +4,13 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from lipjax import checks
 from lipjax.batching import over_examples
 from lipjax.losses import cross_entropy
 from lipjax.methods.in_ball import InBall
-from lipjax.types import Batch, KeyArray, Model, Objective, Output, Point, Scalar, Terms
+from lipjax.types import Batch, KeyArray, Label, Model, Objective, Output, Point, Scalar, Terms
 from lipjax.values import Number, number
 
 
@@ -63,7 +63,7 @@ class local_linearity(InBall):
         """Both terms."""
         attack, fixed = self.attack(), jax.lax.stop_gradient(model)
 
-        def worst(key: KeyArray, x: Point, label: Int[Array, ""]) -> Point:
+        def worst(key: KeyArray, x: Point, label: Label) -> Point:
             return attack(key, linearity_violation(lambda point: cross_entropy(fixed.single(point), label), x), x)
 
         def losses(inputs: Float[Array, "batch ..."]) -> Float[Array, " batch"]:

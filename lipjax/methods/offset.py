@@ -7,11 +7,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from lipjax import checks
-from lipjax.losses import cross_entropy
+from lipjax.losses import cross_entropy, of_soft_labels
 from lipjax.types import Batch, Method, Model, Output, Scalar, Terms
 from lipjax.values import Number, number
 
 
+@of_soft_labels
 def offset_cross_entropy(
     logits: Float[Array, " classes"], label: ArrayLike, *, offset: ArrayLike, temperature: ArrayLike
 ) -> Scalar:

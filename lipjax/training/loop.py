@@ -190,7 +190,7 @@ def fit_together(
         >>> pack = [Trainee(jax.random.key(seed), system, training.sgd(0.1)) for seed in range(3)]
         >>> models = fit_together(pack, datasets.load("toy"), num_steps=10, batch_size=8)
         >>> len(models), models[0].variables.params["dense0"]["kernel"].shape
-        (3, (2, 8))
+        (3, (1, 8))
     """
     checks.at_least(1, num_steps=num_steps, batch_size=batch_size)
     execution.check()

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Int, PyTree
 
+from lipjax.losses import likeliest
 from lipjax.training.optimizers import Optimizer, as_optimizer
 from lipjax.types import (
     Batch,
@@ -107,7 +108,7 @@ def make_step(network: Network, method: Method, optimizer: AnyOptimizer) -> Step
         output, new_state = model(pixels(batch.inputs), train=True)
         terms = _joined(method.loss(model, batch, output), method.penalize(key, model, batch, output))
         loss = jnp.sum(jnp.stack(list(terms.values())))
-        accuracy = jnp.mean(jnp.argmax(output.logits, -1) == batch.labels)
+        accuracy = jnp.mean(jnp.argmax(output.logits, -1) == jax.vmap(likeliest)(jnp.asarray(batch.labels)))
         return loss, (new_state, {**terms, "loss": loss, "accuracy": accuracy})
 
     def step(key: KeyArray, state: TrainState, batch: Batch) -> tuple[TrainState, Terms]:

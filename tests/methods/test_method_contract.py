@@ -17,9 +17,11 @@ from lipjax.methods import (
     input_gradient,
     jacobian,
     l2_nonexpansive,
+    label_smoothing,
     laplacian,
     local_linearity,
     local_slope,
+    mixup,
     offset,
     parseval,
     trades,
@@ -44,7 +46,10 @@ METHODS = {
     "gaussian": gaussian(),
     "local_slope": local_slope(norms.l2.ball(0.2), weight=0.1, alpha=0.1, num_steps=1),
     "offset": offset(),
+    "mixup": mixup(),
+    "label_smoothing": label_smoothing(),
 }
+SOFT = ("mixup", "label_smoothing")
 COMBINED = {
     "parseval+laplacian": chain(parseval(), laplacian()),
     "parseval+adversarial": chain(parseval(), adversarial(num_steps=1)),
@@ -104,7 +109,11 @@ def test_the_hooks_keep_shapes_and_types(steps, model, batch, name):
     _, _, perturbed, projected = steps[name]
     assert perturbed.inputs.shape == batch.inputs.shape
     assert perturbed.inputs.dtype == jnp.float32
-    np.testing.assert_array_equal(perturbed.labels, batch.labels)
+    if name in SOFT:
+        assert perturbed.labels.shape == (5, 3)
+        np.testing.assert_allclose(jnp.sum(perturbed.labels, axis=1), 1.0, rtol=1e-6)
+    else:
+        np.testing.assert_array_equal(perturbed.labels, batch.labels)
     for before, after in zip(jax.tree.leaves(model.variables.params), jax.tree.leaves(projected), strict=True):
         assert (before.shape, before.dtype) == (after.shape, after.dtype)
 

@@ -35,6 +35,8 @@ ABOUT = {
     "local_slope": ("ours", SOFT),
     "input_gradient": ("Ross and Doshi-Velez 2018", "soft, at the data"),
     "jacobian": ("Hoffman et al. 2019", "soft, at the data"),
+    "mixup": ("Zhang et al. 2018", "soft, between the data"),
+    "label_smoothing": ("Szegedy et al. 2016", "none"),
     "gaussian": ("Cohen et al. 2019", "hard, where smoothing certifies"),
     "spectral": ("Miyato et al. 2018", HARD),
     "aol": ("Prach and Lampert 2022", HARD),

@@ -63,6 +63,8 @@ METHODS = {
     "local_linearity": methods.local_linearity(L2, step_size=0.1, num_steps=1),
     "local_slope": methods.local_slope(L2, weight=0.1, alpha=0.1, num_steps=1),
     "gaussian": methods.gaussian(0.5),
+    "mixup": methods.mixup(0.4),
+    "label_smoothing": methods.label_smoothing(0.2),
     "input_gradient": methods.input_gradient(),
     "jacobian": methods.jacobian(1.0),
     "laplacian": methods.laplacian(0.1),

@@ -145,10 +145,17 @@ def _settled(field: dataclasses.Field, hint: Any, given: Any) -> Any:
     given = tuple(given) if isinstance(given, list) else given
     if field.metadata.get("whole") and isinstance(given, float | np.integer) and float(given).is_integer():
         return int(given)
+    if isinstance(given, tuple) and _has_floats(hint):
+        return tuple(float(item) if type(item) is int else item for item in given)  # (1,) and (1.0,) are one setting
     if not (field.metadata.get("number") or hint is float) or given is None:
         return given
     checks.of_type(float, **{field.name: given})
     return float(given) if isinstance(given, int | np.generic) else given
+
+
+def _has_floats(hint: Any) -> bool:
+    tuples = [each for each in (hint, *typing.get_args(hint)) if typing.get_origin(each) is tuple]
+    return any(float in typing.get_args(each) for each in tuples)
 
 
 @functools.cache

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lipjax import checks, norms, values
+from lipjax import checks, measurements, norms, values
 from lipjax.values import Value, count, from_json, number, setting, to_json
 
 
@@ -38,6 +38,11 @@ def test_json_and_back_loses_nothing():
         ramp(np.array([1.0, 2.0], np.float32), norms.masked(norms.l1, np.eye(2) > 0).ball(0.1)),
     ):
         assert from_json(to_json(value)) == value
+
+
+def test_whole_numbers_are_the_settings_that_they_equal():
+    assert to_json(norms.linf.ball(1, box=(0, 1))) == to_json(norms.linf.ball(1.0, box=(0.0, 1.0)))
+    assert repr(measurements.alpha(radii=[1, 2])) == "alpha(radii=(1.0, 2.0))"
 
 
 def test_reading_json_imports_nothing_and_makes_nothing_but_values():

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lipjax import checks, measurements, norms, values
+from lipjax import checks, norms, values
 from lipjax.values import Value, count, from_json, number, setting, to_json
 
 
@@ -15,6 +15,8 @@ class ramp(Value):
     ball: norms.Ball = norms.l2.ball(1.0)
     power: int = count(1)
     widths: tuple[int, ...] = setting((1,))
+    at: tuple[float, ...] = setting((0.5,))
+    box: tuple[float, float] | None = setting(None)
     extra: values.Number | None = number(None, finite=False)
 
 
@@ -41,8 +43,8 @@ def test_json_and_back_loses_nothing():
 
 
 def test_whole_numbers_are_the_settings_that_they_equal():
-    assert to_json(norms.linf.ball(1, box=(0, 1))) == to_json(norms.linf.ball(1.0, box=(0.0, 1.0)))
-    assert repr(measurements.alpha(radii=[1, 2])) == "alpha(radii=(1.0, 2.0))"
+    assert repr(to_json(ramp(2, at=(1, 0.5), box=(0, 1)))) == repr(to_json(ramp(2.0, at=(1.0, 0.5), box=(0.0, 1.0))))
+    assert repr(to_json(ramp(at=[1]))["at"]) == "[1.0]"
 
 
 def test_reading_json_imports_nothing_and_makes_nothing_but_values():

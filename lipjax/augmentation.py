@@ -19,7 +19,15 @@ Augmenting: TypeAlias = Callable[[KeyArray, Image], Image]
 
 
 class Augment(Value):
-    """An augmentation. A new one is one more subclass."""
+    """An augmentation. A new one is one more subclass.
+
+    Examples:
+        >>> class invert(Augment):
+        ...     def __call__(self, key, image):
+        ...         return 1 - image
+        >>> invert()(jax.random.key(0), jnp.full((1, 2, 1), 0.25)).ravel()
+        Array([0.75, 0.75], dtype=float32, weak_type=True)
+    """
 
     def __call__(self, key: KeyArray, image: Image) -> Image:
         """Another image of the same shape and class."""
@@ -77,6 +85,10 @@ class Chain(Augment):
 
     Attributes:
         augments: The augmentations, in their order.
+
+    Examples:
+        >>> chain(random_crop(1), flip_left_right()) == Chain((random_crop(1), flip_left_right()))
+        True
     """
 
     augments: tuple[Augmenting, ...] = ()
@@ -89,5 +101,12 @@ class Chain(Augment):
 
 
 def chain(*augments: Augmenting) -> Chain:
-    """One augmentation that does all of them in their order, each with a key of its own."""
+    """One augmentation that does all of them in their order, each with a key of its own.
+
+    Examples:
+        >>> darker, negative = lambda key, image: image / 2, lambda key, image: 1 - image
+        >>> white = jnp.ones((1, 1, 1))
+        >>> [chain(*order)(jax.random.key(0), white).item() for order in [(darker, negative), (negative, darker)]]
+        [0.5, 0.0]
+    """
     return Chain(augments)

@@ -163,6 +163,12 @@ def convolve_in_order(
 
     Returns:
         What the primitive gives.
+
+    Examples:
+        >>> x, kernel = jax.numpy.arange(4.0).reshape(1, 1, 4), jax.numpy.array([[[1.0, -1.0]]])
+        >>> (convolution,) = jax.make_jaxpr(lambda x, kernel: jax.lax.conv(x, kernel, (1,), "VALID"))(x, kernel).eqns
+        >>> convolve_in_order(x, kernel, **convolution.params)
+        Array([[[-1., -1., -1.]]], dtype=float32)
     """
     given, order = dimension_numbers, _xlas_order(lhs.ndim)
 

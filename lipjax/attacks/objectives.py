@@ -99,6 +99,14 @@ def aim(
 
     Returns:
         `margins` or `margin_to` for a `BoundaryAttack`, else `evasion`.
+
+    Examples:
+        >>> from lipjax import norms
+        >>> walking, logits = BoundaryAttack(norms.Ball(norms.l2, 1.0)), jnp.array([3.0, 5.0, 4.0])
+        >>> aim(walking, lambda x: x, 1)(logits), aim(walking, lambda x: x, 1, target=2)(logits)
+        (Array([-1., -2.], dtype=float32), Array(-1., dtype=float32))
+        >>> aim(lambda key, objective, center: center, lambda x: x, 0)(logits)
+        Array(inf, dtype=float32)
     """
     if isinstance(attack, BoundaryAttack):
         return margins(f, label) if target is None else margin_to(f, label, target)

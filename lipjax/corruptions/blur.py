@@ -17,6 +17,11 @@ class gaussian_blur(Corruption):
 
     Attributes:
         sd: Standard deviation in pixels.
+
+    Examples:
+        >>> edge = np.array([0, 0, 0, 0, 255, 255, 255, 255], np.uint8).reshape(1, 8, 1)
+        >>> gaussian_blur(sd=1.0).apply(edge, {}).ravel()  # 255 times the normal distribution function, nearly
+        Array([  0,   1,  14,  76, 178, 240, 253, 254], dtype=uint8)
     """
 
     sd: float = number(REQUIRED, checks.not_negative, unit="pixels")
@@ -37,6 +42,16 @@ class defocus_blur(Corruption):
     Attributes:
         radius: Radius of the disk in pixels.
         alias: Standard deviation of the softening in pixels.
+
+    Examples:
+        >>> star = np.zeros((5, 5, 1), np.uint8)
+        >>> star[2, 2] = 255
+        >>> defocus_blur(radius=1.0, alias=0.0).apply(star, {})[..., 0]
+        Array([[ 0,  0,  0,  0,  0],
+               [ 0,  0, 51,  0,  0],
+               [ 0, 51, 51, 51,  0],
+               [ 0,  0, 51,  0,  0],
+               [ 0,  0,  0,  0,  0]], dtype=uint8)
     """
 
     radius: float = number(REQUIRED, checks.not_negative, unit="pixels")
@@ -84,6 +99,14 @@ class glass_blur(Corruption):
         reach: Largest offset in pixels.
         iterations: How often the pixels are visited: all but the first `reach + 1` and the last `reach - 1` rows and
             columns.
+
+    Examples:
+        >>> ramp = np.tile(np.arange(4, dtype=np.uint8), (3, 1))[..., None]
+        >>> from_the_left = np.full((1, 1, 2, 2), (-1, 0))
+        >>> glass_blur(sd=0.0, reach=1, iterations=1).apply(ramp, {"offsets": from_the_left})[..., 0]
+        Array([[0, 1, 2, 3],
+               [0, 1, 2, 3],
+               [0, 1, 1, 2]], dtype=uint8)
     """
 
     sd: float = number(REQUIRED, checks.not_negative, unit="pixels")
@@ -127,6 +150,12 @@ class motion_blur(Corruption):
     Attributes:
         radius: Half the length of the line in whole pixels.
         sd: Standard deviation of the weights along it in pixels.
+
+    Examples:
+        >>> line = np.zeros((3, 7, 1), np.uint8)
+        >>> line[:, 3] = 200
+        >>> motion_blur(radius=2.0, sd=1.0).apply(line, {"angle": np.float32(0)})[1, :, 0]
+        Array([  1,  15,  69, 114,   0,   0,   0], dtype=uint8)
     """
 
     radius: float = number(REQUIRED, checks.positive, unit="pixels")
@@ -148,6 +177,11 @@ class zoom_blur(Corruption):
     Attributes:
         stop: End of the factors (excluded, but for rounding, as `numpy.arange` does).
         step: Difference between factors.
+
+    Examples:
+        >>> ramp = np.tile(np.array([0, 60, 120, 180], np.uint8), (4, 1))[..., None]
+        >>> zoom_blur(stop=2.5, step=1.0).apply(ramp, {})[0, :, 0]  # (u + u + twice as large: 60, 80, 100, 120) / 3
+        Array([ 20,  66, 113, 160], dtype=uint8)
     """
 
     stop: float = number(REQUIRED, checks.positive)

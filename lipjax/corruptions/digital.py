@@ -17,6 +17,10 @@ class contrast(Corruption):
 
     Attributes:
         factor: Remaining contrast, 1 for all of it.
+
+    Examples:
+        >>> contrast(factor=0.5).apply(np.array([[[0], [200]]], np.uint8), {}).ravel()
+        Array([ 50, 150], dtype=uint8)
     """
 
     factor: float = number(REQUIRED, checks.not_negative)
@@ -34,6 +38,12 @@ class pixelate(Corruption):
 
     Attributes:
         factor: New size over old size.
+
+    Examples:
+        >>> image = np.tile(np.array([0, 100, 200, 100], np.uint8), (2, 1))[..., None]
+        >>> pixelate(factor=0.5).apply(image, {})[..., 0]
+        Array([[ 50,  50, 150, 150],
+               [ 50,  50, 150, 150]], dtype=uint8)
     """
 
     factor: float = number(REQUIRED, checks.positive)
@@ -54,6 +64,11 @@ class saturate(Corruption):
     Attributes:
         factor: New saturation over old.
         shift: What is added after.
+
+    Examples:
+        >>> image = np.array([[[200, 100, 50]]], np.uint8)
+        >>> [saturate(factor=factor, shift=0.0).apply(image, {})[0, 0].tolist() for factor in (0.0, 0.5, 2.0)]
+        [[200, 200, 200], [200, 150, 125], [200, 66, 0]]
     """
 
     factor: float = number(REQUIRED, checks.not_negative)
@@ -78,6 +93,11 @@ class jpeg_compression(Corruption):
 
     Attributes:
         quality: 1 (smallest file) to 100, a whole number.
+
+    Examples:
+        >>> grey = np.full((16, 16, 1), 101, np.uint8)  # 8 (101 - 128) / 16 = -13.5 becomes -14: levels in steps of two
+        >>> jpeg_compression(quality=50).apply(grey, {})[0, 0]
+        Array([100], dtype=uint8)
     """
 
     quality: float = number(REQUIRED, checks.positive)
@@ -101,6 +121,12 @@ class elastic_transform(Corruption):
         amplitude: Largest displacement before smoothing, over the image's shorter side.
         smoothness: Standard deviation of the filter, over the image's shorter side.
         jitter: Largest movement of the three points along an axis, over the image's shorter side.
+
+    Examples:
+        >>> image = np.tile(np.arange(4, dtype=np.uint8), (4, 1))[..., None]
+        >>> draws = {"affine": np.full((3, 2), 1.0), "dx": np.zeros((4, 4)), "dy": np.zeros((4, 4))}
+        >>> elastic_transform(amplitude=0.0, smoothness=0.1, jitter=0.25).apply(image, draws)[1, :, 0]
+        Array([1, 0, 1, 2], dtype=uint8)
     """
 
     amplitude: float = number(REQUIRED, checks.not_negative)

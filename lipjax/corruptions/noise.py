@@ -45,6 +45,11 @@ class speckle_noise(gaussian_noise):
 
     Attributes:
         sd: Standard deviation, relative to the pixel.
+
+    Examples:
+        >>> image = np.array([[[0], [50], [100]]], np.uint8)
+        >>> speckle_noise(sd=0.5).apply(image, {"noise": jnp.ones((1, 3, 1))}).ravel()
+        Array([  0,  75, 150], dtype=uint8)
     """
 
     def constants(self, shape: Shape) -> Constants:
@@ -62,6 +67,12 @@ class impulse_noise(Corruption):
 
     Attributes:
         amount: Probability that a sample is hit.
+
+    Examples:
+        >>> import jax
+        >>> noisy = impulse_noise(amount=1.0)(jax.random.key(0), np.full((8, 8, 1), 100, np.uint8))
+        >>> np.unique(noisy)
+        array([  0, 255], dtype=uint8)
     """
 
     amount: float = number(REQUIRED, checks.fraction)
@@ -87,6 +98,11 @@ class shot_noise(Corruption):
 
     Attributes:
         photons: Expected count at a white pixel, a whole number; fewer photons are noisier.
+
+    Examples:
+        >>> image, counts = np.full((1, 3, 1), 128, np.uint8), np.array([[[0], [30], [99]]])
+        >>> shot_noise(photons=60.0).apply(image, {"counts": counts}).ravel()
+        Array([  0, 127, 255], dtype=uint8)
     """
 
     photons: float = number(REQUIRED, checks.positive)

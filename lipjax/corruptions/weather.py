@@ -43,6 +43,11 @@ class fog(Corruption):
     Attributes:
         amount: Largest value of the fog before rescaling, in pixel units.
         decay: How fast the fog's detail vanishes; see `plasma.plasma`.
+
+    Examples:
+        >>> foggy = fog(amount=1.5, decay=2.0)
+        >>> [foggy(jax.random.key(0), np.full((4, 4, 1), level, np.uint8)).max().item() for level in (0, 200)]
+        [0, 200]
     """
 
     amount: float = number(REQUIRED, checks.not_negative, unit="pixels in [0, 1]")
@@ -74,6 +79,12 @@ class frost(Corruption):
         scale: At which of the published scales of the photographs their statistics are taken: 0.2, 0.3 or 1.0.
         photos: Photographs to crop instead, already at the wanted scale and at least as large as the images: an
             image that is larger is refused when it comes.
+
+    Examples:
+        >>> texture = {"texture": np.full((4, 4, 3), 200, np.uint8)}
+        >>> half = frost(image_weight=0.5, frost_weight=0.25, scale=0.2)
+        >>> half.apply(np.full((4, 4, 3), 100, np.uint8), texture)[0, 0]
+        Array([100, 100, 100], dtype=uint8)
     """
 
     image_weight: float = number(REQUIRED, checks.not_negative)
@@ -112,6 +123,12 @@ class snow(Corruption):
         radius: Half the length of the motion in whole pixels.
         blur: Standard deviation of the motion's weights in pixels.
         mix: Weight of the image against its whitened version.
+
+    Examples:
+        >>> still = {"layer": np.zeros((8, 8)), "angle": -90.0}
+        >>> light = snow(mean=0.1, sd=0.3, enlargement=1.0, threshold=0.5, radius=2.0, blur=1.0, mix=0.8)
+        >>> light.apply(np.full((8, 8, 1), 100, np.uint8), still)[0, 0]  # no flake: 0.8 u + 0.2 (1.5 u + 127.5)
+        Array([135], dtype=uint8)
     """
 
     mean: float = number()
@@ -151,6 +168,10 @@ class brightness(Corruption):
 
     Attributes:
         shift: What is added, in pixel units.
+
+    Examples:
+        >>> brightness(shift=0.2).apply(np.array([[[0], [100], [250]]], np.uint8), {}).ravel()
+        Array([ 51, 151, 255], dtype=uint8)
     """
 
     shift: float = number(unit="pixels in [0, 1]")
@@ -178,6 +199,11 @@ class spatter(Corruption):
         threshold: Noise above it is a drop.
         strength: Of water, its opacity; of mud, the standard deviation that softens its edges, in pixels.
         mud: Mud in place of water.
+
+    Examples:
+        >>> everywhere, image = {"layer": np.zeros((4, 4))}, np.zeros((4, 4, 3), np.uint8)
+        >>> spatter(mean=1.0, sd=0.5, blur=1.0, threshold=0.6, strength=1.0, mud=True).apply(image, everywhere)[0, 0]
+        Array([63, 42, 20], dtype=uint8)
     """
 
     mean: float = number()

@@ -40,6 +40,12 @@ class Batch(NamedTuple):
             turns them into floats.
         labels: Class indices `[batch]`. Within a training step they may be soft: probabilities `[batch, classes]`, as
             `methods.mixup` makes them.
+
+    Examples:
+        >>> batch = Batch(np.array([[0, 51], [102, 255]], np.uint8), np.array([3, 7]))
+        >>> pixels(batch.inputs)
+        Array([[0. , 0.2],
+               [0.4, 1. ]], dtype=float32)
     """
 
     inputs: Num[Array | np.ndarray, "batch ..."]
@@ -56,6 +62,11 @@ class Dataset(NamedTuple):
         num_classes: Number of classes; labels are in `[0, num_classes)`.
         box: Lowest and highest legal input value, `(0.0, 1.0)` for images.
         class_names: One name per class, or empty.
+
+    Examples:
+        >>> black = Batch(np.zeros((5, 28, 28, 1), np.uint8), np.zeros(5, int))
+        >>> Dataset("black", train=black, test=black, num_classes=10).input_shape
+        (28, 28, 1)
     """
 
     name: str
@@ -77,6 +88,14 @@ class Variables(NamedTuple):
     Attributes:
         params: What the optimizer moves.
         state: What the forward pass moves (batch statistics); `{}` if there is none.
+
+    Examples:
+        >>> from lipjax import networks
+        >>> variables = networks.mlp(3, widths=(4,)).init(jax.random.key(0), (2,))
+        >>> sum(leaf.size for leaf in jax.tree.leaves(variables.params)), 2 * 4 + 4 + 4 * 3 + 3
+        (27, 27)
+        >>> variables.state
+        {}
     """
 
     params: Params
@@ -89,6 +108,13 @@ class Output(NamedTuple):
     Attributes:
         logits: Class scores before the softmax, `[batch, classes]`.
         representations: Named hidden representations in depth order, each taken after its nonlinearity.
+
+    Examples:
+        >>> from lipjax import networks
+        >>> network = networks.mlp(3, widths=(4, 5))
+        >>> output, _ = network.apply(network.init(jax.random.key(0), (2,)), jnp.zeros((7, 2)), train=False)
+        >>> output.logits.shape, {name: hidden.shape for name, hidden in output.representations.items()}
+        ((7, 3), {'dense0': (7, 4), 'dense1': (7, 5)})
     """
 
     logits: Float[Array, "batch classes"]
@@ -96,7 +122,16 @@ class Output(NamedTuple):
 
 
 class Network(Value):
-    """A function family. Inputs are pixels in [0, 1]; standardisation is the first layer."""
+    """A function family. Inputs are pixels in [0, 1]; standardisation is the first layer.
+
+    Examples:
+        >>> class linear(Network):
+        ...     def apply(self, variables, inputs, *, train):
+        ...         return Output(inputs @ variables.params, {}), variables.state
+        >>> model = Model(linear(), Variables(jnp.array([[1.0, 0.0], [1.0, 2.0]]), {}))
+        >>> model.single(jnp.array([3.0, 4.0]))
+        Array([7., 8.], dtype=float32)
+    """
 
     def init(self, key: KeyArray, input_shape: tuple[int, ...]) -> Variables:
         """Fresh variables for inputs of a shape, without the batch axis."""
@@ -130,6 +165,15 @@ class Model:
         network: Its pure functions.
         variables: What they are called with.
         start: The parameters before training, where they are known.
+
+    Examples:
+        >>> from lipjax import networks
+        >>> network = networks.mlp(3, widths=())
+        >>> model = Model(network, network.init(jax.random.key(0), (2,)))
+        >>> halved = jax.tree.map(lambda leaf: leaf / 2, model)
+        >>> x = jnp.array([1.0, 0.5])
+        >>> bool(jnp.allclose(halved.single(x), model.single(x) / 2))
+        True
     """
 
     network: Network = dataclasses.field(metadata={"static": True})
@@ -170,7 +214,18 @@ Terms: TypeAlias = Mapping[str, Scalar]
 
 
 class Method(Value):
-    """What differs from plain training, as hooks; `Method()` is plain training. `methods.chain` joins methods."""
+    """What differs from plain training, as hooks; `Method()` is plain training. `methods.chain` joins methods.
+
+    Examples:
+        >>> model, batch = Model(Network(), Variables({}, {})), Batch(jnp.zeros((2, 1)), jnp.array([0, 3]))
+        >>> Method().loss(model, batch, Output(jnp.zeros((2, 4)), {}))  # log 4
+        {'cross_entropy': Array(1.3862944, dtype=float32)}
+        >>> class squared(Method):
+        ...     def loss(self, model, batch, output):
+        ...         return {"squared": jnp.mean((output.logits - jax.nn.one_hot(batch.labels, 4)) ** 2)}
+        >>> squared().loss(model, batch, Output(jnp.zeros((2, 4)), {})), squared().replaces_loss
+        ({'squared': Array(0.25, dtype=float32)}, True)
+    """
 
     def perturb(self, key: KeyArray, model: Model, batch: Batch) -> Batch:
         """The batch that training sees, before the forward pass."""
@@ -203,7 +258,13 @@ class Method(Value):
 
 
 class System(NamedTuple):
-    """One row of the comparison: a network trained by a method."""
+    """One row of the comparison: a network trained by a method.
+
+    Examples:
+        >>> from lipjax import methods, networks
+        >>> System(networks.mlp(10), methods.laplacian(1e-3))
+        System(network=mlp(num_classes=10), method=laplacian(weight=0.001))
+    """
 
     network: Network
     method: Method
@@ -223,6 +284,16 @@ class Attack(Value):
 
     Attributes:
         ball: Where points may go: a `lipjax.norms.Ball`.
+
+    Examples:
+        >>> from lipjax import norms
+        >>> class sign_step(Attack):
+        ...     def __call__(self, key, objective, center):
+        ...         return center + self.ball.radius * jnp.sign(jax.grad(objective)(center))
+        >>> slope, center = jnp.array([3.0, -4.0]), jnp.array([0.5, 0.5])
+        >>> point = sign_step(norms.linf.ball(0.1))(jax.random.key(0), lambda x: slope @ x, center)
+        >>> slope @ (point - center)  # the radius times the slope's L1 norm
+        Array(0.7, dtype=float32)
     """
 
     ball: Any = setting()
@@ -238,6 +309,15 @@ class BoundaryAttack(Value):
     Attributes:
         ball: The norm in which it is nearest, and where points may go: a `lipjax.norms.Ball`, its radius may be
             infinite.
+
+    Examples:
+        >>> from lipjax import norms
+        >>> class newton(BoundaryAttack):
+        ...     def __call__(self, key, margins, center):
+        ...         value, slope = jax.value_and_grad(margins)(center)
+        ...         return center - value * slope / jnp.sum(slope**2)
+        >>> newton(norms.l2.ball(1.0))(jax.random.key(0), lambda x: 3 * x[0] + 4 * x[1] - 5, jnp.zeros(2))
+        Array([0.6, 0.8], dtype=float32)
     """
 
     ball: Any = setting()
@@ -264,6 +344,14 @@ class Estimate(NamedTuple):
     Attributes:
         value: The bound.
         witness: The point that attains it: re-evaluating there gives `value`.
+
+    Examples:
+        >>> from lipjax.estimators.quotient import difference_quotient
+        >>> from lipjax.norms import l2
+        >>> slope = difference_quotient(lambda x: x @ x, jnp.array([3.0, 4.0]), norm_in=l2, norm_out=l2)
+        >>> further = jnp.array([6.0, 8.0])
+        >>> Estimate(slope(further), further).value  # (100 - 25) / 5
+        Array(15., dtype=float32)
     """
 
     value: Scalar
@@ -274,6 +362,13 @@ class Estimator(Value):
     """How steep a function is near a point, at least; a new one is one more subclass.
 
     Those that search a ball are `estimators.LocalEstimator`.
+
+    Examples:
+        >>> class slope(Estimator):
+        ...     def __call__(self, key, f, x):
+        ...         return Estimate(jnp.linalg.norm(jax.jacobian(f)(x), ord=2), x)
+        >>> slope()(jax.random.key(0), lambda x: jnp.array([3 * x[0], 4 * x[1]]), jnp.zeros(2))
+        Estimate(value=Array(4., dtype=float32), witness=Array([0., 0.], dtype=float32))
     """
 
     def __call__(self, key: KeyArray, f: VectorFn, x: Point) -> Estimate:

@@ -27,6 +27,15 @@ def load_cifar10_c(folder: str | Path, name: str, severity: int) -> Batch:
     Raises:
         FileNotFoundError: If the folder or a file is not there; the message lists what is.
         ValueError: If an argument is not a legal value, or a file has not the layout above or is pickled.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/fog.npy", np.arange(10, dtype=np.uint8).reshape(10, 1, 1, 1))
+        ...     np.save(f"{folder}/labels.npy", np.array([3, 7]))
+        ...     images, labels = load_cifar10_c(folder, "fog", severity=2)
+        ...     images.ravel().tolist(), labels.tolist()
+        ([2, 3], [3, 7])
     """
     checks.one_of("name", name, NAMES)
     if severity not in (1, 2, 3, 4, 5):

@@ -32,6 +32,12 @@ class Clever(NamedTuple):
         target: The class whose margin this is: the given one, or the one of the smallest score.
         p_value: Goodness of fit of the Weibull distribution (Kolmogorov-Smirnov); see `weibull.WeibullFit`.
         is_fitted: False where there was no fit, and `value` is `largest`.
+
+    Examples:
+        >>> score = lambda x: clever(l2.ball(0.5))(jax.random.key(0), lambda x: x[:3], x)
+        >>> found = jax.eval_shape(score, jnp.zeros(5))  # nothing is computed
+        >>> found.witness.shape, found.score.shape, found.target.dtype
+        ((5,), (), dtype('int32'))
     """
 
     value: Scalar

@@ -50,6 +50,12 @@ class in_ball(on_sphere):
     Attributes:
         norm: The norm of the ball.
         noise: The norm in whose unit ball noise is uniform; None for a Gaussian.
+
+    Examples:
+        >>> from lipjax.norms import linf
+        >>> points = jax.vmap(lambda key: in_ball(linf)(key, (2,)))(jax.random.split(jax.random.key(0), 1000))
+        >>> jax.numpy.abs(points).max(axis=1).mean()  # n / (n + 1) for n = 2
+        Array(0.67, dtype=float32)
     """
 
     def __call__(self, key: KeyArray, shape: tuple[int, ...]) -> Point:

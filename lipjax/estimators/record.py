@@ -26,6 +26,16 @@ class Curve:
         norm_in: Norm of radii and of input differences.
         norm_out: Norm of output differences.
         constant: Which constant this is: slope, pairwise or clever.
+
+    Examples:
+        >>> from lipjax.norms import l2, linf
+        >>> radii, values = jnp.array([0.5, 1.0]), jnp.array([[1.0, 2.0], [3.0, 5.0]])
+        >>> curve = Curve(radii, values, jnp.array([1, 1]), jnp.zeros((2, 3)), linf, l2, "slope")
+        >>> curve.maximum, curve.mean
+        (Array([3., 5.], dtype=float32), Array([2. , 3.5], dtype=float32))
+        >>> curve.quantiles([0.0, 0.5])
+        Array([[1. , 2. ],
+               [2. , 3.5]], dtype=float32)
     """
 
     radii: Float[Array, "*points radii"]

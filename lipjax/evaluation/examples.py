@@ -185,6 +185,11 @@ def corrupted(
         corruption: One of `corruptions.NAMES`, or a corruption of your own; one with a field `severity` is given it.
         severity: 1 to 5.
         table: Severity table; None chooses by the image size.
+
+    Examples:
+        >>> grey = Batch(np.full((1, 8, 8, 1), 100, np.uint8), np.array([7]))
+        >>> corrupted(jax.random.key(0), grey, "brightness", 5, table="cifar").inputs[0, 0, 0]  # 255 * 0.3 more
+        array([176], dtype=uint8)
     """
     name_key = jax.random.fold_in(key, zlib.crc32(str(corruption).encode()))
     if isinstance(corruption, Corruption) and "severity" in settings(corruption):

@@ -57,6 +57,11 @@ class Aol(Nonexpansive):
 
     The two-sided ReLU takes the place of the paper's MaxMin, and strided convolutions that of its concatenations of
     pixels. Norm pooling and branches that are scaled twice are those of `nonexpansive`.
+
+    Examples:
+        >>> kernel = aol.reparametrize(jnp.array([[3.0, 3.0], [4.0, 4.0]]), 1)
+        >>> jnp.linalg.norm(kernel, ord=2)
+        Array(1., dtype=float32)
     """
 
     name = "aol"

@@ -127,6 +127,13 @@ class Nonexpansive(Layers):
 
     None expands an L2 distance. Kernels start orthonormal, where the bound is 1 and exact. Pixels are centred and not
     divided by their standard deviation.
+
+    Examples:
+        >>> kernel = nonexpansive.reparametrize(jnp.array([[3.0, 0.0], [0.0, 0.5]]), 1)
+        >>> nonexpansive.activation(jnp.array([[3.0, -4.0]]) @ kernel)
+        Array([[3.       , 0.       , 0.       , 0.6666667]], dtype=float32)
+        >>> nonexpansive.pool(jnp.array([3.0, 4.0]).reshape(1, 1, 2, 1), (1, 2)).ravel()
+        Array([5.], dtype=float32)
     """
 
     name = "nonexpansive"

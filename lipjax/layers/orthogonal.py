@@ -128,6 +128,11 @@ class Orthogonal(Nonexpansive):
     two-sided ReLU takes the place of GroupSort: it keeps the length of every step forward, as GroupSort does, but the
     layer after it has twice as many inputs, so lengths are lost there. Norm pooling and branches that are scaled twice
     are those of `nonexpansive`.
+
+    Examples:
+        >>> kernel = orthogonal.reparametrize(jnp.array([[3.0, 0.0], [0.0, -0.5]]), 1)
+        >>> jnp.array([3.0, 4.0]) @ kernel
+        Array([ 3., -4.], dtype=float32)
     """
 
     name = "orthogonal"

@@ -68,6 +68,15 @@ class Sll(Aol):
     layer (theorem 1 with weights of 1) comes first, in place of the paper's padding with zeros and pooling by sums; the
     last layer is such a pair too, where the paper normalises rows. Two-sided ReLU, norm pooling and branches that are
     scaled twice are those of `nonexpansive`.
+
+    Examples:
+        >>> import jax
+        >>> layer = sll.dense(2)
+        >>> variables = layer.init(jax.random.key(0), jnp.zeros((1, 2)))
+        >>> here, there = jnp.array([[1.0, 2.0], [2.0, 4.0]])
+        >>> step = layer.apply(variables, there[None]) - layer.apply(variables, here[None])
+        >>> bool(jnp.linalg.norm(step) <= jnp.linalg.norm(there - here))
+        True
     """
 
     name = "sll"

@@ -61,6 +61,11 @@ class Spectral(Nonexpansive):
     There the kernel is flattened and its norm found from below by power iteration, which bounds no convolution; here it
     is divided by a bound of the convolution's own norm. Two-sided ReLU, norm pooling and branches that are scaled twice
     are those of `nonexpansive`.
+
+    Examples:
+        >>> spectral.reparametrize(jnp.array([[3.0, 0.0], [0.0, 4.0]]), 1)
+        Array([[0.75, 0.  ],
+               [0.  , 1.  ]], dtype=float32)
     """
 
     name = "spectral"

@@ -173,6 +173,17 @@ class Layers(Value):
 
     Attributes:
         is_frozen: Whether kernels and scales are used as they are stored: those that `Network.freeze` stores.
+
+    Examples:
+        >>> from lipjax import networks
+        >>> class absolute(Layers):
+        ...     name = "absolute"
+        ...     def activation(self, x):
+        ...         return jnp.abs(x)
+        >>> networks.mlp(10, layers=absolute())
+        mlp(num_classes=10, layers=absolute)
+        >>> vanilla.standardize(jnp.array([[1.0, 0.5]]), mean=0.5, std=0.25)
+        Array([[2., 0.]], dtype=float32)
     """
 
     name: ClassVar[str] = "vanilla"

@@ -46,7 +46,27 @@ class audit(Measurement):
 
 
 def audit_of(answers: "xarray.Dataset", norm: Norm, tolerance: float) -> bounds.Audit:
-    """The answers of one model as the table that `bounds.audit` makes."""
+    """The answers of one model as the table that `bounds.audit` makes.
+
+    Examples:
+        >>> import xarray
+        >>> answers = {
+        ...     "layer_name": ("layer", ["wide", "logits"]),
+        ...     "layer_operation": ("layer", ["dense", "dense"]),
+        ...     "layer_constant": ("layer", [2.0, 0.5]),
+        ...     "layer_side": ("layer", ["exact", "exact"]),
+        ...     "layer_how": ("layer", ["SVD", "SVD"]),
+        ...     "layer_shape": ("layer", ["100", "10"]),
+        ...     "network_bound": 1.0,
+        ... }
+        >>> print(audit_of(xarray.Dataset(answers), l2, tolerance=1e-3))
+        layer   operation  l2 constant  side   how  output
+        wide    dense      2            exact  SVD  (100,)
+        logits  dense      0.5          exact  SVD  (10,)
+        network: at most 1
+        above 1: wide (dense)
+        unknown: none
+    """
     columns = [answers[f"layer_{name}"].values.tolist() for name in bounds.Layer._fields]
     layers = [
         bounds.Layer(*row)._replace(shape=tuple(map(int, row[-1].split("x"))) if row[-1] else ())

@@ -77,7 +77,15 @@ def _listed(given: Classifier | Sequence[Classifier]) -> Sequence[Classifier]:
 
 
 class Told:
-    """Work that is done, told as a share of all work; every piece of work is called by a name."""
+    """Work that is done, told as a share of all work; every piece of work is called by a name.
+
+    Examples:
+        >>> told = Told(lambda what, share: print(f"{what}: {share:.0%}"), total=4.0)
+        >>> told.of("vanilla")("clean", 1.0)
+        clean vanilla: 25%
+        >>> told.of("vanilla")("alpha", 3.0)
+        alpha vanilla: 100%
+    """
 
     def __init__(self, progress: Progress | None, total: float):
         self._progress, self._total, self._done = progress, max(total, 1.0), 0.0
@@ -94,7 +102,16 @@ class Told:
 
 
 class Parts:
-    """A dataset whose parts are known by their content."""
+    """A dataset whose parts are known by their content.
+
+    Examples:
+        >>> import numpy as np
+        >>> from lipjax import datasets
+        >>> examples = (np.zeros((2, 1, 1, 1), np.uint8), np.array([0, 1]))
+        >>> digests = Parts(datasets.from_arrays("mine", examples, examples)).digests
+        >>> digests["train"] == digests["test"]
+        True
+    """
 
     def __init__(self, dataset: Dataset):
         self.dataset = dataset
@@ -117,6 +134,16 @@ def measure_one(
 
     A model is measured as `network.freeze` makes it: the same function with plain kernels, so that all systems of one
     family share compiled programs. One on disk is read if something is missing only.
+
+    Examples:
+        >>> import xarray
+        >>> from lipjax import datasets
+        >>> def brightness(key, model, dataset):
+        ...     return xarray.Dataset({"brightness": ("example", dataset.test.inputs.mean((1, 2, 3)))})
+        >>> images, labels = jax.numpy.array([0.25, 0.75]).reshape(2, 1, 1, 1), jax.numpy.array([0, 1])
+        >>> parts = Parts(datasets.from_arrays("mine", (images, labels), (images, labels)))
+        >>> measure_one(jax.random.key(0), lambda x: x.ravel(), parts, [as_measurement(brightness)]).brightness.values
+        array([0.25, 0.75], dtype=float32)
     """
     frozen = functools.cache(lambda: _frozen(model, parts.dataset))
     known = None if folder is None else _identity(model)
@@ -133,7 +160,22 @@ def measure_one(
 def is_measured(
     key: KeyArray, model: records.Saved, parts: Parts, measurements: Sequence[Measurement], folder: Path
 ) -> bool:
-    """Whether all answers of a model are in a folder."""
+    """Whether all answers of a model are in a folder.
+
+    Examples:
+        >>> import tempfile
+        >>> from lipjax import datasets, measurements, networks
+        >>> images, labels = jax.numpy.zeros((2, 1, 1, 1)), jax.numpy.array([0, 1])
+        >>> parts = Parts(datasets.from_arrays("mine", (images, labels), (images, labels)))
+        >>> network, key = networks.mlp(2, widths=()), jax.random.key(0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     records.save_model(folder, Model(network, network.init(key, (1, 1, 1))), (1, 1, 1))
+        ...     model, answers = records.Saved(folder), Path(folder) / "measurements"
+        ...     before = is_measured(key, model, parts, [measurements.clean()], answers)
+        ...     _ = measure_one(key, model, parts, [measurements.clean()], answers)
+        ...     before, is_measured(key, model, parts, [measurements.clean()], answers)
+        (False, True)
+    """
     return all(
         records.path_of(folder, m.name, _decided_by(key, model.identity, parts, m)).with_suffix(".json").exists()
         for m in measurements

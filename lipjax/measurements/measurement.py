@@ -89,6 +89,16 @@ def as_measurement(given: Any) -> Measurement:
 
     Raises:
         TypeError: If it is neither.
+
+    Examples:
+        >>> def brightness(key, model, dataset):
+        ...     return dataset.test.inputs.mean()
+        >>> as_measurement(brightness).name
+        'brightness'
+        >>> as_measurement("brightness")
+        Traceback (most recent call last):
+            ...
+        TypeError: 'brightness' is no measurement: call its constructor, or give a function (key, model, dataset)
     """
     if isinstance(given, Measurement):
         return given

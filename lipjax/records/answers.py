@@ -63,7 +63,14 @@ def recalled(
 
 
 def path_of(folder: Path, name: str, decided_by: Json) -> Path:
-    """The file of a measurement's answers."""
+    """The file of a measurement's answers.
+
+    Examples:
+        >>> path_of(Path("measurements"), "alpha", {"seed": 0}).name
+        'alpha-de7d7744ccd7.nc'
+        >>> path_of(Path("measurements"), "alpha", {"seed": 1}).name
+        'alpha-a4bbadc1c789.nc'
+    """
     return folder / f"{name}-{digest_of_settings(decided_by)[:12]}.nc"
 
 
@@ -109,6 +116,18 @@ def joined(found: "Sequence[xarray.Dataset]", *, newest_first: bool = False) -> 
 
     Raises:
         ValueError: If two measurements answer the same question.
+
+    Examples:
+        >>> import xarray
+        >>> def answers(attack, correct):
+        ...     return xarray.Dataset({"correct": (("attack", "example"), [correct])}, {"attack": [attack]})
+        >>> both = joined([answers("fgsm", [1, 1, 0]), answers("pgd", [1, 0, 0])])
+        >>> both["correct"].sel(attack="pgd").values
+        array([1, 0, 0])
+        >>> joined([answers("pgd", [1, 0, 0]), answers("pgd", [0, 0, 0])])
+        Traceback (most recent call last):
+            ...
+        ValueError: two measurements give 'correct' of the same things: leave one of them out
     """
     import xarray
 
@@ -185,7 +204,15 @@ def _as_number(array: "xarray.DataArray") -> "xarray.DataArray":
 
 
 def combined(answers: "Mapping[tuple[str, int], xarray.Dataset]") -> "xarray.Dataset":
-    """Answers of many models, by system and seed, as one dataset with axes `system` and `seed`."""
+    """Answers of many models, by system and seed, as one dataset with axes `system` and `seed`.
+
+    Examples:
+        >>> import xarray
+        >>> accuracies = {("V", 0): 0.5, ("V", 1): 0.75, ("P", 0): 0.25}
+        >>> combined({cell: xarray.Dataset({"accuracy": value}) for cell, value in accuracies.items()}).accuracy.values
+        array([[0.5 , 0.75],
+               [0.25,  nan]])
+    """
     import xarray
 
     systems = list(dict.fromkeys(system for system, _ in answers))

@@ -84,13 +84,35 @@ def replacing(path: Path, *, by_every_process: bool = False) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file; see `replacing`."""
+    """Writes a text file; see `replacing`.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_text(Path(folder) / "a.txt", "r ≤ ½")
+        ...     (Path(folder) / "a.txt").stat().st_size
+        8
+    """
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes a value as JSON, atomically; see `to_json`."""
+    """Writes a value as JSON, atomically; see `to_json`.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_json(Path(folder) / "a.json", {"seed": 0, "losses": (2.5, 1)})
+        ...     print((Path(folder) / "a.json").read_text())
+        {
+          "seed": 0,
+          "losses": [
+            2.5,
+            1
+          ]
+        }
+    """
     write_text(path, json.dumps(to_json(value), indent=2, allow_nan=False) + "\n")
 
 
@@ -99,6 +121,13 @@ def read_json(path: Path) -> Any:
 
     Raises:
         ValueError: If the file is not JSON.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_json(Path(folder) / "a.json", {"radii": np.array([0.1, 0.2]), "bound": np.inf})
+        ...     read_json(Path(folder) / "a.json")
+        {'radii': [0.1, 0.2], 'bound': 'Infinity'}
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -153,7 +182,15 @@ def digest_of_arrays(tree: Any) -> str:
 
 
 def digest_of_file(path: Path) -> str:
-    """SHA-256 of a file's content."""
+    """SHA-256 of a file's content.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_text(Path(folder) / "a.txt", "abc")
+        ...     digest_of_file(Path(folder) / "a.txt")[:16]
+        'ba7816bf8f01cfea'
+    """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -26,6 +26,16 @@ class Listed(NamedTuple):
         train_accuracy: Accuracy on the training examples.
         test_accuracy: Accuracy on the test examples.
         measured: Names of what was measured.
+
+    Examples:
+        >>> import tempfile
+        >>> from lipjax.records.files import write_json
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_json(Path(folder) / "config.json", {})
+        ...     write_json(Path(folder) / "flags.json", {"system": "parseval", "dataset": "mnist", "seed": 3})
+        ...     (run,) = listed([folder])
+        >>> run.system, run.seed, run.state, run.test_accuracy
+        ('parseval', 3, 'stopped', None)
     """
 
     name: str

@@ -22,6 +22,18 @@ def save_model(run_dir: str | os.PathLike, model: Model, input_shape: tuple[int,
 
     Raises:
         TypeError: If the network has no name in a module, so that it could not be made again.
+
+    Examples:
+        >>> import tempfile
+        >>> from lipjax import networks
+        >>> network = networks.mlp(3, widths=())
+        >>> model = Model(network, network.init(jax.random.key(0), (2,)))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_model(folder, model, (2,))
+        ...     sorted(os.listdir(folder))
+        ...     print(*np.load(f"{folder}/model.npz"))
+        ['model.json', 'model.npz']
+        ['variables'].params['logits']['bias'] ['variables'].params['logits']['kernel']
     """
     path = Path(run_dir) / "model.npz"
     network = values.to_json(model.network)
@@ -81,6 +93,17 @@ class Saved:
 
     Args:
         run_dir: The directory of a training run.
+
+    Examples:
+        >>> import tempfile
+        >>> from lipjax import networks
+        >>> network = networks.mlp(3, widths=())
+        >>> model = Model(network, network.init(jax.random.key(0), (2,)))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_model(folder, model, (2,))
+        ...     saved = Saved(folder)
+        ...     saved.identity["network"]["type"], saved.model.network == network
+        ('lipjax.networks.cnn:mlp', True)
     """
 
     def __init__(self, run_dir: str | os.PathLike):

@@ -17,7 +17,19 @@ Tree = TypeVar("Tree")
 
 
 class RunRefused(RuntimeError):  # noqa: N818 - reads as what happened
-    """The run directory can't be used: not made, not read, held by another process, or made with other settings."""
+    """The run directory can't be used: not made, not read, held by another process, or made with other settings.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for seed in (0, 1):
+        ...         try:
+        ...             with open_run(folder, {"seed": seed}):
+        ...                 pass
+        ...         except RunRefused as error:
+        ...             str(error).removeprefix(folder)
+        ' belongs to a run with other settings: seed was 0, now 1'
+    """
 
 
 class Run:
@@ -25,6 +37,17 @@ class Run:
 
     Where a program runs as several processes, all of them call the same methods: the main process writes the
     records, and all take part in the checkpoints.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for _ in range(2):  # killed after the second step, and started again
+        ...         with open_run(folder, {"seed": 0}) as run:
+        ...             step = run.restore(0)
+        ...             run.log(step + 1, {"loss": 1 / (step + 1)})
+        ...             run.log(step + 2, {"loss": 1 / (step + 2)})
+        ...     read_metrics(folder)
+        [{'step': 1, 'loss': 1.0}, {'step': 2, 'loss': 0.5}]
     """
 
     def __init__(self, path: Path, checkpoints: Checkpoints):
@@ -77,7 +100,17 @@ class Run:
 
 
 class RunHeld(RunRefused):
-    """Another process is at work in the run directory."""
+    """Another process is at work in the run directory.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, hold(folder):
+        ...     try:
+        ...         hold(folder).__enter__()
+        ...     except RunHeld as error:
+        ...         str(error).removeprefix(folder)
+        ' is in use by another process'
+    """
 
 
 @contextlib.contextmanager
@@ -94,6 +127,13 @@ def hold(path: str | os.PathLike, *, wait: bool = False) -> Iterator[Path]:
     Raises:
         RunRefused: If it can't be made or written into.
         RunHeld: If another process holds it, and `wait` is false.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with hold(f"{folder}/new/run") as path:
+        ...         path.is_dir(), path.name
+        (True, 'run')
     """
     path = Path(path).absolute()
     if not parallel.is_main_process():
@@ -194,6 +234,16 @@ def load_state(run_dir: str | os.PathLike, template: Tree) -> Tree:
     Raises:
         FileNotFoundError: If there is no checkpoint.
         ValueError: If there are checkpoints and none can be read with this template.
+
+    Examples:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with open_run(folder, {"seed": 0}) as run:
+        ...         run.save(1, {"weights": np.ones(2)})
+        ...         run.save(2, {"weights": np.full(2, 0.5)})
+        ...     load_state(folder, {"weights": np.zeros(2)})
+        {'weights': array([0.5, 0.5])}
     """
     path = Path(run_dir).expanduser().absolute() / "checkpoints"
     if path.is_dir():

@@ -28,7 +28,18 @@ def find(folder: str | os.PathLike, settings: Any) -> Path | None:
 
 
 def index(folder: str | os.PathLike) -> dict[str, Path]:
-    """The run directories in a folder, by the digest of their settings; of equal ones the first by name."""
+    """The run directories in a folder, by the digest of their settings; of equal ones the first by name.
+
+    Examples:
+        >>> import tempfile
+        >>> from lipjax.records.files import write_json
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("first", "again"):
+        ...         (Path(folder) / name).mkdir()
+        ...         write_json(Path(folder) / name / "config.json", {"seed": 0})
+        ...     [path.name for path in index(folder).values()]
+        ['again']
+    """
     runs = [(digest_of_settings(known), path) for path, known in _runs(Path(folder))]
     return dict(reversed(runs))
 
@@ -66,6 +77,16 @@ def open(*patterns: str | os.PathLike) -> "xarray.Dataset":
 
     Raises:
         FileNotFoundError: If no run directory with answers matches.
+
+    Examples:
+        >>> import tempfile, xarray
+        >>> from lipjax.records.answers import recalled
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name, accuracy in [("P", 0.5), ("V", 0.75)]:
+        ...         answers = Path(folder) / name / "measurements"
+        ...         _ = recalled(answers, "clean", {}, lambda: xarray.Dataset({"accuracy": accuracy}))
+        ...     open(f"{folder}/*")["accuracy"].sel(seed=0).to_series().to_dict()
+        {'P': 0.5, 'V': 0.75}
     """
     answers: dict[tuple[str, int], xarray.Dataset] = {}
     matching = (name for pattern in patterns for name in sorted(glob.glob(os.fspath(pattern))))
@@ -81,7 +102,17 @@ def open(*patterns: str | os.PathLike) -> "xarray.Dataset":
 
 
 def answers_of(run_dir: str | os.PathLike) -> "xarray.Dataset | None":
-    """What was measured of one run, without the axes `system` and `seed`; None if nothing was."""
+    """What was measured of one run, without the axes `system` and `seed`; None if nothing was.
+
+    Examples:
+        >>> import tempfile, xarray
+        >>> from lipjax.records.answers import recalled
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     before = answers_of(folder)
+        ...     _ = recalled(Path(folder) / "measurements", "clean", {}, lambda: xarray.Dataset({"accuracy": 0.75}))
+        ...     before, answers_of(folder)["accuracy"].item()
+        (None, 0.75)
+    """
     records = sorted(
         (Path(run_dir) / "measurements").glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True
     )

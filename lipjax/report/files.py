@@ -24,6 +24,13 @@ def save(chart: Any, stem: Path | str, formats: Sequence[str] = FORMATS) -> list
 
     Returns:
         The paths written.
+
+    Examples:
+        >>> import altair, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     chart = altair.Chart(altair.Data(values=[{"alpha": 2}])).mark_tick().encode(x="alpha:Q")
+        ...     [path.name for path in save(chart, f"{folder}/curve", ["svg"])]
+        ['curve.svg']
     """
     files = written(chart, formats)
     paths = {kind: Path(f"{stem}.{kind}") for kind in files}

@@ -66,6 +66,15 @@ def write_csv(path: Path | str, rows: Sequence[Mapping[str, Cell]]) -> None:
     Args:
         path: Where to write.
         rows: One mapping per row, all with the same keys.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_csv(f"{folder}/a.csv", [{"system": "V, plain", "alpha": 1.5}, {"system": "P", "alpha": None}])
+        ...     print(Path(f"{folder}/a.csv").read_text().rstrip())
+        system,alpha
+        "V, plain",1.5
+        P,
     """
     with records.replacing(Path(path)) as partial, partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))

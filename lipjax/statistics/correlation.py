@@ -20,6 +20,10 @@ class KendallTau(NamedTuple):
     Attributes:
         value: Kendall's tau-b, 1 for the same order, -1 for the reverse; NaN if one quantity is constant.
         p_value: Probability of a tau at least this far from 0 if the orders of independent networks were unrelated.
+
+    Examples:
+        >>> kendall_tau([1, 2, 3, 4], [1, 2, 4, 3])  # (5 - 1) / 6; 8 of 24 orders are as far from 0
+        KendallTau(value=0.6666666666666669, p_value=0.3333333333333333)
     """
 
     value: float
@@ -33,6 +37,14 @@ class PartialRank(NamedTuple):
         tau: The partial tau.
         spearman: The partial Spearman correlation.
         p_value: Of `spearman`, by Student's t; NaN if no degree of freedom is left.
+
+    Examples:
+        >>> clean = [1, 1, 1, 1, 2, 2, 2, 2]
+        >>> measure, target = [1, 2, 3, 4, 5, 6, 7, 8], [4, 3, 2, 1, 8, 7, 6, 5]
+        >>> kendall_tau(measure, target).value > 0
+        True
+        >>> partial_rank(measure, target, {"clean": clean})
+        PartialRank(tau=-1.0, spearman=-1.0, p_value=0.0)
     """
 
     tau: float

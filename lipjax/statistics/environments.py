@@ -22,6 +22,11 @@ class SignError(NamedTuple):
         percentile_90: Over environments.
         maximum: The robust sign error: that of the worst environment.
         by_environment: In [0, 1], 0 where every pair is in the right order.
+
+    Examples:
+        >>> environments = {"right": [(0, 1)], "tied": [(1, 2)], "wrong": [(0, 2)]}
+        >>> sign_error([1, 2, 2], [2, 3, 1], environments)
+        SignError(mean=0.5, percentile_90=0.9, maximum=1.0, by_environment={'right': 0.0, 'tied': 0.5, 'wrong': 1.0})
     """
 
     mean: float

@@ -17,6 +17,11 @@ class GranulatedTau(NamedTuple):
     Attributes:
         value: Mean of `by_axis`, in which an axis without a tau does not count; NaN if no axis has one.
         by_axis: Mean tau over the lines along each axis.
+
+    Examples:
+        >>> design = {"width": [1, 1, 2, 2], "rate": [0.1, 0.2, 0.1, 0.2]}
+        >>> granulated_tau([1, 2, 3, 4], [1, 2, 3, 4], design)
+        GranulatedTau(value=1.0, by_axis={'width': 1.0, 'rate': 1.0})
     """
 
     value: float
@@ -30,6 +35,11 @@ class ConditionalMutualInformation(NamedTuple):
         value: The smallest of `by_condition`; NaN if none is defined.
         condition: The settings that attain it.
         by_condition: The normalised information given each set of settings; NaN if these determine the target's order.
+
+    Examples:
+        >>> design = {"width": [1, 1, 2, 2], "rate": [0.1, 0.2, 0.1, 0.2]}
+        >>> conditional_mutual_information([1, 2, 3, 4], [1, 2, 3, 4], design, max_conditions=1)
+        ConditionalMutualInformation(value=1.0, condition=(), by_condition={(): 1.0, ('width',): 1.0, ('rate',): 1.0})
     """
 
     value: float

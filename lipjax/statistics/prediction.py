@@ -23,6 +23,12 @@ class Increment(NamedTuple):
         baseline_r_squared: Of the baseline; below 0 if it predicts worse than the mean does.
         r_squared: Of the baseline and the measure.
         per_network: Each network's part: their mean is `gain`.
+
+    Examples:
+        >>> quality = np.random.default_rng(0).normal(size=40)
+        >>> found = increment(quality, quality, {}, np.arange(40))  # nothing is known before, all is known with it
+        >>> round(found.r_squared, 2), bool(np.isclose(found.gain, found.per_network.mean()))
+        (1.0, True)
     """
 
     gain: float

@@ -6,7 +6,7 @@ from lipjax import augmentation, checks, datasets, networks, systems, training
 from lipjax.augmentation import Augment, Augmenting
 from lipjax.networks.family import Family
 from lipjax.norms import Ball
-from lipjax.training import Optimizer, Schedule
+from lipjax.training import Optimizer, Schedule, Tracker
 from lipjax.types import Box, Dataset, Network, System
 
 from . import language
@@ -18,6 +18,7 @@ SYSTEMS = systems.ROWS
 OPTIMIZERS = exported(training, Optimizer)
 SCHEDULES = exported(training, Schedule)
 AUGMENTATIONS = exported(augmentation, Augment)
+TRACKERS = exported(training, Tracker)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import xarray
 
 TRAINING = {field.name: field for field in dataclasses.fields(train.Config)}
-EXECUTION = ("log_every", "checkpoint_every", "num_devices")
+EXECUTION = ("log_every", "checkpoint_every", "num_devices", "log")
 ONCE = {field.name for field in dataclasses.fields(flags.DataFlags)} | set(EXECUTION)
 """Training flags that are the same for all."""
 SWEPT = [name for name, field in TRAINING.items() if field.metadata["recorded"] and name not in ONCE]

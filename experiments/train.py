@@ -39,6 +39,9 @@ class Config(TrainingFlags, SystemFlags, DataFlags):
     num_devices: int | None = cli.flag(
         None, "Devices over which each batch is spread; default one, or all of several processes.", minimum=1
     )
+    log: tuple[str, ...] = cli.flag(
+        (), f"Where else metrics are shown: {', '.join(flags.TRACKERS)}, with options, or module:name.", recorded=False
+    )
     progress: bool | None = cli.flag(None, "Show a progress bar; default on terminals only.", recorded=False)
 
     def __post_init__(self) -> None:
@@ -70,7 +73,7 @@ def prepare(config: Config, dataset: Dataset) -> sweep.Cell:
         UsageError: If a choice can't be used.
     """
     flags.check_batch_size(config.batch_size, dataset)
-    _mesh(config)
+    execution(config)
     cell = sweep.Cell(
         config.system,
         flags.system(config, dataset),
@@ -86,6 +89,12 @@ def prepare(config: Config, dataset: Dataset) -> sweep.Cell:
     return cell
 
 
+def trackers(config: Config) -> list[training.Tracker]:
+    """Where metrics are shown."""
+    with flags.flag_errors("log"):
+        return [flags.build(text, flags.TRACKERS) for text in config.log]
+
+
 def execution(config: Config) -> training.Execution:
     """How it is run and watched."""
     return training.Execution(
@@ -94,6 +103,7 @@ def execution(config: Config) -> training.Execution:
         checkpoint_every=config.checkpoint_every,
         steps_per_dispatch=math.gcd(config.log_every, STEPS_PER_DISPATCH),
         mesh=_mesh(config),
+        trackers=trackers(config),
     )
 
 

@@ -8,16 +8,16 @@ whoever continues trains in the same way.
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 
-from lipjax import evaluation, records, training
+from lipjax import evaluation, parallel, records, training
 from lipjax.measurements import Parts
 from lipjax.sweep.cells import Cell
-from lipjax.training import Execution, NonFiniteLoss, Trainee, Way
+from lipjax.training import Execution, Log, NonFiniteLoss, Trainee, Way
 from lipjax.types import Model
 from lipjax.values import Json, to_json
 
@@ -101,12 +101,12 @@ def train_pack(
         RunRefused: If a directory is in use or belongs to other settings.
     """
     with contextlib.ExitStack() as stack:
-        held = list(_held(places, parts, stack))
+        held = list(_held(places, parts, stack, execution, log))
         if not held:
             return []
-        first = held[0][0].cell
+        first = held[0].place.cell
         trained = training.fit_together(
-            [_trainee(place.cell, run=run, log=lambda *_, place=place: log(place)) for place, run in held],
+            [_trainee(one.place.cell, run=one.run, log=one.tell) for one in held],
             parts.dataset,
             num_steps=first.num_steps,
             batch_size=first.batch_size,
@@ -114,19 +114,37 @@ def train_pack(
             execution=execution,
         )
         together = {"way": way, "networks": len(held)}
-        return [
-            (place, _finish(place.cell, run, model, parts, together))
-            for (place, run), model in zip(held, trained, strict=True)
-        ]
+        return [(one.place, _finish(one, model, parts, together)) for one, model in zip(held, trained, strict=True)]
 
 
-def _held(places: Sequence[Place], parts: Parts, stack: contextlib.ExitStack) -> Iterator[tuple[Place, records.Run]]:
+class _Held(NamedTuple):
+    place: Place
+    run: records.Run
+    logs: Sequence[Log]
+
+    def tell(self, step: int, metrics: Mapping[str, float]) -> None:
+        for log in self.logs:
+            log(step, metrics)
+
+
+def _held(
+    places: Sequence[Place],
+    parts: Parts,
+    stack: contextlib.ExitStack,
+    execution: Execution,
+    log: Callable[[Place], object],
+) -> Iterator[_Held]:
     for place in places:
         try:
-            yield place, stack.enter_context(_opened(place, parts))
+            run = stack.enter_context(_opened(place, parts))
         except records.RunHeld:
             if len(places) == 1:
                 raise
+            continue
+        settings = {"system": place.cell.name, "seed": place.cell.seed, **place.cell.words}
+        trackers = execution.trackers if parallel.is_main_process() else ()
+        shown = [stack.enter_context(tracker.start(place.path, settings)) for tracker in trackers]
+        yield _Held(place, run, [lambda *_, place=place: log(place), *shown])
 
 
 @contextlib.contextmanager
@@ -141,24 +159,27 @@ def _trainee(cell: Cell, **recorded: Any) -> Trainee:
     return Trainee(jax.random.key(cell.seed), cell.system, cell.optimizer, cell.augment, **recorded)
 
 
-def _finish(
-    cell: Cell, held: records.Run, model: Model | NonFiniteLoss, parts: Parts, together: Json
-) -> Json | NonFiniteLoss:
+def _finish(held: _Held, model: Model | NonFiniteLoss, parts: Parts, together: Json) -> Json | NonFiniteLoss:
+    cell, run = held.place.cell, held.run
     if isinstance(model, NonFiniteLoss):
-        records.write_json(held.path / records.FAILURE, {"problem": str(model)})
+        records.write_json(run.path / records.FAILURE, {"problem": str(model)})
         return model
     dataset = parts.dataset
-    records.save_model(held.path, model, dataset.input_shape)
+    records.save_model(run.path, model, dataset.input_shape)
+    accuracies = {
+        "train_accuracy": evaluation.accuracy(model, dataset.train),
+        "test_accuracy": evaluation.accuracy(model, dataset.test),
+    }
+    held.tell(cell.num_steps, accuracies)
     results = {
         "config": dict(cell.words),
         "environment": records.environment(),
         "together": together,
         "num_params": sum(leaf.size for leaf in jax.tree.leaves(model.variables.params)),
-        "train_accuracy": evaluation.accuracy(model, dataset.train),
-        "test_accuracy": evaluation.accuracy(model, dataset.test),
+        **accuracies,
     }
-    held.finish(results)
-    return results | {"run_dir": str(held.path)}
+    run.finish(results)
+    return results | {"run_dir": str(run.path)}
 
 
 def way_of(pack: str, places: Sequence[Place], parts: Parts, execution: Execution, store: Path) -> Way:

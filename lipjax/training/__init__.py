@@ -21,3 +21,7 @@ from lipjax.training.step import Step as Step
 from lipjax.training.step import TrainState as TrainState
 from lipjax.training.step import init as init
 from lipjax.training.step import make_step as make_step
+from lipjax.training.trackers import Tracker as Tracker
+from lipjax.training.trackers import mlflow as mlflow
+from lipjax.training.trackers import tensorboard as tensorboard
+from lipjax.training.trackers import wandb as wandb

@@ -3,7 +3,7 @@
 import itertools
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import jax
 import numpy as np
@@ -14,8 +14,11 @@ from tqdm import tqdm
 from lipjax import checks
 from lipjax.records import Run
 
+if TYPE_CHECKING:
+    from lipjax.training.trackers import Tracker
+
 Trace: TypeAlias = Mapping[str, Float[Array, "*pack steps"]]
-Log: TypeAlias = Callable[[int, Mapping[str, float]], None]
+Log: TypeAlias = Callable[[int, Mapping[str, float]], object]
 """`(step, metrics)`: takes the means over the steps since the last line."""
 
 
@@ -57,6 +60,7 @@ class Execution(NamedTuple):
             1 on CPU, where XLA's convolution was 28 times slower inside a loop (lipjax's networks do without it and
             gain from 10).
         mesh: From `parallel.mesh`: spreads each batch over its devices.
+        trackers: Where else the metrics of trainings with a run directory are shown, by `sweep` and the commands.
     """
 
     run: Run | None = None
@@ -66,6 +70,7 @@ class Execution(NamedTuple):
     checkpoint_every: int = 500
     steps_per_dispatch: int | None = None
     mesh: Mesh | None = None
+    trackers: "Sequence[Tracker]" = ()
 
     @property
     def dispatch(self) -> int:

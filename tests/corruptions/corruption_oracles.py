@@ -104,8 +104,13 @@ def zoomed(z, factor):
 
 
 def zoom_blur(x, draws, stop, step):
-    u, factors = x / 255, np.arange(1, stop, step)
-    return quantised((u + sum(zoomed(u, factor) for factor in factors)) / (len(factors) + 1))
+    """Each enlargement in double precision; they are kept and added up in single precision."""
+    u, factors = (x / 255).astype(np.float32), np.arange(1, stop, step)
+    total = np.zeros_like(u)
+    for factor in factors:
+        total += zoomed(u.astype(float), factor).astype(np.float32)
+    mean = (u + total) / np.float32(len(factors) + 1)
+    return (np.float32(255) * np.clip(mean, 0, 1)).astype(np.uint8)
 
 
 def grey(u):

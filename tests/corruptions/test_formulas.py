@@ -21,7 +21,7 @@ TOLERANCES = {
     "defocus_blur": (1, 0.10),
     "glass_blur": (2, 0.08),
     "motion_blur": (1, 0.001),
-    "zoom_blur": (1, 0.03),
+    "zoom_blur": (1, 0.001),
     "snow": (2, 0.002),
     "frost": (1, 0.05),
     "fog": (1, 0.001),

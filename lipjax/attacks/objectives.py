@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float, Int
+from jaxtyping import Array, ArrayLike, Float
 
 from lipjax import losses
 from lipjax.types import AttackFn, BoundaryAttack, Objective, Point, Scalar, VectorFn
@@ -111,14 +110,3 @@ def aim(
     if isinstance(attack, BoundaryAttack):
         return margins(f, label) if target is None else margin_to(f, label, target)
     return evasion(f, label, loss if target is None else lambda logits, label: loss(logits, label, target))
-
-
-def runner_up(logits: Logits, label: ArrayLike, rank: ArrayLike) -> Int[Array, ""]:
-    """The wrong class with the `rank`-th largest logit, from 0: the target of a targeted attack.
-
-    Examples:
-        >>> runner_up(jnp.array([3.0, 5.0, 4.0]), 1, 0)
-        Array(2, dtype=int32)
-    """
-    others = jnp.where(jnp.arange(logits.size) == label, -jnp.inf, logits)
-    return jax.lax.top_k(others, logits.size)[1][rank]

@@ -23,6 +23,7 @@ from lipjax.evaluation.cascade.cascade import CascadeResult as CascadeResult
 from lipjax.evaluation.cascade.cascade import cascade as cascade
 from lipjax.evaluation.cascade.suites import Stage as Stage
 from lipjax.evaluation.cascade.suites import Suite as Suite
+from lipjax.evaluation.cascade.suites import fast as fast
 from lipjax.evaluation.cascade.suites import standard as standard
 from lipjax.evaluation.corruption_error import ALEXNET_ERRORS as ALEXNET_ERRORS
 from lipjax.evaluation.corruption_error import Errors as Errors

@@ -125,12 +125,14 @@ def test_examples_that_are_wrong_from_the_start_are_not_attacked(four_classes):
         f,
         Batch(inputs, wrong),
         one_step(linf.ball(0.0)),
+        chunk_size=128,
         progress=lambda *event: seen.append(event),
     )
     assert found.accuracies == {"clean": 0.75, "fgsm": 0.75}
     assert (found.fooled_by == "clean").sum() == 10
     assert [name for name, _ in seen] == ["fgsm 1/2", "fgsm 1/2", "fgsm 2/2", "fgsm 2/2"]
     assert [share for _, share in seen] == pytest.approx([16 / 60, 30 / 60, 46 / 60, 1.0])
+    assert found.gradients == 60 * Stage("fgsm", attacks.fgsm()).cost
 
 
 def test_the_share_of_work_that_is_done_never_decreases_and_ends_at_one(four_classes):
@@ -155,26 +157,61 @@ def test_radius_zero_gives_the_clean_accuracy_bit_for_bit(four_classes):
     np.testing.assert_array_equal(found.points, inputs)
 
 
-@pytest.mark.parametrize("num_classes", [2, 3, 10])
-def test_any_number_of_classes_from_two_is_attacked(num_classes):
+def linear(num_classes):
+    """A linear classifier, inputs, their labels, and the distance to every class in linf (no pixel is near the box)."""
     matrix = jax.random.normal(jax.random.key(1), (num_classes, 16))
     inputs = jax.random.uniform(jax.random.key(2), (12, 4, 4, 1), minval=0.4, maxval=0.6)
     f = jax.tree_util.Partial(lambda w, x: w @ (x.ravel() - 0.5), matrix)
     labels = predictions(f, inputs)
-    # For a linear classifier, the distance to the nearest boundary is known (no pixel is near the limits).
     logits = np.asarray(jax.vmap(f)(inputs))
-    margins = np.array(
-        [[z[y] - z[k] if k != y else np.inf for k in range(num_classes)] for z, y in zip(logits, labels, strict=True)]
-    )
-    slopes = np.array([[np.abs(matrix[y] - matrix[k]).sum() for k in range(num_classes)] for y in labels])
-    distances = np.min(margins / np.where(slopes == 0, 1.0, slopes), axis=1)
+    gaps = logits[np.arange(12), labels][:, None] - logits
+    slopes = np.abs(np.asarray(matrix)[labels][:, None] - np.asarray(matrix)).sum(-1)
+    return f, inputs, labels, np.where(slopes == 0.0, np.inf, gaps / np.where(slopes == 0.0, 1.0, slopes))
+
+
+@pytest.mark.parametrize("num_classes", [2, 3, 10])
+def test_any_number_of_classes_from_two_is_attacked(num_classes):
+    f, inputs, labels, distances = linear(num_classes)
+    distances = distances.min(axis=1)
     radius = float(np.median(distances))
-    found = evaluation.cascade(jax.random.key(0), f, Batch(inputs, labels), short(linf.ball(radius), (1, 2)))
+    suite = evaluation.fast(linf.ball(radius)) if num_classes == 3 else short(linf.ball(radius), (1, 2))
+    found = evaluation.cascade(jax.random.key(0), f, Batch(inputs, labels), suite, chunk_size=12)
     near, far = distances < 0.97 * radius, distances > 1.001 * radius
     assert near.sum() >= 4
     assert far.sum() >= 4
     assert not found.robust[near].any()
     assert found.robust[far].all()
+
+
+def towards(logits, label, target):
+    return logits[target] - logits[label]
+
+
+class near_targets(Suite):
+    """A suite that compiles fast: a step to each of the nearest classes."""
+
+    ball: Any = RIGHT
+    reach: Any = 1.0
+
+    def stages(self, num_classes):
+        step = attacks.fgsm(self.ball)
+        options = {"targeted": True, "repeats": num_classes - 1, "cost": 1.0}
+        return [Stage("step", step, loss=towards, reach=self.reach, **options)]
+
+
+def test_targets_beyond_the_reach_are_passed_over_except_for_the_nearest():
+    f, inputs, labels, distances = linear(5)
+    nearest = np.sort(distances, axis=1)[:, :4]
+    radius = float(np.median(nearest[:, 0]))
+    is_robust = nearest[:, 0] > radius
+    for reach in (1.0, 2.0, 1000.0):
+        found = evaluation.cascade(
+            jax.random.key(0), f, Batch(inputs, labels), near_targets(linf.ball(radius), reach), chunk_size=12
+        )
+        np.testing.assert_array_equal(found.robust, is_robust)
+        assert found.gradients == 12 + np.sum(nearest[is_robust, 1:] <= reach * radius)
+    with pytest.raises(ValueError, match="only a stage with targets has a reach"):
+        Stage("one", attacks.fgsm(), reach=1.0)
 
 
 def test_a_second_radius_runs_the_same_programs(four_classes):
@@ -290,8 +327,10 @@ def test_a_boundary_attack_in_a_stage_gets_margins_and_a_climber_a_loss(four_cla
         for targeted in (False, True):
             loss = targeted_dlr if targeted else cross_entropy
             stage = Stage("one", attack, loss=loss, targeted=targeted)
-            run = jax.jit(lambda x, y, stage=stage: stage.run(jax.random.key(0), f, x, y, jnp.array(0)))
-            fooled = [predictions(f, run(x, y)[None])[0] != y for x, y in zip(inputs[:3], labels[:3], strict=True)]
+            run = jax.jit(lambda x, y, t, stage=stage: stage.run(jax.random.key(0), f, x, y, t))
+            others = jnp.where(jnp.arange(4) == labels[:, None], -jnp.inf, jax.vmap(f)(inputs))
+            examples = zip(inputs[:3], labels[:3], jnp.argmax(others, axis=1), strict=False)
+            fooled = [predictions(f, run(x, y, t)[None])[0] != y for x, y, t in examples]
             assert all(fooled)
 
 

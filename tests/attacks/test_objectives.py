@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lipjax import attacks, losses
-from lipjax.attacks.objectives import margin_to, runner_up
+from lipjax.attacks.objectives import margin_to
 
 LOGITS = jnp.array([1.0, 4.0, 2.0, 3.0])
 
@@ -32,8 +32,3 @@ def test_margins_are_the_other_logits_minus_the_labels_for_any_label():
 
 def test_the_margin_to_a_target_is_one_of_the_margins():
     assert margin_to(identity, 1, 3)(LOGITS) == -1.0
-
-
-def test_runners_up_are_the_wrong_classes_from_the_likeliest_down():
-    assert [int(runner_up(LOGITS, 1, rank)) for rank in range(3)] == [3, 2, 0]
-    assert [int(runner_up(LOGITS, 2, rank)) for rank in range(3)] == [1, 3, 0]

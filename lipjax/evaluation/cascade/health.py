@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
@@ -69,13 +68,13 @@ def look_like_probabilities(logits: Float[Array | np.ndarray, "batch classes"]) 
 
 
 def is_random(f: Callable[[Array], Array], inputs: Float[Array | np.ndarray, "batch ..."]) -> bool:
-    """Whether the function differs between two calls, outside `jit`, which would freeze what Python draws.
+    """Whether the function differs between two calls, each traced anew, since a program freezes what Python draws.
 
     Examples:
         >>> is_random(lambda x: x + np.random.default_rng().normal(), np.zeros((2, 3)))
         True
     """
-    first, second = (np.asarray(jax.vmap(f)(jnp.asarray(inputs))) for _ in range(2))
+    first, second = (np.asarray(jax.jit(lambda x: jax.vmap(f)(x))(inputs)) for _ in range(2))
     return not np.allclose(first, second, rtol=1e-3, atol=1e-5, equal_nan=True)
 
 

@@ -2,8 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import numpy as np
@@ -19,9 +18,27 @@ from lipjax.types import Batch, KeyArray, Point, VectorFn, pixels, single
 Rows: TypeAlias = Int[np.ndarray, " chunk"]
 Images: TypeAlias = Float[np.ndarray, "batch ..."]
 Flags: TypeAlias = Bool[np.ndarray, " batch"]
+Logits: TypeAlias = Float[np.ndarray, "batch classes"]
 
-_SHRINKS = (1, 4, 16)
-"""A chunk has the given size or that size divided by one of these, so that little is computed for nothing."""
+_SHRINKS = (1, 8)
+"""A chunk has the given size or that size divided by one of these, so that little is computed for nothing; for
+every size each stage is compiled once."""
+
+
+class Run(NamedTuple):
+    """One run of a stage.
+
+    Attributes:
+        number: Which stage.
+        repeat: Which of its runs.
+        targets: The class that it aims at, where the stage is targeted.
+        is_due: Whether it is worthwhile for an example.
+    """
+
+    number: int
+    repeat: int
+    targets: Int[np.ndarray, " batch"]
+    is_due: Flags
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,23 +63,49 @@ class Task:
             "chunk_size": self.chunk_size,
         }
 
-    def examine(self) -> tuple[Float[np.ndarray, "batch classes"], Flags]:
-        """Logits of all examples, and whether the loss has no gradient there."""
+    def examine(self) -> tuple[Logits, Flags, Flags]:
+        """Logits of all examples, whether they are right, and whether the loss has no gradient there."""
         parts = [
             tuple(np.asarray(part)[: len(rows)] for part in _examine(self.f, *self._examples(rows, size)))
             for rows, size in split(np.arange(len(self.labels)), self.chunk_size)
         ]
-        logits, is_flat = zip(*parts, strict=True)
-        return np.concatenate(logits), np.concatenate(is_flat)
+        logits, correct, is_flat = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return logits, correct, is_flat
 
-    def attack(self, number: int, repeat: int, rows: Rows, size: int) -> Chunk:
+    def runs(self, logits: Logits, correct: Flags) -> list[Run]:
+        """All runs of all stages in order, with what each aims at.
+
+        Args:
+            logits: What the classifier says of the examples.
+            correct: Which of them there is something to attack in.
+        """
+        has_reach = any(stage.reach is not None for stage in self.stages)
+        distances = self._distances(logits, correct) if has_reach else logits
+        runs = []
+        for number, stage in enumerate(self.stages):
+            order = others_in_order(-logits if stage.reach is None else distances, self.labels)
+            for repeat in range(stage.repeats):
+                targets, is_due = order[:, repeat if stage.targeted else 0], np.ones(len(order), bool)
+                if stage.reach is not None and repeat > 0:
+                    distance = np.take_along_axis(distances, targets[:, None], axis=1)[:, 0]
+                    is_due = distance <= stage.reach * self.ball.radius
+                runs.append(Run(number, repeat, targets, is_due))
+        return runs
+
+    def attack(self, run: Run, rows: Rows, size: int) -> Chunk:
         """Attacks some examples with one run of a stage, filled up to a size."""
-        key = jax.random.fold_in(jax.random.fold_in(self.key, number), repeat)
-        keys = jax.vmap(partial(jax.random.fold_in, key))(np.resize(rows, size))
-        stage, examples = self.stages[number], self._examples(rows, size)
-        points, fooled = _attack(self.f, stage, self.ball, np.int32(repeat), keys, *examples)
+        which = (np.int32(run.number), np.int32(run.repeat), np.resize(rows, size))
+        stage, targets = self.stages[run.number], np.resize(run.targets[rows], size)
+        points, fooled = _attack(self.f, stage, self.ball, self.key, which, *self._examples(rows, size), targets)
         fooled = np.asarray(fooled)[: len(rows)]
         return Chunk(rows, fooled, np.asarray(points)[: len(rows)][fooled])
+
+    def _distances(self, logits: Logits, correct: Flags) -> Logits:
+        """How far the boundary to every class is by the linear model at each example; infinity for those not asked."""
+        distances = np.full_like(logits, np.inf)
+        for rows, size in split(np.flatnonzero(correct), self.chunk_size):
+            distances[rows] = _distances(self.f, self.ball, *self._examples(rows, size))[: len(rows)]
+        return distances
 
     def _examples(self, rows: Rows, size: int) -> tuple[Images, Int[np.ndarray, " batch"]]:
         filled = np.resize(rows, size)
@@ -94,17 +137,45 @@ def split(rows: Rows, chunk_size: int) -> Iterator[tuple[Rows, int]]:
         rows = rows[size:]
 
 
+def others_in_order(scores: Logits, labels: Int[np.ndarray, " batch"]) -> Int[np.ndarray, "batch others"]:
+    """The wrong classes of every example in order of their scores, the smallest first.
+
+    Examples:
+        >>> others_in_order(np.array([[1.0, 4.0, 2.0, 3.0]]), np.array([1]))
+        array([[0, 2, 3]])
+    """
+    scores = np.where(np.arange(scores.shape[1]) == labels[:, None], np.inf, scores)
+    order = np.argsort(scores, axis=1, kind="stable")
+    return order[order != labels[:, None]].reshape(len(scores), -1)
+
+
 @jax.jit
 def _examine(
     f: VectorFn, inputs: Float[Array, "batch ..."], labels: Int[Array, " batch"]
-) -> tuple[Float[Array, "batch classes"], Bool[Array, " batch"]]:
-    def one(x: Point, label: Array) -> tuple[Array, Array]:
+) -> tuple[Float[Array, "batch classes"], Bool[Array, " batch"], Bool[Array, " batch"]]:
+    def one(x: Point, label: Array) -> tuple[Array, Array, Array]:
         def loss(point: Point) -> tuple[Array, Array]:
             logits = f(point)
             return losses.cross_entropy(logits, label), logits
 
         gradient, logits = jax.grad(loss, has_aux=True)(x)
-        return logits, jax.numpy.all(gradient == 0.0)
+        return logits, losses.is_correct(logits, label), jax.numpy.all(gradient == 0.0)
+
+    return jax.vmap(one)(inputs, labels)
+
+
+@jax.jit
+def _distances(
+    f: VectorFn, ball: Ball, inputs: Float[Array, "batch ..."], labels: Int[Array, " batch"]
+) -> Float[Array, "batch classes"]:
+    def one(x: Point, label: Array) -> Array:
+        def gaps(point: Point) -> tuple[Array, Array]:
+            logits = f(point)
+            return logits[label] - logits, logits[label] - logits
+
+        slopes, gap = jax.jacrev(gaps, has_aux=True)(x)
+        slope = jax.vmap(ball.norm.dual)(slopes)
+        return jax.numpy.where(slope == 0.0, jax.numpy.inf, gap / slope)
 
     return jax.vmap(one)(inputs, labels)
 
@@ -114,13 +185,18 @@ def _attack(
     f: VectorFn,
     stage: Stage,
     ball: Ball,
-    repeat: Int[Array, ""],
-    keys: Array,
+    key: KeyArray,
+    which: tuple[Int[Array, ""], Int[Array, ""], Int[Array, " batch"]],
     inputs: Float[Array, "batch ..."],
     labels: Int[Array, " batch"],
+    targets: Int[Array, " batch"],
 ) -> tuple[Float[Array, "batch ..."], Bool[Array, " batch"]]:
-    def one(key: KeyArray, x: Point, label: Array) -> tuple[Point, Array]:
-        point = ball.project(stage.run(key, f, x, label, repeat), x)
+    """The points and whether they are wrong; `which` are the numbers of the stage, its run and the examples."""
+    number, repeat, rows = which
+    run_key = jax.random.fold_in(jax.random.fold_in(key, number), repeat)
+
+    def one(row: Array, x: Point, label: Array, target: Array) -> tuple[Point, Array]:
+        point = ball.project(stage.run(jax.random.fold_in(run_key, row), f, x, label, target), x)
         return point, ~losses.is_correct(f(point), label)
 
-    return jax.vmap(one)(keys, inputs, labels)
+    return jax.vmap(one)(rows, inputs, labels, targets)

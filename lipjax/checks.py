@@ -83,6 +83,19 @@ def probability(**values: float) -> None:
             raise ValueError(f"{name} must be above 0 and below 1, got {value}")
 
 
+def interval(**named: tuple[float, float]) -> None:
+    """Raises ValueError unless every pair is the lowest and the highest number of an interval that has a width.
+
+    Examples:
+        >>> interval(box=(1.0, 0.0))
+        Traceback (most recent call last):
+        ValueError: box must be (lowest, highest) in rising order, got (1.0, 0.0)
+    """
+    for name, (low, high) in named.items():
+        if not low < high:
+            raise ValueError(f"{name} must be (lowest, highest) in rising order, got {(low, high)}")
+
+
 def inside(box: "tuple[float, float] | None", **values: ArrayLike) -> None:
     """Raises ValueError unless all numbers are finite and in the box, up to rounding; None is no limit.
 

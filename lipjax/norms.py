@@ -4,7 +4,6 @@
 """
 
 import math
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,12 +16,7 @@ from lipjax.values import REQUIRED, Number, Value, number, setting
 
 
 class Norm(Value):
-    """A norm of one example; a new one is one more subclass.
-
-    Attributes:
-        exponent: The p of the lp norm that it is on the entries that may move.
-        name: What flags and results call it.
-    """
+    """A norm of one example; a new one is one more subclass."""
 
     @property
     def exponent(self) -> float:
@@ -63,12 +57,7 @@ class Norm(Value):
         return Ball(self, radius, box)
 
     def conversion(self, other: "Norm", size: int) -> float:
-        """The largest `||x||_other / ||x||_self` of vectors with `size` entries, `size^max(0, 1/q - 1/p)`.
-
-        Examples:
-            >>> linf.conversion(l2, 9), l2.conversion(linf, 9)
-            (3.0, 1.0)
-        """
+        """The largest `||x||_other / ||x||_self` of vectors with `size` entries, `size^max(0, 1/q - 1/p)`."""
         return float(size ** max(0.0, 1.0 / other.exponent - 1.0 / self.exponent))
 
     def __repr__(self) -> str:
@@ -76,13 +65,17 @@ class Norm(Value):
 
 
 def _abs(x: Point) -> Point:
-    # With derivative 0 at 0, where jnp.abs has 1. By comparisons, since sums and maxima of what comes from jnp.sign or
-    # jnp.abs take XLA five to ten times as long on a CPU.
+    # With derivative 0 at 0, where jnp.abs has 1. By comparisons: sums and maxima of jnp.sign or jnp.abs are slow on CPUs.
     return x * jnp.where(x > 0.0, 1.0, jnp.where(x < 0.0, -1.0, 0.0))
 
 
 class Linf(Norm):
-    """`max_i |x_i|`."""
+    """`max_i |x_i|`.
+
+    Examples:
+        >>> linf.dual(jnp.array([3.0, -4.0])), linf.steepest(jnp.array([3.0, -4.0])), linf.conversion(l2, 9)
+        (Array(7., dtype=float32), Array([ 1., -1.], dtype=float32), 3.0)
+    """
 
     exponent = math.inf
     name = "linf"
@@ -114,7 +107,12 @@ def _largest(x: Point) -> Scalar:
 
 
 class L2(Norm):
-    """`(sum_i x_i^2)^(1/2)`."""
+    """`(sum_i x_i^2)^(1/2)`.
+
+    Examples:
+        >>> l2.value(jnp.array([3.0, -4.0])), l2.project(jnp.array([3.0, -4.0]), 1.0), l2.conversion(linf, 9)
+        (Array(5., dtype=float32), Array([ 0.6, -0.8], dtype=float32), 1.0)
+    """
 
     exponent = 2.0
 
@@ -148,7 +146,12 @@ class L2(Norm):
 
 
 class L1(Norm):
-    """`sum_i |x_i|`."""
+    """`sum_i |x_i|`.
+
+    Examples:
+        >>> l1.dual(jnp.array([3.0, -4.0])), l1.project(jnp.array([3.0, -4.0]), 2.0)
+        (Array(4., dtype=float32), Array([ 0.5, -1.5], dtype=float32))
+    """
 
     exponent = 1.0
 
@@ -160,9 +163,8 @@ class L1(Norm):
 
     def project(self, x: Point, radius: ArrayLike) -> Point:
         # The projection soft-thresholds |x| at the level that leaves a sum of `radius` (Duchi et al. 2008, figure 1).
-        # No entry remains that is more than the radius below the largest: all are lowered to numbers as small as the
-        # radius first. The threshold's rounding counts once per entry that remains, 1e-5 of the radius in a large
-        # image: rescaling undoes it.
+        # No entry more than the radius below the largest remains: all are first lowered to numbers as small as it. The
+        # threshold's rounding counts once per entry that remains, 1e-5 of the radius in all: rescaling undoes it.
         sizes, largest = jnp.abs(x), linf.value(x)
         lowered = jnp.where(largest > radius, jnp.maximum(radius - (largest - sizes), 0.0), sizes)
         descending = jnp.sort(lowered.ravel())[::-1]
@@ -206,6 +208,10 @@ def named(name: str) -> Norm:
 
     Raises:
         ValueError: If there is none of that name.
+
+    Examples:
+        >>> named("linf").dual(jnp.array([3.0, -4.0]))
+        Array(7., dtype=float32)
     """
     checks.one_of("norm", name, list(NAMES))
     return NAMES[name]
@@ -218,6 +224,11 @@ class Masked(Norm):
         norm: The norm of the other entries.
         free: Indices of the entries that may move, in the flat input.
         shape: Shape of an input.
+
+    Examples:
+        >>> left = masked(l2, np.array([True, True, False]))
+        >>> left.value(jnp.array([3.0, 4.0, 0.0])), left.value(jnp.array([3.0, 4.0, 0.1])), left.conversion(linf, 3)
+        (Array(5., dtype=float32), Array(inf, dtype=float32), 1.0)
     """
 
     norm: Norm = setting(words=named)
@@ -328,13 +339,6 @@ class Largest(Norm):
         return np.broadcast_to(self.norm.movable(shape[1:]), shape)
 
 
-def is_box(**named: Any) -> None:
-    """Raises ValueError unless the box is two finite or infinite numbers in rising order."""
-    for name, box in named.items():
-        if not box[0] < box[1]:
-            raise ValueError(f"{name} must be (lowest, highest) in rising order, got {box}")
-
-
 class Ball(Value):
     """Where a point may go: at most `radius` away from a center, within the box of legal inputs.
 
@@ -347,9 +351,9 @@ class Ball(Value):
         ValueError: If radius is negative, or so large in L-infinity that it can only be a slip; if box has no width.
 
     Examples:
-        >>> ball = linf.ball(0.1)
-        >>> ball.project(jnp.array([0.0, 1.3]), center=jnp.array([0.5, 0.95]))
-        Array([0.4, 1. ], dtype=float32)
+        >>> ball, x = linf.ball(0.1), jnp.array([0.5, 0.95])
+        >>> ball.project(jnp.array([0.0, 1.3]), center=x), ball.step(x, jnp.array([2.0, -3.0]), x, step_size=0.5)
+        (Array([0.4, 1. ], dtype=float32), Array([0.6 , 0.85], dtype=float32))
         >>> linf.ball(8)
         Traceback (most recent call last):
         ValueError: radius 8 is wider than the box (0.0, 1.0): pixels are in [0, 1], did you mean 8/255?
@@ -357,7 +361,7 @@ class Ball(Value):
 
     norm: Norm = setting(words=named)
     radius: Number = number(REQUIRED, checks.not_negative, unit="pixels in [0, 1]", finite=False)
-    box: Box = setting((0.0, 1.0), is_box)
+    box: Box = setting((0.0, 1.0), checks.interval)
 
     def check(self) -> None:
         known = isinstance(self.radius, float) and math.isfinite(self.radius)
@@ -372,8 +376,8 @@ class Ball(Value):
     def project(self, point: Point, center: Point) -> Point:
         """A point of the ball around `center` that is also in the box.
 
-        Projects on the ball, then on the box. For a center inside the box the second step moves every entry towards
-        the center, so the result stays in the ball, in every lp norm.
+        On the ball first, then on the box: entries move towards a center that is in the box, and the point stays in
+        the ball, in every lp norm.
         """
         return self.clip(center + self.norm.project(point - center, self.radius)).astype(center.dtype)
 
@@ -382,13 +386,7 @@ class Ball(Value):
         return self.clip(center + self.radius * self.norm.sample(key, center.shape)).astype(center.dtype)
 
     def step(self, point: Point, gradient: Point, center: Point, step_size: ArrayLike) -> Point:
-        """One step of projected steepest ascent, `P(x + step_size * argmax_{||d|| <= 1} <gradient, d>)`.
-
-        Examples:
-            >>> x = jnp.array([0.5, 0.5])
-            >>> linf.ball(0.1).step(x, jnp.array([2.0, -3.0]), x, step_size=0.5)
-            Array([0.6, 0.4], dtype=float32)
-        """
+        """One step of projected steepest ascent, `P(x + step_size * argmax_{||d|| <= 1} <gradient, d>)`."""
         return self.project(point + step_size * self.norm.steepest(gradient), center)
 
     def contains(self, point: Point, center: Point, tolerance: float = 1e-5) -> Bool[Array, ""]:

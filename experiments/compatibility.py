@@ -201,6 +201,7 @@ def _draw(folder: Path, result: PairDistances, config: Config, dataset: Dataset)
     report.save(report.finished(curves(result, config), title, about), folder / "compatibility")
     if batch.inputs.ndim == 4:
         pairs = closest_pairs(result, batch, other or batch, dataset.class_names)
+        about = f"{about}; d is their distance in {report.notation(config.norm)}"
         report.save(report.finished(pairs, "Closest pairs of different classes", about), folder / "closest_pairs")
 
 

@@ -74,7 +74,9 @@ def one_dimensional_fits(
     inputs, labels = examples
     kinds = [f"class {label}, balls of radius {radius:g}" for label in (0, 1)]
     scale = alt.Scale(domain=["f(x)", *kinds], range=[COLOURS[0], COLOURS[1], COLOURS[2]])
-    colour = alt.Color("kind:N", title=None, scale=scale, legend=alt.Legend(orient="bottom", labelLimit=300))
+    colour = alt.Color(
+        "kind:N", title=None, scale=scale, legend=alt.Legend(orient="bottom", labelLimit=300, symbolOpacity=1)
+    )
     points = pd.DataFrame({"x": inputs, "y": labels, "kind": [kinds[int(label)] for label in labels]})
     ends = points.groupby("kind")["x"].agg(["min", "max"]).reset_index()
     ends = ends.assign(low=ends["min"] - radius, high=ends["max"] + radius)

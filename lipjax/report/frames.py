@@ -157,8 +157,8 @@ FEWEST = 5
 def taus(pairs: Frame) -> Frame:
     """Kendall's tau over the rows of `agreement`, by constant, radius and target, with its interval over systems.
 
-    Columns `tau`, `p_value`, `low`, `high`, `num_runs`, `num_systems`; no interval for fewer than five systems. The
-    p-value is of the systems' means, since seeds of one system are no independent systems.
+    Columns `tau`, `p_value`, `low`, `high`, `num_runs`, `num_systems`; no interval for fewer than five systems, no
+    row for one. The p-value is of the systems' means, since seeds of one system are no independent systems.
     """
     import pandas as pd
 
@@ -168,7 +168,7 @@ def taus(pairs: Frame) -> Frame:
     rows = [
         {"constant": constant, "target": target, "radius": radius, **_tau(group)}
         for (constant, target, radius), group in groups
-        if len(group) > 1
+        if group["system"].nunique() > 1
     ]
     return pd.DataFrame(rows)
 

@@ -127,6 +127,12 @@ def test_copies_of_a_network_make_a_tau_no_surer(figures: xarray.Dataset) -> Non
     assert (second.low, second.high) == (first.low, first.high)
 
 
+def test_seeds_of_one_system_have_no_tau() -> None:
+    alone = frames.agreement(synthetic.figures(["V"], seeds=4))
+    assert len(alone) > 0
+    assert len(frames.taus(alone)) == 0
+
+
 def test_intervals_are_those_of_a_bootstrap_of_kendalls_tau(figures: xarray.Dataset) -> None:
     pairs = frames.agreement(figures.sel(radius=[0.05]))
     own = pairs[pairs.target == "attacked_accuracy"]

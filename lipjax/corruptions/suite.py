@@ -45,6 +45,11 @@ def nearest_table(shape: Shape) -> str:
 def published(name: str, severity: int | None, table: str) -> Corruption:
     """A corruption of the published strength.
 
+    Args:
+        name: One of `NAMES`.
+        severity: 1 (weak) to 5 (strong).
+        table: One of `SEVERITIES`.
+
     Raises:
         ValueError: If the name or the table is unknown, or severity is not one of 1, 2, 3, 4, 5.
 

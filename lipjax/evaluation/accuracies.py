@@ -122,6 +122,10 @@ def by_family(accuracies: Accuracies) -> dict[str, float]:
 def relative_performance(clean_accuracy: float, accuracies: Accuracies) -> float:
     """What corruption costs: clean accuracy minus mean corruption accuracy; smaller is more robust.
 
+    Args:
+        clean_accuracy: In [0, 1].
+        accuracies: By corruption, see `mean_corruption_accuracy`.
+
     References:
         Lassance et al. 2019, "Structural robustness for deep learning architectures", slide 16.
 

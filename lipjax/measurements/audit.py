@@ -48,6 +48,11 @@ class audit(Measurement):
 def audit_of(answers: "xarray.Dataset", norm: Norm, tolerance: float) -> bounds.Audit:
     """The answers of one model as the table that `bounds.audit` makes.
 
+    Args:
+        answers: What the measurement said of this model.
+        norm: The norm that it was made in.
+        tolerance: How far above 1 a layer is taken for rounding.
+
     Examples:
         >>> import xarray
         >>> answers = {

@@ -160,7 +160,14 @@ def measure_one(
 def is_measured(
     key: KeyArray, model: records.Saved, parts: Parts, measurements: Sequence[Measurement], folder: Path
 ) -> bool:
-    """Whether all answers of a model are in a folder.
+    """Whether all answers of a model are in a folder: nothing is computed, nor is the model read.
+
+    Args:
+        key: The key of the measurements.
+        model: A model on disk.
+        parts: The dataset.
+        measurements: What is asked.
+        folder: Where answers are kept.
 
     Examples:
         >>> import tempfile

@@ -65,6 +65,11 @@ def recalled(
 def path_of(folder: Path, name: str, decided_by: Json) -> Path:
     """The file of a measurement's answers.
 
+    Args:
+        folder: Where answers are kept.
+        name: Name of the measurement.
+        decided_by: All that decides the answers, in terms of JSON: its digest is in the file's name.
+
     Examples:
         >>> path_of(Path("measurements"), "alpha", {"seed": 0}).name
         'alpha-de7d7744ccd7.nc'

@@ -84,7 +84,7 @@ def replacing(path: Path, *, by_every_process: bool = False) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file; see `replacing`.
+    """Writes a text file, as UTF-8; it appears whole or not at all.
 
     Examples:
         >>> import tempfile
@@ -98,7 +98,14 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes a value as JSON, atomically; see `to_json`.
+    """Writes a value as JSON; the file appears whole or not at all.
+
+    Args:
+        path: Where to write.
+        value: What `to_json` can express.
+
+    Raises:
+        TypeError: If it has no JSON form.
 
     Examples:
         >>> import tempfile
@@ -137,6 +144,11 @@ def read_json(path: Path) -> Any:
 
 def set_aside(path: Path, problem: object, then: str) -> None:
     """Renames a file that can't be trusted to `NAME.damaged`, where nothing of it is lost, and warns of it.
+
+    Args:
+        path: The file; one that is gone already is warned of all the same.
+        problem: What is wrong with it.
+        then: What is done instead: `"... is set aside and {then}"`.
 
     Examples:
         >>> import tempfile

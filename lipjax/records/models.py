@@ -20,6 +20,11 @@ from lipjax.types import Model
 def save_model(run_dir: str | os.PathLike, model: Model, input_shape: tuple[int, ...]) -> None:
     """Writes a trained model so that `load` finds all of it or none.
 
+    Args:
+        run_dir: The directory of the training run.
+        model: What was trained.
+        input_shape: Shape of one input, without the batch axis.
+
     Raises:
         TypeError: If the network has no name in a module, so that it could not be made again.
 

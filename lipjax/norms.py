@@ -70,7 +70,7 @@ class Norm(Value):
 
 
 def _abs(x: Point) -> Point:
-    # With derivative 0 at 0, where jnp.abs has 1. By comparisons: sums and maxima of jnp.sign or jnp.abs take CPUs long.
+    # With derivative 0 at 0, where jnp.abs has 1. By comparisons: sums and maxima of jnp.sign and jnp.abs are slow.
     return x * jnp.where(x > 0.0, 1.0, jnp.where(x < 0.0, -1.0, 0.0))
 
 

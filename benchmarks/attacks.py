@@ -256,11 +256,16 @@ def seconds(run: Run) -> tuple[float, Any]:
     return time.perf_counter() - started, result
 
 
+def medians(runs: dict[str, Run], num_rounds: int = NUM_ROUNDS) -> dict[str, float]:
+    """Seconds of each, over rounds in which they take turns."""
+    rounds = [{tool: seconds(run)[0] for tool, run in runs.items()} for _ in range(num_rounds)]
+    return {tool: statistics.median(spent[tool] for spent in rounds) for tool in runs}
+
+
 def report(name: str, rivals: Rivals, model: Model, batch: Batch) -> None:
     runs = {tool: run for tool, run in rivals._asdict().items() if run is not None}
     first = {tool: seconds(run) for tool, run in runs.items()}
-    rounds = [{tool: seconds(run)[0] for tool, run in runs.items()} for _ in range(NUM_ROUNDS)]
-    times = {tool: statistics.median(spent[tool] for spent in rounds) for tool in runs}
+    times = medians(runs)
     fooled = {
         tool: int(np.sum(jnp.argmax(model(jnp.asarray(points))[0].logits, axis=1) != batch.labels))
         for tool, (_, points) in first.items()

@@ -53,24 +53,30 @@ def reference_seconds(images: np.ndarray, name: str) -> float | str:
         return f"{type(error).__name__}: {error}"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--num_images", type=int, default=500, help="images for lipjax")
-    parser.add_argument("--num_reference", type=int, default=20, help="images for the reference")
-    flags = parser.parse_args()
-    warnings.simplefilter("ignore")
-    images = np.random.default_rng(0).integers(0, 256, (flags.num_images, 32, 32, 3)).astype(np.uint8)
+def totals(num_images: int, num_reference: int) -> tuple[float, float]:
+    """Seconds for one image under what both have, ours and the reference's; tells each as it is done."""
+    images = np.random.default_rng(0).integers(0, 256, (num_images, 32, 32, 3)).astype(np.uint8)
     print(f"{'corruption':18} {'first call, s':>13} {'lipjax, img/s':>13} {'reference, img/s':>16} {'ratio':>6}")
     ours, theirs = 0.0, 0.0
     for name in corruptions.NAMES:
         first, mine = our_seconds(images, name)
-        reference = reference_seconds(images[: flags.num_reference], name)
+        reference = reference_seconds(images[:num_reference], name)
         line = f"{name:18} {first:13.2f} {1 / mine:13,.0f}"
         if isinstance(reference, str):
             print(f"{line}  {reference}", flush=True)
         else:
             print(f"{line} {1 / reference:16,.0f} {reference / mine:6.1f}", flush=True)
             ours, theirs = ours + mine, theirs + reference
+    return ours, theirs
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--num_images", type=int, default=500, help="images for lipjax")
+    parser.add_argument("--num_reference", type=int, default=20, help="images for the reference")
+    flags = parser.parse_args()
+    warnings.simplefilter("ignore")
+    ours, theirs = totals(flags.num_images, flags.num_reference)
     if ours:
         print(f"over all that both have: {theirs / ours:.1f} times the images per second of the reference")
 

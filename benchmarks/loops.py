@@ -68,25 +68,25 @@ def milliseconds(run: Callable[[], Any]) -> float:
     return 1e3 * (time.process_time() - start)
 
 
+def measured(num_steps: int, num_images: int, num_rounds: int) -> tuple[dict[str, float], dict[str, jax.Array]]:
+    """Medians in ms, and where the images end, of each."""
+    images = jax.random.uniform(jax.random.key(0), (num_images, 32, 32, 3))
+    params = Convolutional().init(jax.random.key(1), images)
+    runs, points = {}, {}
+    for name, make, is_switched_off in (("lipjax", attacked, "0"), ("XLA", attacked, "1"), ("outside", outside, "0")):
+        os.environ["LIPJAX_XLA_CONVOLUTIONS"] = is_switched_off
+        attack = make(params, num_steps, 2 / 255)
+        points[name] = attack(images, images)
+        runs[name] = lambda attack=attack: attack(images, images).block_until_ready()
+    rounds = [{name: milliseconds(run) for name, run in runs.items()} for _ in range(num_rounds)]
+    return {name: statistics.median(one[name] for one in rounds) for name in runs}, points
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     for name, value in (("num_steps", 10), ("num_images", 16), ("num_rounds", 5)):
         parser.add_argument(f"--{name}", type=int, default=value)
-    flags = parser.parse_args()
-    images = jax.random.uniform(jax.random.key(0), (flags.num_images, 32, 32, 3))
-    params = Convolutional().init(jax.random.key(1), images)
-    settings = (params, flags.num_steps, 2 / 255)
-    runs, points = {}, {}
-    for name, make, is_switched_off in (("lipjax", attacked, "0"), ("XLA", attacked, "1"), ("outside", outside, "0")):
-        os.environ["LIPJAX_XLA_CONVOLUTIONS"] = is_switched_off
-        attack = make(*settings)
-        points[name] = attack(images, images)
-        runs[name] = lambda attack=attack: attack(images, images).block_until_ready()
-    times = {name: [] for name in runs}
-    for _ in range(flags.num_rounds):
-        for name, run in runs.items():
-            times[name].append(milliseconds(run))
-    medians = {name: statistics.median(values) for name, values in times.items()}
+    medians, points = measured(**vars(parser.parse_args()))
     for name, median in medians.items():
         differing = float(jnp.mean(jnp.abs(points[name] - points["outside"]) > 1e-6))
         ratio = median / medians["outside"]

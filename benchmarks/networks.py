@@ -81,8 +81,8 @@ CONTESTS = {
 }
 
 
-def by_lipjax(network: Network, batch: Batch) -> tuple[dict[str, Run], float]:
-    """Programs, and the seconds that the training step took to trace and compile."""
+def by_lipjax(network: Network, batch: Batch) -> tuple[dict[str, Run], float, int]:
+    """Programs, and the seconds that the training step took to trace and compile, and its temporary memory."""
     optimizer, key = training.adam(1e-3), jax.random.key(0)
     state = training.init(key, network, batch.inputs.shape[1:], optimizer)
     variables = state.variables
@@ -99,7 +99,9 @@ def by_lipjax(network: Network, batch: Batch) -> tuple[dict[str, Run], float]:
         state, _ = step(key, state, batch)
         jax.block_until_ready(state.variables.params)
 
-    return {"training": advance, "inference": lambda: infer(variables, batch.inputs).block_until_ready()}, seconds
+    runs = {"training": advance, "inference": lambda: infer(variables, batch.inputs).block_until_ready()}
+    memory: Any = step.memory_analysis()
+    return runs, seconds, memory.temp_size_in_bytes
 
 
 def by_torch(module: Any, batch: Batch) -> dict[str, Run]:
@@ -136,32 +138,47 @@ def milliseconds(run: Run, least: float = 0.2) -> float:
     return 1e3 * spent / count
 
 
-def rows(name: str, batch_size: int, num_rounds: int) -> list[dict[str, str]]:
-    """Rows of the table for one network."""
+class Outcome(NamedTuple):
+    """Milliseconds by rival and work, and the seconds and bytes that lipjax's training step took to compile and run."""
+
+    milliseconds: dict[tuple[str, str], float]
+    compilation: float
+    temporary_bytes: int
+
+
+def measured(name: str, batch_size: int, num_rounds: int) -> Outcome:
+    """Medians of rounds in which the rivals take turns."""
     contest = CONTESTS[name]
     images = jax.random.uniform(jax.random.key(1), (batch_size, *contest.shape))
     batch = Batch(images, jnp.arange(batch_size) % 10)
-    ours, seconds = by_lipjax(contest.network, batch)
+    ours, seconds, temporary_bytes = by_lipjax(contest.network, batch)
     rivals = {"lipjax": ours}
     if importlib.util.find_spec("torch") is not None:
-        rivals["torch"] = by_torch(contest.in_torch(), batch)
+        rivals["PyTorch"] = by_torch(contest.in_torch(), batch)
     for runs in rivals.values():
         for run in runs.values():
             run()
     rounds = [
-        {(rival, part): milliseconds(run) for part in ours for rival, runs in rivals.items() for run in [runs[part]]}
+        {(rival, work): milliseconds(runs[work]) for work in ours for rival, runs in rivals.items()}
         for _ in range(num_rounds)
     ]
     medians = {entry: statistics.median(one[entry] for one in rounds) for entry in rounds[0]}
+    return Outcome(medians, seconds, temporary_bytes)
+
+
+def rows(name: str, outcome: Outcome) -> list[dict[str, str]]:
+    """Rows of the table for one network."""
+    spent = outcome.milliseconds
     return [
         {
             "network": name,
-            "work": part,
-            **{f"{rival} ms": f"{medians[rival, part]:.1f}" for rival in rivals},
-            "PyTorch / lipjax": f"{medians['torch', part] / medians['lipjax', part]:.2f}" if len(rivals) > 1 else "",
-            "compiled in s": f"{seconds:.1f}" if part == "training" else "",
+            "work": work,
+            **{f"{rival} ms": f"{spent[rival, work]:.1f}" for rival, one in spent if one == work},
+            "PyTorch / lipjax": f"{spent.get(('PyTorch', work), float('nan')) / spent['lipjax', work]:.2f}",
+            "compiled in s": f"{outcome.compilation:.1f}" if work == "training" else "",
+            "temporary MB": f"{outcome.temporary_bytes / 1e6:.0f}" if work == "training" else "",
         }
-        for part in ours
+        for work in ("training", "inference")
     ]
 
 
@@ -171,9 +188,9 @@ def main() -> None:
     parser.add_argument("--batch_size", type=int, default=100, help="images at once")
     parser.add_argument("--networks", default=",".join(CONTESTS), help=f"of {', '.join(CONTESTS)}")
     flags = parser.parse_args()
-    chosen = flags.networks.split(",")
+    outcomes = {name: measured(name, flags.batch_size, flags.num_rounds) for name in flags.networks.split(",")}
     print(f"{len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f}, batch {flags.batch_size}")
-    print(report.text_table([row for name in chosen for row in rows(name, flags.batch_size, flags.num_rounds)]))
+    print(report.text_table([row for name, outcome in outcomes.items() for row in rows(name, outcome)]))
 
 
 if __name__ == "__main__":

@@ -184,8 +184,10 @@ def fitted(rows: pd.DataFrame) -> list[dict[str, Any]]:
 def draw(rows: pd.DataFrame, stem: str) -> None:
     import altair as alt
 
+    from lipjax.report import figures
+
     chart = (
-        alt.Chart(report.figures.data(rows))
+        alt.Chart(figures.data(rows))
         .mark_line(point=True)
         .encode(
             x=alt.X("number:Q", scale=alt.Scale(type="log", base=2), title="number"),
@@ -193,7 +195,7 @@ def draw(rows: pd.DataFrame, stem: str) -> None:
             color="what:N",
         )
     )
-    print(*report.save(report.figures.finished(chart, "How the cost grows"), stem), sep="\n")
+    print(*report.save(figures.finished(chart, "How the cost grows"), stem), sep="\n")
 
 
 def show(flags: argparse.Namespace, dataset: Dataset) -> None:

@@ -354,6 +354,15 @@ def joined(arguments: Sequence[str]) -> list[str]:
     return rest
 
 
+def _over_devices(count: int | None) -> contextlib.AbstractContextManager:
+    """Inside, what is computed for each example by itself is shared by so many devices; None for all."""
+    if count is None:
+        return contextlib.nullcontext()
+    if count > jax.device_count():
+        raise UsageError(f"--num_devices must be at most {jax.device_count()} here, got {count}")
+    return parallel.over(parallel.mesh(jax.devices()[:count]) if count > 1 else None)
+
+
 def _leave(error: Exception) -> NoReturn:
     """Ends one of several processes: without a word to the others, one of which may be what is missing."""
     if any(word in str(error) for word in _LOST):
@@ -387,7 +396,8 @@ def run_main(
         with raising(), told:
             config = parse(config_class, arguments)
             keep_programs()
-            run(config)
+            with _over_devices(getattr(config, "num_devices", None)):
+                run(config)
     except Stopped as stopped:
         print(f"{stopped}: the same command continues", file=sys.stderr)
         sys.exit(128 + stopped.signal_number)

@@ -106,6 +106,7 @@ class RunFlags:
         None, "Number of test examples, class-balanced; default that of the training.", minimum=1
     )
     seed: int = cli.flag(0, "Seed of corruptions, attacks and perturbations.", minimum=0)
+    num_devices: int | None = cli.flag(None, "Devices that share the examples; default all.", minimum=1, recorded=False)
     progress: bool | None = cli.flag(None, "Show a progress bar; default on terminals only.", recorded=False)
 
 

@@ -5,8 +5,10 @@ points are too, and there no device waits for another. A mesh of one device, or 
 program.
 """
 
+import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 
 import jax
 import numpy as np
@@ -15,6 +17,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
 AXIS = "batch"
+
+_CHOSEN: ContextVar[tuple[Mesh | None] | None] = ContextVar("_CHOSEN", default=None)
 
 _SILENCE = 30
 """Seconds without a sign of life after which a process counts as dead."""
@@ -32,6 +36,47 @@ def mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
     """
     devices = jax.devices() if devices is None else devices
     return jax.make_mesh((len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices)
+
+
+@contextlib.contextmanager
+def over(mesh: Mesh | None) -> Iterator[None]:
+    """Inside, whatever is computed for each example by itself is spread over the mesh; None for the default device.
+
+    Examples:
+        >>> with over(mesh(jax.devices()[:1])):
+        ...     current().size
+        1
+    """
+    token = _CHOSEN.set((mesh,))
+    try:
+        yield
+    finally:
+        _CHOSEN.reset(token)
+
+
+def current() -> Mesh | None:
+    """The mesh for what is computed for each example by itself: that of `over`, or else of all devices if several."""
+    chosen = _CHOSEN.get()
+    return chosen[0] if chosen else mesh() if jax.device_count() > 1 else None
+
+
+def filled(count: int) -> int:
+    """The number of examples, repetitions included, that divides among the devices of the current mesh."""
+    mesh = current()
+    return count if mesh is None else count + -count % mesh.size
+
+
+def spread(tree: PyTree) -> PyTree:
+    """Arrays, the same in all processes, with their leading axis spread over the current mesh."""
+    mesh = current()
+    return tree if mesh is None else jax.device_put(tree, NamedSharding(mesh, PartitionSpec(AXIS)))
+
+
+def fetched(array: jax.Array) -> np.ndarray:
+    """An array as a whole in this process, wherever its parts are."""
+    if array.is_fully_addressable or array.is_fully_replicated:
+        return np.asarray(array)
+    return np.asarray(multihost_utils.process_allgather(array, tiled=True))
 
 
 def replicate(tree: PyTree, mesh: Mesh | None) -> PyTree:

@@ -11,7 +11,8 @@ from lipjax import parallel
 
 EIGHT_DEVICES = """
 import jax, jax.numpy as jnp, numpy as np, optax
-from lipjax import augmentation, datasets, methods, networks, norms, parallel, training
+from lipjax import attacks, augmentation, datasets, estimators, measurements, methods, networks, norms, parallel
+from lipjax import training
 from lipjax.types import System
 
 assert jax.device_count() == 8
@@ -33,10 +34,10 @@ batch = parallel.shard_batch(jnp.arange(16.0), parallel.mesh())
 assert len({shard.device for shard in batch.addressable_shards}) == 8
 assert all(shard.data.shape == (2,) for shard in batch.addressable_shards)
 
-(one, lines), (eight, parallel_lines) = train(None), train(parallel.mesh())
-for leaf in jax.tree.leaves(eight.variables):
+(one, lines), (model, parallel_lines) = train(None), train(parallel.mesh())
+for leaf in jax.tree.leaves(model.variables):
     assert len(leaf.sharding.device_set) == 8 and leaf.sharding.is_fully_replicated
-for a, b in zip(jax.tree.leaves(one.variables), jax.tree.leaves(eight.variables), strict=True):
+for a, b in zip(jax.tree.leaves(one.variables), jax.tree.leaves(model.variables), strict=True):
     np.testing.assert_allclose(a, b, atol=1e-5)
 for a, b in zip(lines, parallel_lines, strict=True):
     np.testing.assert_allclose(a["loss"], b["loss"], rtol=1e-4)
@@ -51,10 +52,24 @@ together = [
 for one, eight in zip(*together, strict=True):
     for a, b in zip(jax.tree.leaves(one.variables), jax.tree.leaves(eight.variables), strict=True):
         np.testing.assert_array_equal(a, b)
+
+few = datasets.subset(dataset, 20, 13)
+asked = [
+    measurements.clean(),
+    measurements.corrupted(("contrast",), severities=(3,)),
+    measurements.attacked(attacks.fgsm(norms.linf.ball(0.05))),
+    measurements.alpha((0.1,), estimators.sampled_slope(num_samples=2), num_points=5),
+]
+answers = []
+for mesh in (None, parallel.mesh()):
+    with parallel.over(mesh):
+        answers.append(measurements.measure(jax.random.key(1), {"PGD": model}, few, asked))
+for name in answers[0].data_vars:
+    np.testing.assert_allclose(*(one[name] for one in answers), rtol=1e-3, atol=1e-4)
 """
 
 
-def test_eight_devices_train_the_same_network_as_one_and_share_a_pack() -> None:
+def test_eight_devices_train_and_measure_the_same_as_one_and_share_a_pack() -> None:
     flags = {"XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8"}
     path = str(Path(parallel.__file__).parents[1])
     done = subprocess.run(

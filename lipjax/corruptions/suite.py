@@ -7,9 +7,10 @@ from types import MappingProxyType
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Num, UInt8
 
-from lipjax import batching, checks
+from lipjax import batching, checks, parallel
 from lipjax.corruptions.corruption import Constants, Corruption, Draws, Image, Levels, Shape, constants_of
 from lipjax.corruptions.severities import NATIVE_SIZE, SEVERITIES
 from lipjax.types import KeyArray
@@ -149,10 +150,11 @@ def corrupt(
         checks.inside((0.0, 1.0), images=images)
     if isinstance(corruption, str):
         corruption = published(corruption, severity, table or nearest_table(images.shape[1:]))
-    return _corrupt(key, images, corruption, constants_of(corruption, images.shape[1:]), chunk_size=chunk_size)
+    constants = constants_of(corruption, images.shape[1:])
+    return _corrupt(key, images, corruption, constants, chunk_size=chunk_size, mesh=parallel.current())
 
 
-@functools.partial(jax.jit, static_argnames="chunk_size")
+@functools.partial(jax.jit, static_argnames=("chunk_size", "mesh"))
 def _corrupt(
     key: KeyArray,
     images: Num[Array | np.ndarray, "batch height width channel"],
@@ -160,13 +162,19 @@ def _corrupt(
     constants: Constants,
     *,
     chunk_size: int,
+    mesh: Mesh | None,
 ) -> UInt8[Array, "batch height width channel"]:
     def one(image_key: KeyArray, image: Num[Array, "height width channel"]) -> Levels:
         # The barrier keeps the compiler from rewriting the two parts as one, which would round differently.
         draws = jax.lax.optimization_barrier(corruption.sample(image_key, image.shape, constants))
         return corruption.transform(_as_levels(image), draws, constants)
 
-    return batching.over_examples(one, chunk_size)(key, images)
+    if mesh is None:
+        return batching.over_examples(one, chunk_size)(key, images)
+    rows = jnp.minimum(jnp.arange(parallel.filled(len(images))), len(images) - 1)
+    keys, spread = batching.example_keys(key, len(images))[rows], jnp.asarray(images)[rows]
+    corrupted = parallel.on_parts(batching.in_chunks(one, chunk_size), mesh)(keys, spread)
+    return parallel.gathered(corrupted, mesh)[: len(images)]
 
 
 def _as_levels(image: Num[Array, "height width channel"]) -> Levels:

@@ -17,7 +17,7 @@ from lipjax.estimators.precision import in_full
 from lipjax.estimators.record import Curve
 from lipjax.estimators.slope import growing_slope
 from lipjax.norms import Norm, l2
-from lipjax.parallel import Mesh, gathered, on_parts
+from lipjax.parallel import Mesh, current, gathered, on_parts
 from lipjax.types import Batch, Box, Estimate, Estimator, KeyArray, Point, Scalar, VectorFn, pixels, single
 
 Points = Num[Array | np.ndarray, "points ..."]
@@ -48,7 +48,7 @@ def curve(
         radii: Radii `[radii]` in input units (pixels in [0, 1]) in any order, or `[points, radii]`.
         chunk_size: Points that a device computes at once: memory grows with it, and not with the number of points.
         keep_witnesses: Return the witness of every value; otherwise of the steepest point at each radius.
-        mesh: Devices that share the points, from `parallel.mesh`; None for the default device.
+        mesh: Devices that share the points, from `parallel.mesh`; None for `parallel.current`.
 
     Returns:
         The curve. Values never decrease with the radius: each is the best of the point's searches at this and at the
@@ -79,7 +79,7 @@ def curve(
     checks.positive(radii=levels)
     checks.at_least(1, chunk_size=chunk_size)
     checks.inside(estimator.ball.box, xs=points)
-    options: dict[str, Any] = {"chunk_size": chunk_size, "keep_witnesses": keep_witnesses, "mesh": mesh}
+    options: dict[str, Any] = {"chunk_size": chunk_size, "keep_witnesses": keep_witnesses, "mesh": mesh or current()}
     labels = None if labels is None else jnp.asarray(labels)
     values, steepest, witnesses = _curve(key, estimator, single(f), points, jnp.atleast_2d(levels), labels, **options)
     norms = estimator.ball.norm, estimator.norm_out

@@ -1,15 +1,15 @@
 """Answers per example: what a classifier says of clean, attacked and corrupted inputs, and whether it is right."""
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Float, Num
+from jaxtyping import Array, Bool, Float, Num, PyTree
 
-from lipjax import checks, corruptions
+from lipjax import checks, corruptions, parallel
 from lipjax.attacks import aim
 from lipjax.batching import example_keys, num_at_once
 from lipjax.corruptions import Corruption
@@ -29,12 +29,19 @@ class _Chunks(NamedTuple):
     keys: Array
     total: int
 
+    def computed(self, compute: Callable[..., Array], names: Sequence[str], *whole: PyTree) -> Iterator[np.ndarray]:
+        """What is computed of each part, which devices share, from its arrays of these names."""
+        mesh = parallel.current()
+        whole = whole if mesh is None else parallel.replicate(whole, mesh)
+        for part in zip(*(getattr(self, name) for name in names), strict=True):
+            yield parallel.fetched(compute(*whole, *parallel.spread(part)))
+
 
 def _chunks(key: KeyArray, f: Classifier, batch: Batch, chunk_size: int | None) -> _Chunks:
     checks.examples(batch.inputs, batch.labels)
     checks.classes(jax.eval_shape(_logits, single(f), batch.inputs[:1]).shape[-1], batch.labels)
     count = len(batch.labels)
-    size = min(num_at_once(chunk_size), count)
+    size = parallel.filled(min(num_at_once(chunk_size), count))
     rows = np.minimum(np.arange(-(-count // size) * size), count - 1).reshape(-1, size)
     keys = example_keys(key, count)
     return _Chunks(np.asarray(batch.inputs)[rows], np.asarray(batch.labels)[rows], keys[rows], count)
@@ -56,7 +63,7 @@ def logits(f: Classifier, batch: Batch, *, chunk_size: int | None = None) -> Flo
         (3, 2)
     """
     parts = _chunks(jax.random.key(0), f, batch, chunk_size)
-    return np.concatenate([_logits(single(f), inputs) for inputs in parts.inputs])[: parts.total]
+    return np.concatenate([*parts.computed(_logits, ["inputs"], single(f))])[: parts.total]
 
 
 @jax.jit
@@ -86,8 +93,7 @@ def correct(f: Classifier, batch: Batch, *, chunk_size: int | None = None) -> Bo
         array([ True,  True, False])
     """
     parts = _chunks(jax.random.key(0), f, batch, chunk_size)
-    answers = [_correct(single(f), *part) for part in zip(parts.inputs, parts.labels, strict=True)]
-    return np.concatenate(answers)[: parts.total]
+    return np.concatenate([*parts.computed(_correct, ["inputs", "labels"], single(f))])[: parts.total]
 
 
 @partial(jax.jit, static_argnames="loss")
@@ -143,10 +149,11 @@ def attacked(
     if isinstance(ball := getattr(attack, "ball", None), Ball) and np.issubdtype(batch.inputs.dtype, np.floating):
         checks.inside(ball.box, inputs=batch.inputs)
     parts = _chunks(key, f, batch, chunk_size)
-    points = []
-    for part in zip(parts.inputs, parts.labels, parts.keys, strict=True):
-        points.append(np.asarray(_attack(single(f), traceable(attack), *part, loss=loss)))
-        progress(min(len(points) * len(part[1]), parts.total))
+    points: list[np.ndarray] = []
+    compute = partial(_attack, loss=loss)
+    for moved in parts.computed(compute, ["inputs", "labels", "keys"], single(f), traceable(attack)):
+        points.append(moved)
+        progress(min(len(points) * len(moved), parts.total))
     return Batch(np.concatenate(points)[: parts.total], batch.labels)
 
 

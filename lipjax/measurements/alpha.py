@@ -2,10 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
 
-from lipjax import bounds, checks, estimators, parallel
+from lipjax import bounds, checks, estimators
 from lipjax.measurements.measurement import Measurement
 from lipjax.types import Dataset, KeyArray, pixels, single
 from lipjax.values import Check, count, setting
@@ -81,7 +80,6 @@ class alpha(Measurement):
             points,
             self.radii,
             keep_witnesses=self.num_witnesses > 0,
-            mesh=parallel.mesh() if jax.device_count() > 1 else None,
         )
         upper = bounds.upper_curve(
             model,

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from lipjax import checks, losses, records, values
+from lipjax import checks, losses, parallel, records, values
 from lipjax.evaluation.cascade.chunks import Chunk
 from lipjax.evaluation.cascade.suites import Stage, Suite
 from lipjax.evaluation.examples import Classifier
@@ -66,7 +66,7 @@ class Task:
     def examine(self) -> tuple[Logits, Flags, Flags]:
         """Logits of all examples, whether they are right, and whether the loss has no gradient there."""
         parts = [
-            tuple(np.asarray(part)[: len(rows)] for part in _examine(self.f, *self._examples(rows, size)))
+            tuple(parallel.fetched(part)[: len(rows)] for part in _examine(self.f, *self._examples(rows, size)))
             for rows, size in split(np.arange(len(self.labels)), self.chunk_size)
         ]
         logits, correct, is_flat = (np.concatenate(part) for part in zip(*parts, strict=True))
@@ -94,29 +94,37 @@ class Task:
 
     def attack(self, run: Run, rows: Rows, size: int) -> Chunk:
         """Attacks some examples with one run of a stage, filled up to a size."""
-        which = (np.int32(run.number), np.int32(run.repeat), np.resize(rows, size))
-        stage, targets = self.stages[run.number], np.resize(run.targets[rows], size)
-        points, fooled = _attack(self.f, stage, self.ball, self.key, which, *self._examples(rows, size), targets)
-        fooled = np.asarray(fooled)[: len(rows)]
-        return Chunk(rows, fooled, np.asarray(points)[: len(rows)][fooled])
+        filled, stage = _filled(rows, size), self.stages[run.number]
+        which = (np.int32(run.number), np.int32(run.repeat), parallel.spread(filled))
+        examples = (*self._examples(rows, size), parallel.spread(run.targets[filled]))
+        points, fooled = _attack(self.f, stage, self.ball, self.key, which, *examples)
+        fooled = parallel.fetched(fooled)[: len(rows)]
+        return Chunk(rows, fooled, parallel.fetched(points)[: len(rows)][fooled])
 
     def _distances(self, logits: Logits, correct: Flags) -> Logits:
         """How far the boundary to every class is by the linear model at each example; infinity for those not asked."""
         distances = np.full_like(logits, np.inf)
         for rows, size in split(np.flatnonzero(correct), self.chunk_size):
-            distances[rows] = _distances(self.f, self.ball, *self._examples(rows, size))[: len(rows)]
+            found = _distances(self.f, self.ball, *self._examples(rows, size))
+            distances[rows] = parallel.fetched(found)[: len(rows)]
         return distances
 
-    def _examples(self, rows: Rows, size: int) -> tuple[Images, Int[np.ndarray, " batch"]]:
-        filled = np.resize(rows, size)
-        return self.images[filled], self.labels[filled]
+    def _examples(self, rows: Rows, size: int) -> tuple[Any, Any]:
+        filled = _filled(rows, size)
+        return parallel.spread((self.images[filled], self.labels[filled]))
+
+
+def _filled(rows: Rows, size: int) -> Int[np.ndarray, " size"]:
+    """The rows, repeated up to a size that divides among the devices."""
+    return np.resize(rows, parallel.filled(size))
 
 
 def task_of(key: KeyArray, f: Classifier, batch: Batch, suite: Suite, chunk_size: int) -> Task:
     """The task of a cascade, if it can be done; arguments and errors as for `cascade`."""
     checks.at_least(1, chunk_size=chunk_size)
     checks.examples(batch.inputs, batch.labels)
-    classifier, images = single(f), np.array(pixels(batch.inputs))
+    mesh, images = parallel.current(), np.array(pixels(batch.inputs))
+    classifier = parallel.replicate(single(f), mesh) if mesh else single(f)
     num_classes = jax.eval_shape(classifier, images[0]).shape[-1]
     checks.at_least(2, num_classes=num_classes)
     checks.inside(suite.ball.box, inputs=images)

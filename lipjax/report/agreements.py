@@ -82,7 +82,7 @@ def _names(own: pd.DataFrame, base: alt.Chart) -> list[alt.Chart]:
 def said(taus: pd.DataFrame, target: str) -> pd.DataFrame:
     """The text of every tau of a target: value, interval over systems, p-value, number of runs."""
     if not len(taus):
-        return pd.DataFrame([{"text": "no rank correlation of a single run"}])
+        return pd.DataFrame([{"text": "no rank correlation of a single system"}])
     own = taus[taus["target"] == target]
     return own.assign(text=[_sentence(row) for row in own.itertuples()])[["constant", "radius", "text"]]
 

@@ -6,7 +6,7 @@
     program/                             a function as steps; idioms, and the loop that rewrites them
     rules/                               kinds of layers: one file is one kind with all that is known of it
     forward, backward                    the two passes through a program; `carried` says what goes along
-    linear, expansion                    tighter values and tighter derivatives, by passes backwards
+    linear, expansion, chords            tighter values and tighter derivatives, by passes backwards
     semidefinite, multipliers            tighter still: changes of all units weighed against each other
     activations, matrices, rounding      functions of one entry; norms of matrices; arithmetic that is rounded outwards
 

@@ -40,17 +40,23 @@ def backward(
     return waiting[Wire(0)]
 
 
-def output_derivative(program: Program, regions: list[Region]) -> Derivative:
+def derivative_before(around: Around, derivative: Derivative) -> list[Derivative]:
+    """Derivatives with respect to what a step reads."""
+    if is_gate(around.step):
+        norm = jnp.fmin(derivative.norm, spectral(derivative.center) + derivative.change)
+        derivative = derivative._replace(norm=norm)
+    return local_rule_of(around.step).derivative(around, derivative)
+
+
+def output_derivative(
+    program: Program,
+    regions: list[Region],
+    before: Callable[[Around, Derivative], list[Derivative]] = derivative_before,
+) -> Derivative:
     """The derivative of the output with respect to the input."""
     shape = program.shape(program.output)
     count = math.prod(shape)
     rows, one = jnp.eye(count).reshape(count, *shape), jnp.ones(())
-
-    def before(around: Around, derivative: Derivative) -> list[Derivative]:
-        if is_gate(around.step):
-            norm = jnp.fmin(derivative.norm, spectral(derivative.center) + derivative.change)
-            derivative = derivative._replace(norm=norm)
-        return local_rule_of(around.step).derivative(around, derivative)
 
     return backward(program, regions, program.output, Derivative(rows, rows, rows, 0 * one, one), before)
 

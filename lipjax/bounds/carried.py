@@ -61,6 +61,18 @@ class Derivative(NamedTuple):
     norm: Scalar  # bound of the l2 operator norm of the derivative
 
 
+class Interval(NamedTuple):
+    """Where the entries of something are."""
+
+    lower: Any
+    upper: Any
+
+    @property
+    def magnitude(self) -> Any:
+        """Largest absolute value of each entry."""
+        return jnp.maximum(jnp.abs(self.lower), jnp.abs(self.upper))
+
+
 class Relaxed(NamedTuple):
     """A linear form of a result that is bounded from above by linear forms of the operands."""
 

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from typing import TypeAlias
 
+import jax
 import jax.numpy as jnp
 
 from lipjax.bounds.carried import Entries, Region
@@ -39,4 +40,31 @@ def forward(program: Program, start: Region, refine: Refine = keep) -> list[Regi
         for wire in () if rule.is_linear else step.wires:
             regions[wire.index] = refine(program, regions, wire)
         regions.append(rule.region(step, [regions[wire.index] for wire in step.wires]))
+    return regions
+
+
+def forward_with_center(
+    program: Program, x: Entries, ball: Ball, refine: Callable[[list[Region], Wire, Region], Region]
+) -> list[Region]:
+    """The same, where `refine` also gets the wire's region at the center, where only rounding moves it.
+
+    Both are carried side by side, since a program with one pass is compiled in half the time of one with two.
+    """
+    starts = input_region(x, ball.replace(radius=0.0)), input_region(x, ball)
+    pairs = [jax.tree.map(lambda *fields: jnp.stack(fields), *starts)]
+    regions = [starts[1]]
+    for step in program.steps:
+        rule = local_rule_of(step)
+        for wire in () if rule.is_linear else step.wires:
+            center = jax.tree.map(lambda field: field[0], pairs[wire.index])
+            region = regions[wire.index] = refine(regions, wire, center)
+            pairs[wire.index] = jax.tree.map(
+                lambda *fields: jnp.stack(fields), center, region._replace(slopes=math.inf)
+            )
+        pairs.append(
+            jax.vmap(lambda *operands, step=step, rule=rule: rule.region(step, list(operands)))(
+                *[pairs[wire.index] for wire in step.wires]
+            )
+        )
+        regions.append(jax.tree.map(lambda field: field[1], pairs[-1]))
     return regions

@@ -2,33 +2,45 @@
 
 import math
 from collections.abc import Callable
-from functools import partial, reduce
+from functools import reduce
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lipjax import checks
+from lipjax import checks, loops
 from lipjax.bounds import linear
 from lipjax.bounds.backward import output_derivative
-from lipjax.bounds.carried import Region
+from lipjax.bounds.carried import Derivative, Region
+from lipjax.bounds.chords import Chords
 from lipjax.bounds.everywhere import everywhere
 from lipjax.bounds.expansion import expanded, measure
-from lipjax.bounds.forward import Refine, forward, input_region, keep
+from lipjax.bounds.forward import Refine, forward, forward_with_center, input_region, keep
 from lipjax.bounds.matrices import least, matrix_norm, through_l2
 from lipjax.bounds.program import Program, Wire, confined, in_float64, is_traced, trace
 from lipjax.bounds.rounding import eps
-from lipjax.bounds.rules import has_local_rule, recognize, take_apart
+from lipjax.bounds.rules import find_sizes, has_local_rule, recognize, take_apart
 from lipjax.bounds.semidefinite import semidefinite
 from lipjax.norms import Ball, Norm
 from lipjax.operators import is_plain
 from lipjax.types import Model, Point, Scalar, VectorFn
 
 
-def _interval(program: Program, x: Point, ball: Ball, norm_out: Norm) -> Scalar:
-    norm_in, regions = ball.norm, forward(program, input_region(x, ball))
-    derivative = output_derivative(program, regions)
+def _refined(program: Program, x: Point, ball: Ball, cut: Refine) -> list[Region]:
+    """Regions of all wires, those of nonlinear steps by slopes from the center too."""
+
+    def refine(regions: list[Region], wire: Wire, center: Region) -> Region:
+        region = measure(program, regions, wire, norm_in=ball.norm)
+        reach = region.slopes * ball.radius * (1 + 4 * eps()) + 4 * eps() * region.magnitude
+        lower, upper = jnp.fmax(region.lower, center.lower - reach), jnp.fmin(region.upper, center.upper + reach)
+        regions[wire.index] = region._replace(lower=lower, upper=upper).within(math.inf)
+        return cut(program, regions, wire)
+
+    return forward_with_center(program, x, ball, refine)
+
+
+def _by_intervals(derivative: Derivative, result: Region, norm_in: Norm, norm_out: Norm) -> Scalar:
     center, lower, upper = (rows.reshape(rows.shape[0], -1) for rows in derivative[:3])
     factor = through_l2(center, norm_in, norm_out)
     at_center = matrix_norm(center, norm_in, norm_out)
@@ -37,44 +49,64 @@ def _interval(program: Program, x: Point, ball: Ball, norm_out: Norm) -> Scalar:
         matrix_norm(jnp.maximum(jnp.abs(lower), jnp.abs(upper)), norm_in, norm_out),
         at_center + matrix_norm(moved, norm_in, norm_out),
         at_center + factor * derivative.change,
-        factor * jnp.fmin(derivative.norm, regions[program.output.index].norm),
+        factor * jnp.fmin(derivative.norm, result.norm),
     )
 
 
-def _refined(program: Program, x: Point, ball: Ball, cut: Refine) -> list[Region]:
-    """Regions of all wires, those of nonlinear steps by slopes from the center too."""
-    at_center = forward(program, input_region(x, ball.replace(radius=0.0)))
-
-    def refine(program: Program, regions: list[Region], wire: Wire) -> Region:
-        region, center = measure(program, regions, wire, norm_in=ball.norm), at_center[wire.index]
-        reach = region.slopes * ball.radius * (1 + 4 * eps()) + 4 * eps() * region.magnitude
-        lower, upper = jnp.fmax(region.lower, center.lower - reach), jnp.fmin(region.upper, center.upper + reach)
-        regions[wire.index] = region._replace(lower=lower, upper=upper).within(math.inf)
-        return cut(program, regions, wire)
-
-    return forward(program, input_region(x, ball), refine)
+def _expansion(program: Program, x: Point, ball: Ball, norm_out: Norm) -> Scalar:
+    regions = _refined(program, x, ball, keep)
+    derivative, result = output_derivative(program, regions), regions[program.output.index]
+    bounds = _by_intervals(derivative, result, ball.norm, norm_out), expanded(program, regions, ball.norm, norm_out)
+    return jnp.minimum(*bounds)
 
 
-def _expansion(program: Program, x: Point, ball: Ball, norm_out: Norm, cut: Refine = keep) -> Scalar:
-    return expanded(program, _refined(program, x, ball, cut), ball.norm, norm_out)
+def _linear(program: Program, x: Point, ball: Ball, norm_out: Norm) -> Scalar:
+    """The least of all bounds, by expansion without and with linear relaxation: tighter values move middles of slopes.
+
+    Both are turns of one loop, which is compiled once.
+    """
+    find_sizes(program)
+
+    def turn(cuts: Any) -> tuple[Scalar, list[Region]]:
+        def cut(program: Program, regions: list[Region], wire: Wire) -> Region:
+            return jax.lax.cond(cuts, lambda r: linear.cut(program, r, wire), lambda r: keep(program, r, wire), regions)
+
+        regions = _refined(program, x, ball, cut)
+        return expanded(program, regions, ball.norm, norm_out), regions
+
+    bounds, both = loops.map(turn, jnp.array([False, True]))
+    regions = jax.tree.map(lambda field: field[1], both)
+    return least(*bounds, _by_rows(program, regions, ball.norm, norm_out))
 
 
-_linear = partial(_expansion, cut=linear.cut)
+def _by_rows(program: Program, regions: list[Region], norm_in: Norm, norm_out: Norm) -> Scalar:
+    """The bound by the intervals of the derivative, and by the lengths of its rows."""
+    chords = Chords(program, regions)
+    lengths = chords.lengths(norm_in)
+    return least(
+        _by_intervals(chords.derivative, regions[program.output.index], norm_in, norm_out),
+        norm_out.value(lengths) * (1 + (lengths.size + 8) * eps()),
+    )
 
 
 def _semidefinite(program: Program, x: Point, ball: Ball, norm_out: Norm) -> Scalar:
     """The semidefinite bound or that by linear relaxation, the smaller one."""
     regions = _refined(program, x, ball, linear.cut)
-    bound = semidefinite(program, regions, ball.norm, norm_out)
-    return jnp.minimum(bound, expanded(program, regions, ball.norm, norm_out))
+    bounds = semidefinite(program, regions, ball.norm, norm_out), expanded(program, regions, ball.norm, norm_out)
+    return least(*bounds, _by_rows(program, regions, ball.norm, norm_out))
+
+
+def _interval(program: Program, x: Point, ball: Ball, norm_out: Norm) -> Scalar:
+    regions = forward(program, input_region(x, ball))
+    return _by_intervals(output_derivative(program, regions), regions[program.output.index], ball.norm, norm_out)
 
 
 # Tighter values move the middles of slopes too, which may loosen an expansion: a method takes the least of all before.
 _METHODS: dict[str, tuple[Callable[[Program, Point, Ball, Norm], Scalar], ...]] = {
     "interval": (_interval,),
-    "expansion": (_interval, _expansion),
-    "linear": (_interval, _expansion, _linear),
-    "sdp": (_interval, _expansion, _semidefinite),
+    "expansion": (_expansion,),
+    "linear": (_linear,),
+    "sdp": (_expansion, _semidefinite),
 }
 
 
@@ -97,9 +129,11 @@ def local_bound(
         ball: Its norm (l1, l2, linf, or one of them `masked`) is that of input differences; the radius may be traced.
         norm_out: Norm of output differences: l1, l2 or linf; default the ball's (of the entries that may move).
         method: "interval" encloses values and derivatives by intervals and by l2 distances from those at x.
-            "expansion" adds the expansion of every derivative around slopes in the middle of their ranges; it is never
-            above "interval" and often several times below, at the cost of a gradient for every entry of every hidden
-            layer. "linear" adds linear relaxations of values, never above "expansion", for four times the gradients.
+            "expansion" adds the expansion of every derivative around slopes in the middle of their ranges; it is, up to
+            rounding, never above "interval" and often several times below, at the cost of a gradient for every entry of
+            every hidden layer. "linear" adds linear relaxations of values, for four times the gradients, and of the
+            rows of the derivative (from l2 and linf), for some passes more for each entry and output; it is never above
+            "expansion".
             "sdp" adds a semidefinite bound with a multiplier for each unit that may switch on the ball (see
             `global_bound`); it needs known points, radii and weights.
 
@@ -127,7 +161,8 @@ def local_bound(
     References:
         Weng et al. 2018, "Towards Fast Computation of Certified Robustness for ReLU Networks" (arXiv 1804.09699), for
         intervals of Jacobians. Zhang et al. 2018, "Efficient Neural Network Robustness Certification with General
-        Activation Functions" (arXiv 1811.00866), for the relaxation. The l2 distances and the expansion are ours.
+        Activation Functions" (arXiv 1811.00866), for the relaxation of values, Shi
+        et al. 2022 (arXiv 2210.07394) for that of derivatives. The l2 distances and the expansion are ours.
     """
     if not isinstance(ball, Ball):
         raise TypeError(f"ball must be a ball such as lipjax.norms.l2.ball(0.1), got {ball!r}")

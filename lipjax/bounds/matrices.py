@@ -1,5 +1,7 @@
 """Bounds of operator norms of matrices, from any norm to any other, rounded up."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -28,6 +30,6 @@ def through_l2(matrix: Matrix, norm_in: Norm, norm_out: Norm) -> float:
     return norm_in.conversion(l2, matrix.shape[1]) * l2.conversion(norm_out, matrix.shape[0])
 
 
-def least(*bounds: Scalar) -> Scalar:
+def least(*bounds: Scalar | float) -> Scalar:
     """The smallest bound; one that is not a number (0 times inf) says nothing."""
-    return jnp.nanmin(jnp.stack([jnp.asarray(jnp.inf), *bounds])) * (1 + 4 * eps())
+    return functools.reduce(jnp.fmin, bounds, jnp.asarray(jnp.inf)) * (1 + 4 * eps())

@@ -4,6 +4,7 @@ A computed sum of n products is off by at most about `n u` times the sum of thei
 last place, in whatever order it was summed.
 """
 
+import functools
 import math
 from typing import Any
 
@@ -23,8 +24,8 @@ def eps() -> float:
 
 def total(*products: Any) -> Scalar:
     """The sum of all entries, rounded up."""
-    sums = [jnp.sum(x) + (x.size + 8) * eps() * jnp.sum(jnp.abs(x)) for x in products]
-    return jnp.sum(jnp.stack(sums))
+    sums = [jnp.sum(x + (x.size + 12) * eps() * jnp.abs(x)) for x in products]
+    return sum(sums[1:], sums[0])
 
 
 @jax.jit
@@ -36,9 +37,18 @@ def length(x: Any) -> Any:
 
 def hull(lower: Any, upper: Any, low: Any, high: Any) -> tuple[Any, Any]:
     """Bounds of the products of two intervals."""
-    ends = jnp.stack([lower * low, lower * high, upper * low, upper * high])
-    noise = 2 * eps() * jnp.max(jnp.abs(ends), 0)
-    return jnp.min(ends, 0) - noise, jnp.max(ends, 0) + noise
+    ends = lower * low, lower * high, upper * low, upper * high
+    least, most = functools.reduce(jnp.minimum, ends), functools.reduce(jnp.maximum, ends)
+    noise = 2 * eps() * jnp.maximum(-least, most)
+    return least - noise, most + noise
+
+
+def chord(at_low: Any, at_high: Any, low: Any, high: Any) -> tuple[Any, Any]:
+    """Slope and shift of a line above a convex function on an interval, given its values at both ends."""
+    width = high - low
+    is_flat = width <= 1e-6 * jnp.maximum(jnp.abs(low), jnp.abs(high))
+    slope = jnp.where(is_flat, 0.0, (at_high - at_low) / jnp.where(is_flat, 1.0, width))
+    return slope, jnp.maximum(at_low - slope * low, at_high - slope * high)
 
 
 @jax.jit

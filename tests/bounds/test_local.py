@@ -127,7 +127,7 @@ def test_bounds_are_above_the_exact_pairwise_constant_of_enumerable_networks(enu
 
 def test_expansion_and_linear_relaxation_are_never_looser_than_intervals_and_often_tighter(enumerated):
     for ratios in zip(*[(i / expansion, i / linear) for *_, i, expansion, linear in enumerated.values()], strict=True):
-        assert np.min(ratios) >= 1.0
+        assert np.min(ratios) >= 1 - 1e-5
         assert np.mean(np.array(ratios) > 1.02) > 0.1
 
 

@@ -5,7 +5,7 @@ from collections import defaultdict
 from lipjax.bounds.program import Idiom, Program, rewrite
 from lipjax.bounds.program.idioms import IDIOMS as PLAIN
 from lipjax.bounds.rules.activation import Elementwise
-from lipjax.bounds.rules.affine import Addition, Copies, Moves, Scaling, Sum, WindowSum
+from lipjax.bounds.rules.affine import Addition, Affine, Copies, Moves, Scaling, Sum, WindowSum
 from lipjax.bounds.rules.convolution import Convolution
 from lipjax.bounds.rules.dense import Dense
 from lipjax.bounds.rules.norm_pool import NormPool
@@ -51,6 +51,13 @@ def fuse_residuals(program: Program) -> Program:
     """The same function with residual layers of one kernel as single steps, for l2; itself if it has none."""
     fused = rewrite(program, {"add": [residual]})
     return fused if any(step.op == "residual" for step in fused.steps) else program
+
+
+def find_sizes(program: Program) -> None:
+    """Finds the sizes of all affine steps now: what is found inside a loop is not known outside."""
+    for step in program.steps:
+        if isinstance(rule := rule_of(step), Affine):
+            rule.sizes(step)
 
 
 def take_apart(program: Program) -> Program:

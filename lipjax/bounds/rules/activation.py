@@ -1,5 +1,6 @@
 """Functions of one entry, and how they are written: as maxima, or by `where` on both sides of 0."""
 
+import functools
 from typing import Any
 
 import jax
@@ -7,9 +8,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from lipjax.bounds.activations import ACTIVATIONS, Activation
-from lipjax.bounds.carried import Around, Derivative, Entries, Expanded, Form, Gain, Gate, Region, Relaxed, Scalar
+from lipjax.bounds.carried import (
+    Around,
+    Derivative,
+    Entries,
+    Expanded,
+    Form,
+    Gain,
+    Gate,
+    Interval,
+    Region,
+    Relaxed,
+    Scalar,
+)
 from lipjax.bounds.program import Builder, Operand, Step, Wire, is_constant, is_not_negative
-from lipjax.bounds.rounding import eps, hull, length, middle_and_half, spectral, total
+from lipjax.bounds.rounding import chord, eps, hull, length, middle_and_half, spectral, total
 from lipjax.bounds.rules.rule import LocalRule
 from lipjax.norms import Norm
 
@@ -102,7 +115,7 @@ class Elementwise(LocalRule):
         (region,), function = regions, activation(step)
         lower, upper = function.image(region.lower, region.upper)
         noise = 8 * eps() * jnp.maximum(jnp.abs(lower), jnp.abs(upper))
-        steepest = jnp.max(jnp.abs(jnp.stack(function.slopes(region.lower, region.upper))), initial=0.0)
+        steepest = _largest(*function.slopes(region.lower, region.upper))
         spread = steepest * region.spread + length(noise)
         return Region(step(region.center), lower - noise, upper + noise, spread, steepest * region.norm).within(spread)
 
@@ -115,10 +128,19 @@ class Elementwise(LocalRule):
         part, shift = enclosed(activation(around.step), form, around.operands[0])
         return Relaxed([part], shift)
 
+    def onwards(self, around: Around, forms: list[Entries], rows: list[Interval]) -> tuple[Entries, Scalar]:
+        (region,), function = around.operands, activation(around.step)
+        return steepest_chord(forms[0], rows[0], *function.slopes(region.lower, region.upper))
+
     def expansion(self, around: Around, form: Form) -> Expanded:
         (region,), function = around.operands, activation(around.step)
         slope, change = middle_and_half(*function.slopes(region.lower, region.upper))
         return Expanded([scaled_form(form, slope)], [Gate(form, change, region.slopes, region.norm)])
+
+
+def _largest(*arrays: Any) -> Scalar:
+    """The largest absolute value of an entry."""
+    return jnp.max(functools.reduce(jnp.maximum, map(jnp.abs, arrays)), initial=0.0)
 
 
 def activation(step: Step) -> Activation:
@@ -130,7 +152,7 @@ def scaled_derivative(derivative: Derivative, slope: Any, low: Any, high: Any) -
     """The derivative before a map of each entry: its slope at the center, and the interval of its slopes."""
     slope = jnp.clip(slope, low, high)
     moved = jnp.maximum(high - slope, slope - low) * (1 + 2 * eps())
-    steepest, at_center, most = (jnp.max(jnp.abs(x), initial=0.0) for x in (jnp.stack([low, high]), slope, moved))
+    steepest, at_center, most = _largest(low, high), _largest(slope), _largest(moved)
     center = derivative.center * slope
     change = jnp.minimum(
         spectral(derivative.center * moved) + derivative.change * steepest,
@@ -138,6 +160,22 @@ def scaled_derivative(derivative: Derivative, slope: Any, low: Any, high: Any) -
     )
     bounds = hull(derivative.lower, derivative.upper, low, high)
     return Derivative(center, *bounds, change + 2 * eps() * length(center), derivative.norm * steepest)
+
+
+def steepest_chord(form: Entries, row: Interval, low: Any, high: Any) -> tuple[Entries, Scalar]:
+    """A form of a row that bounds `<form, slope * row>` for all slopes between these two: the chord of the largest."""
+    (slope, shift), (slope_below, shift_below) = _chord_of_largest(row, low, high), _chord_of_largest(row, -high, -low)
+    size = jnp.abs(form)
+    return size * jnp.where(form > 0.0, slope, slope_below), total(size * jnp.where(form > 0.0, shift, shift_below))
+
+
+def _chord_of_largest(row: Interval, low: Any, high: Any) -> tuple[Any, Any]:
+    """A line above the largest of `slope * row` for slopes between these two, with room for rounding of products."""
+    at_low, at_high = (jnp.where(end > 0.0, high, low) for end in row)
+    slope, _ = chord(at_low * row.lower, at_high * row.upper, *row)
+    slope = jnp.where(row.lower >= 0.0, at_high, jnp.where(row.upper <= 0.0, at_low, slope))
+    shift = jnp.maximum((at_low - slope) * row.lower, (at_high - slope) * row.upper)
+    return slope, shift + 12 * eps() * jnp.maximum(jnp.abs(at_low), jnp.abs(at_high)) * row.magnitude
 
 
 @jax.jit

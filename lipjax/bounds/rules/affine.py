@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lipjax.bounds.carried import Around, Derivative, Entries, Expanded, Form, Gain, Region, Relaxed, Rows
+from lipjax.bounds.carried import Around, Derivative, Entries, Expanded, Form, Gain, Interval, Region, Relaxed, Rows
 from lipjax.bounds.program import Step, Wire
 from lipjax.bounds.rounding import eps, length, total
 from lipjax.bounds.rules.rule import LocalRule, rule_of
@@ -90,6 +90,11 @@ class Affine(LocalRule):
         largest = linear(around.step, jnp.abs)(*[region.magnitude for region in around.operands])
         noise = total(2 * self.sizes(around.step).rounding * jnp.abs(form) * largest)
         return Relaxed(list(transposed(around.step)(form)), noise)
+
+    def onwards(self, around: Around, forms: list[Entries], rows: list[Interval]) -> tuple[Entries, Scalar]:
+        largest = transposed(around.step, jnp.abs)(rows[0].magnitude)
+        lost = [jnp.abs(form) * size for form, size in zip(forms, largest, strict=True)]
+        return linear(around.step)(*forms), 2 * self.sizes(around.step).rounding * total(*lost)
 
     def expansion(self, around: Around, form: Form) -> Expanded:
         size, gains = self.sizes(around.step), sum(region.norm for region in around.operands)
@@ -182,6 +187,9 @@ class Moves(Affine):
             return Relaxed(parts, jnp.zeros(()))
         offset = around.step(*[jnp.zeros_like(region.center) for region in around.operands])
         return Relaxed(parts, total(form * offset, 4 * eps() * jnp.abs(form) * around.result.magnitude))
+
+    def onwards(self, around: Around, forms: list[Entries], rows: list[Interval]) -> tuple[Entries, Scalar]:
+        return linear(around.step)(*forms), jnp.zeros(())
 
     def expansion(self, around: Around, form: Form) -> Expanded:
         return Expanded([Form(rows, form.norm) for rows in _back(around.step, form.rows)])

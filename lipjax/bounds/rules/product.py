@@ -4,7 +4,7 @@ import jax.numpy as jnp
 
 from lipjax.bounds.carried import Around, Derivative, Expanded, Form, Gate, Region
 from lipjax.bounds.program import Step
-from lipjax.bounds.rounding import eps, length, middle_and_half
+from lipjax.bounds.rounding import eps, hull, length, middle_and_half
 from lipjax.bounds.rules.activation import scaled_derivative, scaled_form
 from lipjax.bounds.rules.rule import LocalRule
 
@@ -19,12 +19,12 @@ class Product(LocalRule):
 
     def region(self, step: Step, regions: list[Region]) -> Region:
         one, other = regions
-        ends = jnp.stack([x * y for x in (one.lower, one.upper) for y in (other.lower, other.upper)])
-        noise = 4 * eps() * jnp.max(jnp.abs(ends), 0)
+        lower, upper = hull(one.lower, one.upper, other.lower, other.upper)
+        noise = 2 * eps() * jnp.maximum(jnp.abs(lower), jnp.abs(upper))
         largest, largest_other = jnp.max(one.magnitude), jnp.max(other.magnitude)
         spread = largest_other * one.spread + largest * other.spread + length(noise)
         norm = (largest_other * one.norm + largest * other.norm) * (1 + 4 * eps())
-        region = Region(step(one.center, other.center), ends.min(0) - noise, ends.max(0) + noise, spread, norm)
+        region = Region(step(one.center, other.center), lower - noise, upper + noise, spread, norm)
         return region.within(spread)
 
     def derivative(self, around: Around, derivative: Derivative) -> list[Derivative]:

@@ -14,13 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from lipjax.bounds.activations import ACTIVATIONS
-from lipjax.bounds.carried import Around, Derivative, Entries, Expanded, Form, Gain, Gate, Region, Relaxed
+from lipjax.bounds.carried import Around, Derivative, Entries, Expanded, Form, Gain, Gate, Interval, Region, Relaxed
 from lipjax.bounds.program import Builder, Idiom, Step, Wire
-from lipjax.bounds.rounding import length, middle_and_half
-from lipjax.bounds.rules.activation import enclosed, scaled_derivative, scaled_form
+from lipjax.bounds.rounding import eps, length, middle_and_half, total
+from lipjax.bounds.rules.activation import enclosed, scaled_derivative, scaled_form, steepest_chord
 from lipjax.bounds.rules.affine import gain, power_sum
 from lipjax.bounds.rules.rule import LocalRule, Rule
 from lipjax.norms import Norm, l1
+from lipjax.types import Scalar
 
 _LONGEST_SORT = 8
 
@@ -76,6 +77,11 @@ class Maximum(LocalRule):
     def relaxation(self, around: Around, form: Entries) -> Relaxed:
         part, shift = enclosed(ACTIVATIONS["relu"](), form, around.operands[0])
         return Relaxed([part, form, jnp.zeros_like(form)], shift)
+
+    def onwards(self, around: Around, forms: list[Entries], rows: list[Interval]) -> tuple[Entries, Scalar]:
+        low, high = (1.0 * (bound > 0.0) for bound in around.operands[0][1:3])
+        part, shift = steepest_chord(forms[0], rows[0], low, high)
+        return part + forms[1], shift + total(2 * eps() * (jnp.abs(part) + jnp.abs(forms[1])) * rows[0].magnitude)
 
     def expansion(self, around: Around, form: Form) -> Expanded:
         apart = around.operands[0]

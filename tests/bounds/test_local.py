@@ -267,7 +267,7 @@ def test_bounds_of_a_residual_convolutional_network_are_above_every_jacobian_fou
         matrices = np.asarray(slopes(x + radius * noise)).reshape(len(noise), 3, -1)
         found = np.linalg.norm(matrices, norm.exponent, axis=(1, 2)).max()
         assert found <= bounds[0][index]
-        assert found <= bounds[1][index] <= bounds[0][index]
+        assert found <= bounds[1][index] <= bounds[0][index] * (1 + 1e-5)
     np.testing.assert_allclose(bounds[0][0], found_at_center(f, x, norm), rtol=1e-2)
     assert np.all(np.diff(bounds[0]) >= 0)
 

@@ -80,7 +80,12 @@ def fetched(array: jax.Array) -> np.ndarray:
 
 
 def replicate(tree: PyTree, mesh: Mesh | None) -> PyTree:
-    """The arrays, whole on every device of the mesh; on the default device if mesh is None."""
+    """The arrays, whole on every device of the mesh; on the default device if mesh is None.
+
+    Examples:
+        >>> replicate(jax.numpy.arange(3.0), mesh(jax.devices()[:1])).sharding.is_fully_replicated
+        True
+    """
     return jax.device_put(tree, None if mesh is None else NamedSharding(mesh, PartitionSpec()))
 
 
@@ -90,6 +95,10 @@ def shard_batch(tree: PyTree, mesh: Mesh | None) -> PyTree:
     Args:
         tree: Arrays whose leading axis is a multiple of the number of devices.
         mesh: From `mesh`, or None.
+
+    Examples:
+        >>> shard_batch(jax.numpy.arange(4.0), mesh(jax.devices()[:1])).sharding.spec == PartitionSpec("batch")
+        True
     """
     if mesh is None:
         return tree
@@ -124,7 +133,14 @@ def on_parts(fn: Callable[..., PyTree], mesh: Mesh | None, *, num_whole: int = 0
 
 
 def gathered(tree: PyTree, mesh: Mesh | None) -> PyTree:
-    """Inside `jit`, arrays that are spread over the mesh, whole in every process; as they are if mesh is None."""
+    """Inside `jit`, arrays that are spread over the mesh, whole in every process; as they are if mesh is None.
+
+    Examples:
+        >>> one, x = mesh(jax.devices()[:1]), jax.numpy.arange(3.0)
+        >>> whole = jax.jit(lambda x: gathered(shard_batch(x, one), one))(x)
+        >>> gathered(x, None) is x, whole.sharding.is_fully_replicated
+        (True, True)
+    """
     return tree if mesh is None else jax.lax.with_sharding_constraint(tree, NamedSharding(mesh, PartitionSpec()))
 
 
@@ -167,15 +183,30 @@ def _were_started_together(environment: Mapping[str, str]) -> bool:
 
 
 def is_one_of_several() -> bool:
-    """Whether other processes run the same program together with this one."""
+    """Whether other processes run the same program together with this one.
+
+    Examples:
+        >>> is_one_of_several()
+        False
+    """
     return jax.distributed.is_initialized() and jax.process_count() > 1
 
 
 def is_main_process() -> bool:
-    """Whether this process is the one that writes records."""
+    """Whether this process is the one that writes records.
+
+    Examples:
+        >>> is_main_process()
+        True
+    """
     return not jax.distributed.is_initialized() or jax.process_index() == 0
 
 
 def largest(number: int) -> int:
-    """The largest of a number over all processes, every one of which has to ask."""
+    """The largest of a number over all processes, every one of which has to ask.
+
+    Examples:
+        >>> largest(15)  # of one process
+        15
+    """
     return int(np.max(multihost_utils.process_allgather(np.int32(number)))) if is_one_of_several() else number

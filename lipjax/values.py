@@ -3,22 +3,7 @@
 What has settings in lipjax (a norm, a ball, an attack, a method, a network, an estimator, a measurement) is a subclass
 of `Value`, its fields are the settings, and its name is what flags and results call it. Its *numbers* (a radius, a
 weight, a step size) are leaves of a pytree and all else is static, so another number compiles nothing again, and a
-stacked value goes through `vmap`:
-
-    >>> class ramp(Value):
-    ...     slope: float = number(1.0, checks.positive)
-    ...     power: int = count(1)
-    ...     def __call__(self, x):
-    ...         return self.slope * x**self.power
-    >>> ramp(2.0), ramp(2.0) == ramp(slope=2), jax.tree.leaves(ramp(2.0))
-    (ramp(slope=2.0), True, [2.0])
-    >>> jax.jit(lambda f, x: f(x))(ramp(3.0, power=2), 2.0)
-    Array(12., dtype=float32, weak_type=True)
-    >>> jax.vmap(lambda f: f(1.0))(ramp(jnp.array([1.0, 2.0])))
-    Array([1., 2.], dtype=float32)
-    >>> ramp(-1.0)
-    Traceback (most recent call last):
-    ValueError: slope must be positive, got -1.0
+stacked value goes through `vmap`.
 """
 
 import dataclasses
@@ -56,12 +41,33 @@ def number(default: Any = REQUIRED, *checked: Check, unit: str = "", finite: boo
         *checked: Checks of `lipjax.checks` that a number has to pass; numbers that are being traced pass unchecked.
         unit: What it counts, for help texts.
         finite: Whether infinity is refused.
+
+    Examples:
+        >>> class scaled(Value):
+        ...     factor: float = number(1.0, checks.positive)
+        >>> jax.tree.leaves(scaled(3)), scaled().factor
+        ([3.0], 1.0)
+        >>> scaled(float("inf"))
+        Traceback (most recent call last):
+            ...
+        ValueError: factor must be finite, got inf
     """
     return _field(default, (checks.finite, *checked) if finite else checked, unit, None, number=True)
 
 
 def count(default: Any = REQUIRED, *, least: int = 1, unit: str = "") -> Any:
-    """A static field that is a whole number of at least `least`."""
+    """A static field that is a whole number of at least `least`.
+
+    Examples:
+        >>> class repeated(Value):
+        ...     times: int = count(10)
+        >>> repeated(2.0).times, jax.tree.leaves(repeated(2))
+        (2, [])
+        >>> repeated(0)
+        Traceback (most recent call last):
+            ...
+        ValueError: times must be a whole number of at least 1, got 0
+    """
 
     def checked(**named: Any) -> None:
         checks.at_least(least, **named)
@@ -82,6 +88,16 @@ def setting(
         *checked: Checks that the setting has to pass, called as `check(name=setting)`.
         words: How a text names the setting: a mapping from words to objects, or a function of a word.
         unit: What it counts, for help texts.
+
+    Examples:
+        >>> class pooled(Value):
+        ...     kind: str = setting("mean", lambda kind: checks.one_of("kind", kind, ["mean", "largest"]))
+        >>> pooled("largest"), jax.tree.leaves(pooled("largest"))
+        (pooled(kind=largest), [])
+        >>> pooled("smallest")
+        Traceback (most recent call last):
+            ...
+        ValueError: kind must be one of mean, largest; got 'smallest'
     """
     return _field(default, checked, unit, words)
 
@@ -97,6 +113,22 @@ class Value:
 
     Lists become tuples, whole numbers become floats where those are asked for, and every field is of its annotated type
     and passes its checks before `check` looks at them together. None of this happens where JAX rebuilds a value.
+
+    Examples:
+        >>> class ramp(Value):
+        ...     slope: float = number(1.0, checks.positive)
+        ...     power: int = count(1)
+        ...     def __call__(self, x):
+        ...         return self.slope * x**self.power
+        >>> ramp(2.0), ramp(2.0) == ramp(slope=2), jax.tree.leaves(ramp(2.0))
+        (ramp(slope=2.0), True, [2.0])
+        >>> jax.jit(lambda f, x: f(x))(ramp(3.0, power=2), 2.0)
+        Array(12., dtype=float32, weak_type=True)
+        >>> jax.vmap(lambda f: f(1.0))(ramp(jnp.array([1.0, 2.0])))
+        Array([1., 2.], dtype=float32)
+        >>> ramp(-1.0)
+        Traceback (most recent call last):
+        ValueError: slope must be positive, got -1.0
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -137,7 +169,13 @@ class Value:
 
 
 def settings(value: Any) -> dict[str, Any]:
-    """The fields of a value by name, in their order."""
+    """The fields of a value by name, in their order.
+
+    Examples:
+        >>> from lipjax import norms
+        >>> settings(norms.linf.ball(0.5))
+        {'norm': linf, 'radius': 0.5, 'box': (0.0, 1.0)}
+    """
     return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
 
 
@@ -288,6 +326,14 @@ def from_json(content: Any) -> Any:
     Raises:
         ValueError: If a type or function is unknown, or its module is not lipjax's and was not imported: reading a file
             never imports what the file names.
+
+    Examples:
+        >>> from_json({"type": "lipjax.norms:Ball", "norm": {"type": "lipjax.norms:L2"}, "radius": "Infinity"})
+        Ball(norm=l2, radius=inf)
+        >>> from_json({"type": "builtins:dict", "names": ["a"]})
+        Traceback (most recent call last):
+            ...
+        ValueError: 'builtins:dict' is not the type of a value
     """
     if isinstance(content, list):
         return tuple(map(from_json, content))
@@ -314,6 +360,14 @@ def resolve(reference: str, *, importing: bool = False) -> Any:
 
     Raises:
         ValueError: If there is no such thing.
+
+    Examples:
+        >>> resolve("lipjax.norms:linf")
+        linf
+        >>> resolve("lipjax.norms:l3")
+        Traceback (most recent call last):
+            ...
+        ValueError: 'lipjax.norms:l3' is not known here: import its module first
     """
     module, _, name = reference.partition(":")
     try:

@@ -30,6 +30,11 @@ class Layer(NamedTuple):
         side: "exact", "upper" (the constant may be smaller) or "unknown".
         how: How it was obtained.
         shape: Shape of its result.
+
+    Examples:
+        >>> matrix = jnp.array([[3.0, 0.0], [0.0, 4.0]])
+        >>> audit(lambda x: matrix @ x, (2,)).layers[0]
+        Layer(name='#0', operation='dense', constant=4.0, side='exact', how='matrix', shape=(2,))
     """
 
     name: str
@@ -48,6 +53,12 @@ class Audit(NamedTuple):
         bound: An upper bound of the network's Lipschitz constant: products along paths, summed where they meet.
         norm: Norm of inputs and outputs.
         tolerance: How far above 1 a layer is taken for rounding.
+
+    Examples:
+        >>> matrix = jnp.array([[3.0, 0.0], [0.0, 4.0]])
+        >>> found = audit(lambda x: jnp.tanh(matrix @ x), (2,))
+        >>> found.bound, [layer.operation for layer in found.exceeding]
+        (4.0, ['dense'])
     """
 
     layers: tuple[Layer, ...]

@@ -27,6 +27,12 @@ class UpperCurve(NamedTuple):
         values: Upper bounds `[points, radii]`.
         of_network: The global bound of the logits, the same for all points and radii.
         num_local: Number of points, the first ones, that have local bounds too.
+
+    Examples:
+        >>> f, xs = lambda x: 2 * jax.nn.relu(x - 1), np.zeros((2, 1))
+        >>> upper_curve(f, xs, [0.5, 2.0], num_local=1)
+        UpperCurve(values=array([[0., 2.],
+               [2., 2.]]), of_network=2.0, num_local=1)
     """
 
     values: Float[np.ndarray, "points radii"]
@@ -35,7 +41,14 @@ class UpperCurve(NamedTuple):
 
 
 class BracketError(RuntimeError):
-    """A lower value exceeds an upper bound, so one of them is wrong."""
+    """A lower value exceeds an upper bound, so one of them is wrong.
+
+    Examples:
+        >>> check_bracket("slope", [0.5], lower=np.array([[2.0]]), upper=np.array([[1.0]]))
+        Traceback (most recent call last):
+            ...
+        lipjax.bounds.curves.BracketError: slope: at point 0 and radius 0.5 the lower value 2 exceeds the upper bound 1
+    """
 
 
 def upper_curve(
@@ -67,6 +80,10 @@ def upper_curve(
     Raises:
         ValueError: If a point is not finite or outside the box, a radius or num_local is negative, or method is not a
             legal word.
+
+    Examples:
+        >>> upper_curve(lambda x: jnp.tanh(3 * x), np.zeros((1, 2)), [0.5, 1.0]).values
+        array([[3., 3.]])
     """
     checks.at_least(0, num_local=num_local)
     points, levels = jnp.asarray(xs), jnp.asarray(radii, jnp.result_type(float))

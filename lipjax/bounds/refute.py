@@ -47,6 +47,11 @@ class Refutation(NamedTuple):
         rounding: How far each entry of their difference can be off.
         norm_in: Norm of input differences.
         norm_out: Norm of output differences.
+
+    Examples:
+        >>> pair = np.array([[0.0], [1.0]])
+        >>> print(Refutation(1.0, 2.0, 2.5, pair, 2 * pair, np.zeros(1), linf, linf))
+        the claim 1 is false: a pair attains 2, and nothing exceeds 2.5
     """
 
     claimed: float

@@ -27,6 +27,14 @@ class Cell(NamedTuple):
         augment: Random change of every training image.
         seed: Seed of all that is random.
         words: What a command called these settings; kept beside the run.
+
+    Examples:
+        >>> from lipjax import methods, networks
+        >>> from lipjax.training import adam
+        >>> system = System(networks.mlp(10), methods.adversarial(num_steps=7))
+        >>> slow, fast = (Cell("PGD", system, adam(rate), num_steps=300, batch_size=100) for rate in (1e-4, 1e-3))
+        >>> slow.structure() == fast.structure(), slow.cost()  # 100 * (1 + 7) * 300 gradients
+        (True, 240000.0)
     """
 
     name: str

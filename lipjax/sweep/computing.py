@@ -32,6 +32,15 @@ class Sweep:
 
     Raises:
         ValueError: If two cells have one name and seed, or a cell or a measurement does not suit the dataset.
+
+    Examples:
+        >>> import jax, tempfile
+        >>> from lipjax import datasets, networks, sweep, systems, training
+        >>> cells = sweep.grid({"V": systems.ROWS["V"](networks.mlp(2))}, training.adam(), num_steps=10, batch_size=8)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     begun = Sweep(jax.random.key(0), cells, datasets.load("toy"), [], folder)
+        ...     [place.label for place in begun.unfinished()]
+        ['V, seed 0']
     """
 
     def __init__(
@@ -212,7 +221,7 @@ def run(
         ValueError: If a cell or a measurement does not suit the dataset, before any compute.
 
     Examples:
-        >>> import tempfile
+        >>> import jax, tempfile
         >>> from lipjax import datasets, measurements, networks, sweep, systems, training
         >>> rows = {name: systems.ROWS[name](networks.mlp(2, widths=(8,))) for name in ("V", "L")}
         >>> cells = sweep.grid(rows, training.sgd(0.1), num_steps=10, batch_size=8, seeds=(0, 1))

@@ -10,7 +10,12 @@ ONE_THREAD = "--xla_cpu_multi_thread_eigen=false"
 
 
 def num_cores() -> int:
-    """Cores that this process may use."""
+    """Cores that this process may use.
+
+    Examples:
+        >>> 1 <= num_cores() <= os.cpu_count()
+        True
+    """
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -26,6 +31,12 @@ def local(commands: Sequence[Sequence[str]]) -> Iterator[tuple[int, str | int]]:
     Yields:
         `(index of the command, a line that it printed)` as they come, and `(index, exit status)` when it ends; 0 is
         success. Processes that are left when the caller stops listening are ended.
+
+    Examples:
+        >>> import sys
+        >>> commands = [[sys.executable, "-c", "print(6 * 7)"], [sys.executable, "-c", "raise SystemExit(3)"]]
+        >>> sorted(local(commands), key=str)
+        [(0, '42'), (0, 0), (1, 3)]
     """
     processes = [_start(command, index) for index, command in enumerate(commands)]
     told: queue.Queue[tuple[int, str | int]] = queue.Queue()

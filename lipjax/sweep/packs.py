@@ -33,7 +33,15 @@ _TRIED = 4
 
 
 class Place(NamedTuple):
-    """A cell and its run directory."""
+    """A cell and its run directory.
+
+    Examples:
+        >>> from lipjax import networks
+        >>> from lipjax.types import Method, System
+        >>> cell = Cell("V", System(networks.mlp(10), Method()), training.adam(), num_steps=300, batch_size=100, seed=4)
+        >>> Place(cell, Path("runs/mnist-V-seed4")).label
+        'V, seed 4'
+    """
 
     cell: Cell
     path: Path
@@ -45,7 +53,17 @@ class Place(NamedTuple):
 
 
 def is_trained(path: Path) -> bool:
-    """Whether a directory has a finished training."""
+    """Whether a directory has a finished training.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("model.json", "results.json"):
+        ...         before = is_trained(Path(folder))
+        ...         records.write_json(Path(folder) / name, {})
+        ...     before, is_trained(Path(folder))
+        (False, True)
+    """
     return (path / "results.json").exists() and (path / "model.json").exists()
 
 
@@ -65,12 +83,28 @@ def _parts(group: list[Place], num_parts: int) -> list[list[Place]]:
 def train(cell: Cell, parts: Parts, run_dir: Path, execution: Execution) -> Json:
     """Trains a cell in a run directory; continues a run that was stopped.
 
+    Args:
+        cell: What is trained.
+        parts: The dataset.
+        run_dir: The run directory.
+        execution: How it is run.
+
     Returns:
         What results.json has.
 
     Raises:
         RunRefused: If the directory is in use or belongs to other settings.
         NonFiniteLoss: If training diverges.
+
+    Examples:
+        >>> import tempfile
+        >>> from lipjax import datasets, networks
+        >>> from lipjax.types import Method, System
+        >>> cell = Cell("V", System(networks.mlp(2, widths=()), Method()), training.sgd(0.1), num_steps=1, batch_size=8)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     result = train(cell, Parts(datasets.load("toy")), Path(folder), Execution(progress=False))
+        >>> result["num_params"], result["together"]
+        (4, {'way': 'alone', 'networks': 1})
     """
     ((_, result),) = train_pack([Place(cell, run_dir)], parts, execution, "alone")
     if isinstance(result, NonFiniteLoss):
@@ -99,6 +133,17 @@ def train_pack(
 
     Raises:
         RunRefused: If a directory is in use or belongs to other settings.
+
+    Examples:
+        >>> import tempfile
+        >>> from lipjax import datasets, networks
+        >>> from lipjax.types import Method, System
+        >>> cell = Cell("V", System(networks.mlp(2, widths=()), Method()), training.sgd(0.1), num_steps=1, batch_size=8)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     places = [Place(cell._replace(seed=seed), Path(folder) / str(seed)) for seed in (0, 1)]
+        ...     trained = train_pack(places, Parts(datasets.load("toy")), Execution(progress=False), "map")
+        ...     [(place.label, result["together"]) for place, result in trained]
+        [('V, seed 0', {'way': 'map', 'networks': 2}), ('V, seed 1', {'way': 'map', 'networks': 2})]
     """
     with contextlib.ExitStack() as stack:
         held = list(_held(places, parts, stack, execution, log))

@@ -16,6 +16,13 @@ class Stopped(KeyboardInterrupt):
 
     Attributes:
         signal_number: Which signal.
+
+    Examples:
+        >>> try:
+        ...     raise Stopped(signal.SIGTERM)
+        ... except KeyboardInterrupt as stopped:
+        ...     print(stopped)
+        stopped by SIGTERM
     """
 
     def __init__(self, signal_number: int):
@@ -45,7 +52,19 @@ def deferred() -> Iterator[Callable[[], int | None]]:
 
 @contextlib.contextmanager
 def raising() -> Iterator[None]:
-    """Signals that ask to stop raise Stopped where the program is, so that it can say how to go on."""
+    """Signals that ask to stop raise Stopped where the program is, so that it can say how to go on.
+
+    Raises:
+        Stopped: On SIGINT or SIGTERM, in the main thread; elsewhere signals do what they did.
+
+    Examples:
+        >>> try:
+        ...     with raising():
+        ...         signal.raise_signal(signal.SIGINT)
+        ... except Stopped as stopped:
+        ...     print(stopped)
+        stopped by SIGINT
+    """
 
     def handle(number: int, frame: FrameType | None) -> None:
         raise Stopped(number)

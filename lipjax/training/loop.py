@@ -30,6 +30,15 @@ class Trainee(NamedTuple):
         augment: Random change of each training image.
         run: A run directory of its own, from `records.open_run`.
         log: Called as `log(step, metrics)`, see `Execution`.
+
+    Examples:
+        >>> from lipjax import networks
+        >>> from lipjax.training import adam
+        >>> from lipjax.types import Method
+        >>> system = System(networks.mlp(2), Method())
+        >>> pack = [Trainee(jax.random.key(seed), system, adam(rate)) for seed, rate in enumerate([1e-3, 1e-2])]
+        >>> jax.tree.structure(pack[0].optimizer) == jax.tree.structure(pack[1].optimizer)  # one program serves both
+        True
     """
 
     key: KeyArray

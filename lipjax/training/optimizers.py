@@ -20,7 +20,16 @@ def _decays(**named: Number) -> None:
 
 
 class Optimizer(Value):
-    """An optimiser. A new one is one more subclass, with its optax transformation."""
+    """An optimiser. A new one is one more subclass, with its optax transformation.
+
+    Examples:
+        >>> class descent(Optimizer):
+        ...     def transformation(self):
+        ...         return optax.sgd(0.5)
+        >>> gradients, params = jax.numpy.array([3.0, -1.0]), jax.numpy.ones(2)
+        >>> descent().update(gradients, descent().init(params), params)[0]
+        Array([-1.5,  0.5], dtype=float32)
+    """
 
     def transformation(self) -> optax.GradientTransformation:
         """What optax calls it."""
@@ -100,6 +109,11 @@ class adamw(adam):
     Attributes:
         weight_decay: Share of the parameters that is taken from them, per update and learning rate.
 
+    Examples:
+        >>> optimizer, params = adamw(0.5, weight_decay=0.1), jax.numpy.array([2.0])
+        >>> optimizer.update(jax.numpy.zeros(1), optimizer.init(params), params)[0]  # -0.5 * 0.1 * 2
+        Array([-0.1], dtype=float32)
+
     References:
         Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization" (arXiv 1711.05101).
     """
@@ -119,6 +133,11 @@ class sgd(Paced):
         momentum: Share of the last update that is made again.
         nesterov: Whether the gradient is taken ahead, as by Nesterov.
         weight_decay: Weight of half the squared length of the parameters in the loss.
+
+    Examples:
+        >>> optimizer, params = sgd(0.5, weight_decay=0.1), jax.numpy.array([2.0])
+        >>> optimizer.update(jax.numpy.ones(1), optimizer.init(params), params)[0]  # -0.5 (1 + 0.1 * 2)
+        Array([-0.6], dtype=float32)
     """
 
     _: dataclasses.KW_ONLY

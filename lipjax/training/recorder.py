@@ -28,6 +28,12 @@ class NonFiniteLoss(FloatingPointError):  # noqa: N818 - reads as what happened
     Attributes:
         step: The update, counted from 1, that met it.
         term: Name of the term of the loss, or "loss" for their sum, or "variables".
+
+    Examples:
+        >>> require_finite(7, {"loss": np.array([0.5, np.nan, np.nan])})  # of the steps 5 to 7
+        Traceback (most recent call last):
+            ...
+        lipjax.training.recorder.NonFiniteLoss: training stopped: loss is not finite at step 6
     """
 
     def __init__(self, step: int, term: str):
@@ -61,6 +67,13 @@ class Execution(NamedTuple):
             gain from 10).
         mesh: From `parallel.mesh`: spreads each batch over its devices.
         trackers: Where else the metrics of trainings with a run directory are shown, by `sweep` and the commands.
+
+    Examples:
+        >>> Execution(steps_per_dispatch=10, log_every=50, checkpoint_every=500).check()
+        >>> Execution(log_every=50, checkpoint_every=70).check()
+        Traceback (most recent call last):
+            ...
+        ValueError: checkpoint_every must be a multiple of log_every, got 70 and 50
     """
 
     run: Run | None = None

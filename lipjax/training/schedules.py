@@ -12,7 +12,16 @@ Step = Int[Array, ""] | int
 
 
 class Schedule(Value):
-    """A learning rate that changes. A new one is one more subclass."""
+    """A learning rate that changes. A new one is one more subclass.
+
+    Examples:
+        >>> class linear(Schedule):
+        ...     peak: float = number()
+        ...     def __call__(self, step):
+        ...         return self.peak * (1 - step / 100)
+        >>> [linear(0.5)(step) for step in (0, 50, 100)]
+        [0.5, 0.25, 0.0]
+    """
 
     def __call__(self, step: Step) -> Scalar:
         """The rate of an update, counted from 0."""
@@ -29,6 +38,10 @@ class constant(Schedule):
 
     Attributes:
         peak: The rate.
+
+    Examples:
+        >>> constant(0.5)(10_000)
+        Array(0.5, dtype=float32)
     """
 
     peak: Number = number(REQUIRED, checks.positive)

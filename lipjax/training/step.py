@@ -33,6 +33,12 @@ class TrainState(NamedTuple):
         step: How many updates were made.
         variables: Parameters and network state.
         optimizer_state: What optax remembers.
+
+    Examples:
+        >>> from lipjax import networks
+        >>> state = init(jax.random.key(0), networks.mlp(2, widths=()), (4,), optax.adam(1e-3))
+        >>> [sum(leaf.size for leaf in jax.tree.leaves(part)) for part in state]  # two means of all 10, and a count
+        [1, 10, 21]
     """
 
     step: Int[Array, ""]

@@ -29,6 +29,12 @@ class CascadeResult:
         points: The adversarial inputs; the input itself where no attack was needed or none succeeded.
         health: Signs that the accuracies can't be trusted; look at `health.flags`.
         gradients: What it took by the costs of the stages: gradients that their runs may ask for, over all examples.
+
+    Examples:
+        >>> withstood = {"clean": np.array([True, True, False]), "fgsm": np.array([True, False, False])}
+        >>> result = CascadeResult(withstood, np.zeros((3, 1)), Health(0.0, False, False, 0.0), gradients=2.0)
+        >>> result.accuracies, result.fooled_by.tolist()
+        ({'clean': 0.67, 'fgsm': 0.33}, ['', 'fgsm', 'clean'])
     """
 
     withstood: dict[str, Flags]

@@ -58,6 +58,14 @@ class Suite(Value):
 
     Attributes:
         ball: Where points may go: a `lipjax.norms.Ball`.
+
+    Examples:
+        >>> from lipjax.attacks import fgsm
+        >>> class quick(Suite):
+        ...     def stages(self, num_classes):
+        ...         return [Stage("fgsm", fgsm(self.ball)), Stage("apgd", apgd(self.ball), repeats=3)]
+        >>> [stage.name for stage in quick(linf.ball(8 / 255)).stages(num_classes=10)]
+        ['fgsm', 'apgd']
     """
 
     ball: Ball = setting()

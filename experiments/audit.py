@@ -27,6 +27,12 @@ class Config(measuring.RunFlags):
     tolerance: float = cli.flag(1e-4, "How far above 1 a constant is taken for rounding.", check=checks.not_negative)
 
 
+_OF_LAYERS = (
+    "network: the product of the constants along the layers, sums where branches meet. The global bound of the logits,\n"
+    "which local_lipschitz prints, takes layers together and is never larger."
+)
+
+
 def summary(audit: bounds.Audit) -> dict[str, Any]:
     """An audit in terms of JSON."""
     return {
@@ -50,7 +56,7 @@ def run(config: Config) -> dict[str, Any]:
         results |= summary(audit)
         records.write_json(folder / f"audit-{config.norm}.json", results)
         report.write_csv(folder / f"audit-{config.norm}.csv", [layer._asdict() for layer in audit.layers])
-    print(audit)
+    print(f"{audit}\n\n{_OF_LAYERS}")
     return results
 
 

@@ -38,6 +38,12 @@ class Config(measuring.RunFlags, measuring.SmoothingFlags, measuring.RobustnessF
     )
 
 
+_OF_GAPS = (
+    "bound of gaps: how fast z_y - z_j can change, in l2; at most sqrt(2) times the global bound of the logits, which\n"
+    "local_lipschitz prints, and that at most the product over the layers, which audit prints."
+)
+
+
 def _show(found: Json) -> None:
     tables = [
         reported.corruption_table(found["corruption_accuracy"]),
@@ -48,6 +54,7 @@ def _show(found: Json) -> None:
         [{"figure": name, "value": value} for name, value in found.items() if isinstance(value, float)],
     ]
     print("\n\n".join(report.text_table(rows) for rows in tables if rows))
+    print(f"\n{_OF_GAPS}")
     for attack, signs in found["warnings"].items():
         for sign, meaning in signs.items():
             print(f"warning: {attack}: {sign}: {meaning}")

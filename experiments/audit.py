@@ -28,8 +28,8 @@ class Config(measuring.RunFlags):
 
 
 _OF_LAYERS = (
-    "network: the product of the constants along the layers, sums where branches meet. The global bound of the logits,\n"
-    "which local_lipschitz prints, takes layers together and is never larger."
+    "network: the product of the constants along the layers, sums where branches meet. The global bound of the\n"
+    "logits, which local_lipschitz prints, takes layers together and is never larger."
 )
 
 

@@ -36,8 +36,8 @@ class WorkerFlags:
     )
     pack: str = cli.flag(
         "auto",
-        "How trainings that differ in seeds and numbers only share a program: vmap, map (one after another within it), "
-        "none, or auto, by a trial on this device.",
+        "How trainings that differ in seeds and numbers only are made by one call: vmap, map (one after another within "
+        "it), none, or auto: on accelerators as a trial says, on CPU none.",
         legal=[*PACKS],
         recorded=False,
     )
@@ -56,10 +56,11 @@ def completed(sweep: Sweep, config: WorkerFlags, command: str) -> "tuple[xarray.
     Raises:
         Incomplete: If no cell is finished.
     """
-    cores = num_cores() if jax.default_backend() == "cpu" else 1
-    count = min(config.num_workers or cores, len(sweep.unfinished()))
+    most = config.num_workers or (num_cores() if jax.default_backend() == "cpu" else 1)
+    count = min(most, len(sweep.unfinished()))
     with progress.bar(config.progress) as tell:
-        failures = _share(sweep, config, command, count, tell) if count > 1 else sweep.work(tell)
+        # One that is left has a process of its own too: several threads sum in another order than one.
+        failures = _share(sweep, config, command, count, tell) if most > 1 and count else sweep.work(tell)
     if len(failures) == len(sweep.places):
         refuse(failures)
     return sweep.answers(), failures

@@ -8,11 +8,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from experiments import cli, local_lipschitz, train
+from experiments import cli, local_lipschitz, train, workers
 from lipjax import parallel, records
 
 ROOT = Path(__file__).parents[1]
@@ -96,3 +97,15 @@ def test_processes_join_only_those_that_were_started_together() -> None:
     for several in ({"SLURM_STEP_NUM_TASKS": "2"}, {"OMPI_COMM_WORLD_SIZE": "4"}, {"TPU_WORKER_HOSTNAMES": "a,b"}):
         assert parallel._were_started_together(several)
     assert parallel.largest(15) == 15
+
+
+def test_the_last_cell_of_a_sweep_has_a_process_of_one_thread_as_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several threads sum in another order than one: its weights would depend on when the sweep was killed."""
+    started: list[object] = []
+    left = SimpleNamespace(
+        places=[0, 1], unfinished=lambda: [1], answers=lambda: None, work=lambda tell: started.append("here") or {}
+    )
+    monkeypatch.setattr(workers, "num_cores", lambda: 2)
+    monkeypatch.setattr(workers, "_share", lambda sweep, config, command, count, tell: started.append(count) or {})
+    workers.completed(left, workers.WorkerFlags(progress=False), "sweep")
+    assert started == [1]

@@ -27,8 +27,8 @@ class Sweep:
         asked: What is measured of every trained network.
         folder: Where the run directories are. A run of the same settings in it is taken, whoever trained it.
         execution: How every training is run.
-        pack: How cells that share a program are trained together: "vmap", "map", "none" or, as a trial on this device
-            says, "auto".
+        pack: How cells that share a program are trained together: "vmap", "map", "none", or "auto": on
+            accelerators as a trial says, on CPU "none".
 
     Raises:
         ValueError: If two cells have one name and seed, or a cell or a measurement does not suit the dataset.

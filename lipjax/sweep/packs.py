@@ -230,7 +230,7 @@ def _finish(held: _Held, model: Model | NonFiniteLoss, parts: Parts, together: J
 def way_of(pack: str, places: Sequence[Place], parts: Parts, execution: Execution, store: Path) -> Way:
     """How cells that share a program are trained: as asked for, or as a trial on this device says.
 
-    On CPU only what gives the same bits as separate trainings is tried; `vmap` has to be asked for.
+    On CPU nothing is tried: packs gain nothing there, and separate trainings promise the same bits whatever else runs.
 
     Args:
         pack: What is asked for; "auto" tries what could pay.
@@ -242,9 +242,10 @@ def way_of(pack: str, places: Sequence[Place], parts: Parts, execution: Executio
     Returns:
         "vmap" or "map", or "alone" where they are trained one by one.
     """
-    if len(places) < 2:
+    way = PACKS[pack]
+    if len(places) < 2 or (way is None and jax.default_backend() == "cpu"):
         return "alone"
-    if (way := PACKS[pack]) is not None:
+    if way is not None:
         return way
     record = _read(store / RECORD)
     kind = records.digest_of_settings(_kind(places[0].cell, parts))
@@ -274,8 +275,8 @@ def _tried(cells: Sequence[Cell], parts: Parts, execution: Execution) -> Json:
     """Seconds that a step of all cells takes in each way, and the way that takes least."""
     begun, alone = _pace(cells[:1], "alone", parts, execution)
     seconds: dict[Way, float] = {"alone": len(cells) * alone}
-    ways: tuple[Way, ...] = ("map",) if jax.default_backend() == "cpu" else ("vmap", "map")
-    for way in ways:
+    others: tuple[Way, ...] = ("vmap", "map")
+    for way in others:
         if seconds["alone"] * cells[0].num_steps > _PATIENCE * begun:
             seconds[way] = _pace(cells, way, parts, execution)[1]
     return {

@@ -181,8 +181,8 @@ def fit_together(
         dataset: As for `fit`.
         num_steps: Number of updates of each.
         batch_size: Examples per update.
-        way: "map" trains one after another within the program: on CPU, the same bits as `fit`. "vmap" trains them side
-            by side: the same up to rounding.
+        way: "map" trains one after another within the program: on CPU, for nearly all systems, the same bits as `fit`.
+            "vmap" trains them side by side: the same up to rounding.
         execution: How they are run. A mesh spreads the networks over its devices; `run` and `log` are the trainees'.
 
     Returns:

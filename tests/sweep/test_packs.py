@@ -204,21 +204,26 @@ def test_how_they_are_trained_is_tried_once_and_recorded(
 
     def pace(cells: list[sweep.Cell], way: str, *rest) -> tuple[float, float]:
         tries.append(way)
-        return 1.0, {"alone": 20.0, "map": 50.0}[way]
+        return 1.0, {"alone": 20.0, "map": 50.0, "vmap": 55.0}[way]
 
     monkeypatch.setattr(packs, "_pace", pace)
     places = sweep.Sweep(KEY, CELLS, dataset, [], tmp_path).places
+    assert packs.way_of("auto", places, parts, EXECUTION, tmp_path) == "alone"  # on a CPU
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
 
     def way() -> str:
         return packs.way_of("auto", places, parts, EXECUTION, tmp_path)
 
     assert [way(), way()] == ["map", "map"]
-    assert tries == ["alone", "map"]
+    assert tries == ["alone", "vmap", "map"]
     (record,) = records.read_json(tmp_path / "packs.json").values()
-    assert record["seconds per step"] == {"alone": 60.0, "map": 50.0}
+    assert record["seconds per step"] == {"alone": 60.0, "map": 50.0, "vmap": 55.0}
 
 
-def test_where_one_way_compiles_for_longer_than_it_trains_no_other_is_tried(dataset: Dataset, tmp_path: Path) -> None:
+def test_where_one_way_compiles_for_longer_than_it_trains_no_other_is_tried(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     places = sweep.Sweep(KEY, CELLS, dataset, [], tmp_path).places
     assert packs.way_of("auto", places, measurements.Parts(dataset), EXECUTION, tmp_path) == "alone"
     (record,) = records.read_json(tmp_path / "packs.json").values()

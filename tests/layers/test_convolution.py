@@ -5,7 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from lipjax import bounds
+from lipjax.layers import convolution
 from lipjax.layers.convolution import _by_slices, _by_xla, convolve
+from lipjax.norms import l2
 
 
 def reference(images, kernel, strides, padding):
@@ -71,3 +74,19 @@ def test_small_windows_are_sliced_whatever_the_batch(name):
         for batch_size in (1, 512):
             program = str(jax.make_jaxpr(f)(jax.ShapeDtypeStruct((batch_size, *shape), jnp.float32), kernel))
             assert ("conv_general_dilated" in program) != is_sliced
+
+
+def test_bounds_see_through_both(monkeypatch):
+    kernel = jax.random.normal(jax.random.key(1), (3, 3, 1, 2))
+    image = jax.random.uniform(jax.random.key(2), (6, 5, 1))
+
+    def bound():
+        def f(x):
+            return jax.nn.relu(convolve(x[None], kernel, strides=2) - 0.1).sum((0, 1, 2))
+
+        return bounds.local_bound(f, image, l2.ball(0.1))
+
+    sliced = bound()
+    monkeypatch.setattr(convolution, "SMALL_WINDOWS", 0)
+    np.testing.assert_allclose(bound(), sliced, rtol=1e-5)
+    assert sliced > 0.0

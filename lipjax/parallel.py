@@ -55,25 +55,49 @@ def over(mesh: Mesh | None) -> Iterator[None]:
 
 
 def current() -> Mesh | None:
-    """The mesh for what is computed for each example by itself: that of `over`, or else of all devices if several."""
+    """The mesh for what is computed for each example by itself: that of `over`, or else of all devices if several.
+
+    Examples:
+        >>> with over(None):
+        ...     print(current())
+        None
+    """
     chosen = _CHOSEN.get()
     return chosen[0] if chosen else mesh() if jax.device_count() > 1 else None
 
 
 def filled(count: int) -> int:
-    """The number of examples, repetitions included, that divides among the devices of the current mesh."""
+    """The number of examples, repetitions included, that divides among the devices of the current mesh.
+
+    Examples:
+        >>> with over(mesh(jax.devices()[:1])):
+        ...     filled(5)  # with two devices 6
+        5
+    """
     mesh = current()
     return count if mesh is None else count + -count % mesh.size
 
 
 def spread(tree: PyTree) -> PyTree:
-    """Arrays, the same in all processes, with their leading axis spread over the current mesh."""
+    """Arrays, the same in all processes, with their leading axis spread over the current mesh.
+
+    Examples:
+        >>> with over(mesh(jax.devices()[:1])):
+        ...     spread({"x": np.arange(4.0)})["x"].sharding.spec == PartitionSpec("batch")
+        True
+    """
     mesh = current()
     return tree if mesh is None else jax.device_put(tree, NamedSharding(mesh, PartitionSpec(AXIS)))
 
 
 def fetched(array: jax.Array) -> np.ndarray:
-    """An array as a whole in this process, wherever its parts are."""
+    """An array as a whole in this process, wherever its parts are.
+
+    Examples:
+        >>> with over(mesh(jax.devices()[:1])):
+        ...     fetched(spread(np.arange(3.0, dtype=np.float32)))
+        array([0., 1., 2.], dtype=float32)
+    """
     if array.is_fully_addressable or array.is_fully_replicated:
         return np.asarray(array)
     return np.asarray(multihost_utils.process_allgather(array, tiled=True))

@@ -18,11 +18,13 @@ differences; of `pairwise` the two images of each pair).
 """
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import numpy as np
+import scipy.stats
 
 from lipjax import estimators, measurements, records, report
 from lipjax.measurements import Told
@@ -75,6 +77,7 @@ def run(config: Config) -> Json:
         combined = records.combined({(trained.system, config.seed): answers})
         figures = measurements.summary(combined)
         alpha = of_alpha(figures.isel(system=0), asked) | {"steepest_point": answers.alpha.values[0].argmax(0)}
+        alpha["mean_interval"] = [_interval_of_mean(values) for values in answers.alpha.values[0].T]
         results = {"settings": cli.settings(config), "alpha": alpha, "environment": records.environment()}
         stem = f"lipschitz-{records.digest_of_settings(cli.settings(config))[:8]}"
         records.write_json(folder / f"{stem}.json", results)
@@ -97,8 +100,19 @@ def _rows(answers: "xarray.Dataset", labels: Any, alpha: Json) -> list[Json]:
     ]
 
 
+def _interval_of_mean(values: np.ndarray) -> tuple[float, float]:
+    """The bootstrap's 95 % interval over points: other training points would have another mean."""
+    if len(values) < 2:
+        return math.nan, math.nan
+    low, high = scipy.stats.bootstrap(
+        (values,), np.mean, n_resamples=1000, method="percentile", random_state=0
+    ).confidence_interval
+    return low, high
+
+
 def _table(alpha: Json) -> list[Json]:
     columns = {"radius": alpha["radii"], "max": alpha["max"], "upper": alpha["upper"], "mean": alpha["mean"]}
+    columns |= dict(zip(("mean from", "to"), zip(*alpha["mean_interval"], strict=True), strict=True))
     columns |= {f"quantile {q}": values for q, values in alpha["quantiles"].items()}
     return [dict(zip(columns, map(float, row), strict=True)) for row in zip(*columns.values(), strict=True)]
 
@@ -106,9 +120,9 @@ def _table(alpha: Json) -> list[Json]:
 def _sides(alpha: Json) -> str:
     return (
         f"{alpha['definition']} of {alpha['of']}, {alpha['norm_in']} to {alpha['norm_out']}, radii in pixels.\n"
-        "max, mean, quantiles: lower values, attained. upper: the largest upper bound of a point, from the global\n"
-        f"bound {alpha['global_bound_of_logits']:.4g} of the logits, and for {alpha['num_bounded_points']} points "
-        f"from {alpha['bound']} bounds of their balls."
+        "max, mean, quantiles: lower values, attained; from, to: a 95 % interval of the mean over points (bootstrap).\n"
+        f"upper: the largest upper bound of a point, from the global bound {alpha['global_bound_of_logits']:.4g} of the "
+        f"logits, and\nfor {alpha['num_bounded_points']} points from {alpha['bound']} bounds of their balls."
     )
 
 

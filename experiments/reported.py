@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy.stats
 
 from lipjax import corruptions, evaluation, measurements
 from lipjax.evaluation import Errors
@@ -113,6 +114,13 @@ def certified_table(certified: Json) -> list[Json]:
         {"certified in l2 at": radius, "accuracy": accuracy, "bound of gaps": float(np.mean(certified["bound"]))}
         for radius, accuracy in zip(certified["radii"], certified["accuracies"], strict=True)
     ]
+
+
+def accuracy_row(name: str, of: str, accuracy: float, num_examples: int) -> Json:
+    """A row of a table: an accuracy with Wilson's 95 % interval, since other test images would give another one."""
+    test = scipy.stats.binomtest(round(accuracy * num_examples), num_examples)
+    low, high = test.proportion_ci(method="wilson")
+    return {name: of, "accuracy": accuracy, "95 % interval": f"{low:.3f} to {high:.3f}"}
 
 
 def of_smoothing(figures: "xarray.Dataset") -> Json:

@@ -15,6 +15,7 @@ With `--smoothing_sigma` it also certifies the network's smoothed version, which
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -44,14 +45,23 @@ _OF_GAPS = (
 )
 
 
-def _show(found: Json) -> None:
+def _show(found: Json, num_examples: int) -> None:
+    def counted(name: str, accuracies: Mapping[str, float]) -> list[Json]:
+        return [reported.accuracy_row(name, of, accuracy, num_examples) for of, accuracy in accuracies.items()]
+
+    of_all = ("clean_accuracy", "attacked_accuracy")
     tables = [
         reported.corruption_table(found["corruption_accuracy"]),
         [{"family": name, "accuracy": value} for name, value in found["family_accuracy"].items()],
         reported.certified_table(found["certified"]),
-        [{"after": attack, "accuracy": accuracy} for attack, accuracy in found["attacks"].items()],
+        counted("after", found["attacks"]),
         reported.smoothing_table(found.get("smoothing")),
-        [{"figure": name, "value": value} for name, value in found.items() if isinstance(value, float)],
+        counted("of all test images", {name: found[name] for name in of_all}),
+        [
+            {"figure": name, "value": value}
+            for name, value in found.items()
+            if isinstance(value, float) and name not in of_all
+        ],
     ]
     print("\n\n".join(report.text_table(rows) for rows in tables if rows))
     print(f"\n{_OF_GAPS}")
@@ -93,7 +103,7 @@ def run(config: Config) -> Json:
             images = gallery.sheet(key, trained, asked)
             about = f"{trained.system} on {trained.dataset.name}: true class above, prediction below"
             report.save(report.finished(images, "Test images", about), stem.with_name(f"{stem.name}_images"))
-    _show(found)
+    _show(found, len(trained.dataset.test.labels))
     return found
 
 

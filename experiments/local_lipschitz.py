@@ -120,9 +120,9 @@ def _table(alpha: Json) -> list[Json]:
 def _sides(alpha: Json) -> str:
     return (
         f"{alpha['definition']} of {alpha['of']}, {alpha['norm_in']} to {alpha['norm_out']}, radii in pixels.\n"
-        "max, mean, quantiles: lower values, attained; from, to: a 95 % interval of the mean over points (bootstrap).\n"
-        f"upper: the largest upper bound of a point, from the global bound {alpha['global_bound_of_logits']:.4g} of the "
-        f"logits, and\nfor {alpha['num_bounded_points']} points from {alpha['bound']} bounds of their balls."
+        "max, mean, quantiles: lower values, attained; from, to: 95 % interval of the mean over points (bootstrap).\n"
+        f"upper: the largest upper bound of a point, from the global bound {alpha['global_bound_of_logits']:.4g} of "
+        f"the logits, and\nfor {alpha['num_bounded_points']} points from {alpha['bound']} bounds of their balls."
     )
 
 

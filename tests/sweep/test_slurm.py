@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from experiments import cli, train
+from experiments.sweep import TRAINING
 from lipjax.sweep import slurm
 
 ROOT = Path(__file__).parents[2]
@@ -144,7 +146,9 @@ def _said(words: list[str], environment: dict[str, str]) -> str:
 
 
 @pytest.mark.slow
-def test_a_requeued_job_of_a_real_slurm_continues_its_training(cluster: dict[str, str], tmp_path: Path) -> None:
+def test_a_requeued_job_of_a_real_slurm_ends_with_the_bits_of_an_undisturbed_training(
+    cluster: dict[str, str], tmp_path: Path
+) -> None:
     long = ("--num_steps=20000", "--seed=0")
     done = sweep(tmp_path, "slurm(num_jobs=1, minutes=5)", *long, **cluster)
     assert done.returncode == 0, done.stderr
@@ -157,3 +161,6 @@ def test_a_requeued_job_of_a_real_slurm_continues_its_training(cluster: dict[str
     assert steps == sorted(set(steps))
     assert steps[-1] == 20000
     assert not [path for path in tmp_path.glob("V-*") if path != run]
+    own = [flag for flag in (*FLAGS, *long) if flag.partition("=")[0].removeprefix("--") in TRAINING]
+    train.run(cli.parse(train.Config, [*own, f"--out_dir={tmp_path / 'undisturbed'}"]))
+    assert (run / "model.npz").read_bytes() == (tmp_path / "undisturbed" / "model.npz").read_bytes()

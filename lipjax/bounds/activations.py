@@ -120,6 +120,34 @@ def winding(value: Function, derivative: Function, dips: Sequence[float], turns:
     return Activation(value, derivative, lines, dips, turns, noise=16.0)
 
 
+class Reciprocal(Activation):
+    """`1 / z`; of an interval with 0 nothing is known."""
+
+    def image(self, low: Any, high: Any) -> Interval:
+        """Range of g on an interval."""
+        return _apart(*super().image(low, high), low, high)
+
+    def slopes(self, low: Any, high: Any) -> Interval:
+        """Range of g' on an interval."""
+        return _apart(*super().slopes(low, high), low, high)
+
+
+def _apart(least: Any, largest: Any, low: Any, high: Any) -> Interval:
+    is_apart = (low > 0.0) | (high < 0.0)
+    return jnp.where(is_apart, least, -jnp.inf), jnp.where(is_apart, largest, jnp.inf)
+
+
+def _reciprocal() -> Activation:
+    value, derivative = lambda z: 1.0 / z, lambda z: -1.0 / jnp.square(z)
+    above, below = convex(value, derivative).lines, concave(value, derivative).lines
+
+    def lines(low: Any, high: Any) -> Lines:
+        found = (jnp.where(low > 0.0, *sides) for sides in zip(above(low, high), below(low, high), strict=True))
+        return Lines(*[jnp.where((low > 0.0) | (high < 0.0), line, jnp.nan) for line in found])
+
+    return Reciprocal(value, derivative, lines, (), ())
+
+
 def _smooth(value: Function, dips: Sequence[float], turns: Sequence[float]) -> Activation:
     """A function of JAX that has no more than rounding left of its bends 60 away from 0."""
     slope = jnp.vectorize(jax.grad(value))
@@ -159,6 +187,7 @@ ACTIVATIONS: dict[str, Callable[..., Activation]] = {
     "log": lambda: concave(jnp.log, lambda z: 1.0 / jnp.maximum(z, 0.0)),
     "log1p": lambda: concave(jnp.log1p, lambda z: 1.0 / jnp.maximum(1.0 + z, 0.0)),
     "sqrt": lambda: concave(jnp.sqrt, lambda z: 0.5 / jnp.sqrt(jnp.maximum(z, 0.0))),
+    "reciprocal": _reciprocal,
     "tanh": lambda: s_shaped(jnp.tanh, lambda z: 1.0 - jnp.square(jnp.tanh(z))),
     "logistic": lambda: s_shaped(_logistic, lambda z: _logistic(z) * _logistic(-z)),
     "erf": lambda: s_shaped(erf, lambda z: 2.0 / jnp.sqrt(jnp.pi) * jnp.exp(-jnp.square(z))),

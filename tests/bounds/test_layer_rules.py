@@ -1,13 +1,16 @@
 """Every kind of layer that users write has bounds on balls, above all Jacobians found there."""
 
+import equinox
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from lipjax.bounds import audit, global_bound, local_bound
 from lipjax.bounds.activations import ACTIVATIONS
+from lipjax.bounds.program import trace
 from lipjax.norms import l2
 
 SHAPE = (4, 4, 2)
@@ -75,3 +78,48 @@ def test_a_layer_has_a_bound_on_balls_that_no_jacobian_exceeds(name):
     assert found <= float(bound(radius)) < np.inf
     assert float(bound(1e-6)) == pytest.approx(at_x, rel=1e-3)
     assert not audit(f, SHAPE).unknown
+
+
+ROWS = jax.random.normal(jax.random.key(3), (2, 3))
+
+
+def linen(module):
+    variables = module.init(jax.random.key(0), ROWS)
+    return lambda x: module.apply(variables, x)
+
+
+ON_BALLS = {
+    "softmax": lambda: jax.nn.softmax,
+    "log-softmax": lambda: jax.nn.log_softmax,
+    "logarithm of a sum of exponentials": lambda: lambda x: jax.nn.logsumexp(x, -1),
+    "GELU": lambda: jax.nn.gelu,
+    "layer norm, linen": lambda: linen(nn.LayerNorm()),
+    "layer norm, equinox": lambda: jax.vmap(equinox.nn.LayerNorm(3)),
+    "RMS norm, nnx": lambda: nnx.RMSNorm(3, rngs=nnx.Rngs(0)),
+    "group norm, linen": lambda: linen(nn.GroupNorm(1)),
+    "attention, linen": lambda: linen(nn.MultiHeadDotProductAttention(1)),
+    "cube": lambda: lambda x: x**3,
+    "one over": lambda: lambda x: 1.0 / (0.5 + jnp.square(x)) + 1.0 / (-3.0 - jnp.square(x)),
+    "scan": lambda: (
+        lambda x: jax.lax.scan(lambda c, row: (jnp.tanh(c + row), 2.0 * c), jnp.zeros(3), x, reverse=True)[1]
+    ),
+    "loop of a known length": lambda: lambda x: jax.lax.fori_loop(0, 3, lambda _, x: jnp.sin(1.0) * jnp.tanh(x), x),
+}
+
+
+@pytest.mark.parametrize("name", ON_BALLS)
+def test_a_layer_that_is_steep_somewhere_is_bounded_on_a_ball(name):
+    f, radius = ON_BALLS[name](), 1e-2
+    found = local_bound(f, ROWS, l2.ball(radius, box=None))
+    draw = jax.vmap(lambda key: l2.sample(key, ROWS.shape))(jax.random.split(jax.random.key(2), 50))
+    jacobians = np.asarray(jax.vmap(jax.jacobian(f))(ROWS + radius * draw)).reshape(50, -1, ROWS.size)
+    assert np.linalg.norm(jacobians, 2, axis=(1, 2)).max() * (1 - 1e-5) <= float(found) < np.inf
+    program = trace(f, ROWS.shape)
+    np.testing.assert_allclose(program.run(ROWS), f(ROWS), rtol=1e-5, atol=1e-6)
+
+
+def test_where_the_divisor_may_be_zero_and_where_a_loop_has_no_known_length_nothing_is_known():
+    assert local_bound(lambda x: 1.0 / x, jnp.array([0.1]), l2.ball(0.2, box=None)) == np.inf
+    loop = lambda x: jax.lax.while_loop(lambda x: x[0] < 9.0, lambda x: 2.0 * x, x)  # noqa: E731
+    assert local_bound(loop, jnp.ones(1), l2.ball(0.2, box=None)) == np.inf
+    assert [layer.operation for layer in audit(loop, (1,)).unknown] == ["while"]

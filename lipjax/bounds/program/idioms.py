@@ -24,6 +24,12 @@ def _copies(builder: Builder, step: Step) -> Wire | None:
     return builder.add("reshape", step.wires, lambda x: x.reshape(shape))
 
 
+def _finite(builder: Builder, step: Step) -> Wire | None:
+    """`where(isfinite(x), x, constant)`, as sums of exponentials are written: x, whose values are finite."""
+    condition = builder.producer(step.operands[0], "is_finite")
+    return condition.wires[0] if condition and condition.wires == step.wires[1:] == [step.operands[-1]] else None
+
+
 def _windows(builder: Builder, step: Step) -> Wire | None:
     """A matrix product of the last axis with concatenated slices of one wire, as the convolution that it is."""
     joined = builder.producer(step.operands[0], "concatenate")
@@ -94,4 +100,9 @@ def _convolution(builder: Builder, source: Wire, kernel: Any, strides: tuple, ou
     return builder.add("conv_general_dilated", (source, kernel), apply, **params)
 
 
-IDIOMS: tuple[tuple[str, Idiom], ...] = (("broadcast_in_dim", _copies), ("dot_general", _windows), ("mul", _unit))
+IDIOMS: tuple[tuple[str, Idiom], ...] = (
+    ("broadcast_in_dim", _copies),
+    ("dot_general", _windows),
+    ("mul", _unit),
+    ("select_n", _finite),
+)

@@ -6,7 +6,9 @@ that an interpreter needs one rule for each thing that is really different.
 """
 
 import contextlib
+import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -75,6 +77,7 @@ def _walk(builder: Builder, closed: ClosedJaxpr, inputs: Sequence[Operand], scop
     return [read(variable) for variable in jaxpr.outvars]
 
 
+_LONGEST_LOOP, _MOST_PRODUCTS = 64, 2**16
 _CALLS = {"jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call", "checkpoint"}
 _IDENTITIES = {"copy", "copy_p", "name", "reduce_precision", "sharding_constraint", "stop_gradient"}
 _FULL_PRECISION = {"precision": (jax.lax.Precision.HIGHEST,) * 2, "preferred_element_type": None}
@@ -92,6 +95,8 @@ def _results(builder: Builder, equation: JaxprEqn, operands: list[Operand], scop
             builder.scope = scope
             return [builder.add(known, operands, CALLS[params["name"]][known])]
         return _walk(builder, closed, operands, scope)
+    if name == "scan" and params["length"] <= _LONGEST_LOOP and any(isinstance(operand, Wire) for operand in operands):
+        return _unrolled(builder, params, operands, scope)
     results = [_bound(equation, params, index) for index in range(len(equation.outvars))]
     if not any(isinstance(operand, Wire) for operand in operands):
         return _evaluated(results, operands)
@@ -148,7 +153,7 @@ def _binary(op: str, apply: Callable[..., Any]) -> Callable[..., Wire]:
     return written
 
 
-_add, _product, _quotient = _binary("add", jnp.add), _binary("mul", jnp.multiply), _binary("div", jnp.divide)
+_add, _product = _binary("add", jnp.add), _binary("mul", jnp.multiply)
 _larger, _smaller = _binary("max", jnp.maximum), _binary("min", jnp.minimum)
 
 
@@ -170,11 +175,91 @@ def _multiply(builder: Builder, left: Operand, right: Operand, **_: Any) -> Wire
 
 
 def _divide(builder: Builder, left: Operand, right: Operand, **_: Any) -> Wire:
-    return _quotient(builder, left, right) if isinstance(right, Wire) else _product(builder, left, 1 / right)
+    if not isinstance(right, Wire):
+        return _product(builder, left, 1 / right)
+    return _multiply(builder, left, _reciprocal(builder, right))
+
+
+def _reciprocal(builder: Builder, x: Wire, **_: Any) -> Wire:
+    return builder.add("reciprocal", (x,), lambda value: 1.0 / value)
+
+
+def _inverse_root(builder: Builder, x: Wire, **_: Any) -> Wire:
+    return _reciprocal(builder, builder.add("sqrt", (x,), jnp.sqrt))
 
 
 def _power(builder: Builder, x: Wire, y: int, **_: Any) -> Wire:
-    return _square(builder, x) if y == 2 else builder.add("integer_pow", (x,), lambda value: value**y, y=y)
+    if y < 0:
+        return _reciprocal(builder, _power(builder, x, -y))
+    if y < 2:
+        return x if y else builder.add("integer_pow", (x,), lambda value: value**y, y=y)
+    half = _square(builder, _power(builder, x, y // 2))
+    return _multiply(builder, x, half) if y % 2 else half
+
+
+def _contraction(builder: Builder, left: Operand, right: Operand, **params: Any) -> Wire:
+    """A matrix product; of two wires as the sum of products that it is, where these are not too many."""
+    operands, apply = (left, right), partial(jax.lax.dot_general, **params)
+    if all(isinstance(operand, Wire) for operand in operands):
+        contracted, batch = params["dimension_numbers"]
+        (one, (count, rows, terms)), (other, (_, columns, _)) = (
+            _as_matrices(builder, *side) for side in zip(operands, contracted, batch, strict=True)
+        )
+        if count * rows * columns * terms <= _MOST_PRODUCTS:
+            whole = (count, rows, columns, terms)
+            factors = [
+                builder.add(
+                    "broadcast_in_dim", (_reshaped(builder, wire, shape),), partial(jnp.broadcast_to, shape=whole)
+                )
+                for wire, shape in ((one, (count, rows, 1, terms)), (other, (count, 1, columns, terms)))
+            ]
+            total = builder.add("reduce_sum", (_multiply(builder, *factors),), partial(jnp.sum, axis=3), axes=(3,))
+            return _reshaped(builder, total, jax.eval_shape(apply, *map(builder.abstract, operands)).shape)
+    return builder.add("dot_general", operands, apply, **params)
+
+
+def _as_matrices(
+    builder: Builder, wire: Wire, contracted: Sequence[int], batch: Sequence[int]
+) -> tuple[Wire, tuple[int, int, int]]:
+    """A wire with its axes in the order of a batch of matrices, and numbers of matrices, rows and columns."""
+    shape = builder.abstract(wire).shape
+    free = [axis for axis in range(len(shape)) if axis not in (*contracted, *batch)]
+    order = (*batch, *free, *contracted)
+    count, rows, columns = (math.prod(shape[axis] for axis in axes) for axes in (batch, free, contracted))
+    moved = builder.add("transpose", (wire,), partial(jnp.transpose, axes=order), permutation=order)
+    return moved, (count, rows, columns)
+
+
+def _reshaped(builder: Builder, wire: Wire, shape: tuple[int, ...]) -> Wire:
+    return builder.add("reshape", (wire,), partial(jnp.reshape, shape=shape))
+
+
+def _unrolled(builder: Builder, params: Mapping[str, Any], operands: Sequence[Operand], scope: str) -> list[Operand]:
+    """A loop of known length, turn by turn."""
+    fixed = params["num_consts"]
+    consts, carry = list(operands[:fixed]), list(operands[fixed : fixed + params["num_carry"]])
+    rest, turns = operands[fixed + params["num_carry"] :], range(params["length"])
+    stacked: list[list[Operand]] = []
+    for turn in reversed(turns) if params["reverse"] else turns:
+        slices = [_at(builder, operand, turn) for operand in rest]
+        results = _walk(builder, params["jaxpr"], [*consts, *carry, *slices], scope)
+        carry, stacked = results[: len(carry)], [*stacked, results[len(carry) :]]
+    kept = list(zip(*(reversed(stacked) if params["reverse"] else stacked), strict=True))
+    return [*carry, *[_stacked(builder, each) for each in kept]]
+
+
+def _at(builder: Builder, operand: Operand, index: int) -> Operand:
+    if not isinstance(operand, Wire):
+        return operand[index]
+    part = builder.add("slice", (operand,), lambda x: x[index : index + 1], axis=0, start=index)
+    return builder.add("reshape", (part,), lambda x: x[0])
+
+
+def _stacked(builder: Builder, values: Sequence[Operand]) -> Operand:
+    if not any(isinstance(value, Wire) for value in values):
+        return np.stack(values)
+    rows = [builder.add("reshape", (v,), lambda x: x[None]) if isinstance(v, Wire) else v[None] for v in values]
+    return builder.add("concatenate", rows, lambda *each: jnp.concatenate(each), dimension=0)
 
 
 _REWRITTEN: dict[str, Callable[..., Wire]] = {
@@ -182,11 +267,13 @@ _REWRITTEN: dict[str, Callable[..., Wire]] = {
     "add_any": _add,
     "clamp": lambda builder, low, x, high, **_: _smaller(builder, _larger(builder, x, low), high),
     "div": _divide,
+    "dot_general": _contraction,
     "integer_pow": _power,
     "max": _larger,
     "min": _smaller,
     "mul": _multiply,
     "neg": _negate,
+    "rsqrt": _inverse_root,
     "square": _square,
     "sub": _subtract,
 }

@@ -148,24 +148,22 @@ def _linf_change(key: KeyArray, perturbation: Image, side: Int[Array, ""], radiu
     return jnp.where(mask[..., None], radius * signs, perturbation)
 
 
-def _pyramid(rows: Array, columns: Array, height: Int[Array, ""], width: Int[Array, ""]) -> Plane:
-    """Nested boxes around the middle of a rectangle, the k-th of them 1 / k^2 high; rows and columns are its own."""
-    longest = jnp.maximum(height // 2, width // 2) + 1
-    ring = jnp.maximum(jnp.abs(rows - height // 2)[:, None], jnp.abs(columns - width // 2)[None])
-    table = jnp.cumsum(jnp.concatenate([jnp.zeros(1), 1.0 / jnp.arange(1.0, max(ring.shape) + 2) ** 2]))
-    return jnp.maximum(table[longest] - table[jnp.minimum(ring, longest)], 0.0)
-
-
 def _two_pyramids(key: KeyArray, rows: Array, columns: Array, side: Int[Array, ""]) -> Plane:
-    """A positive pyramid on one half of a square and a negative one on the other, side by side or one above another."""
-    half = side // 2
+    """A positive pyramid on one half of a square and a negative one on the other, side by side or one above another.
 
-    def stacked(down: Array, across: Array) -> Plane:
-        upper = _pyramid(down, across, half, side)
-        lower = _pyramid(down - half, across, side - half, side)
-        return jnp.where(down[:, None] < half, upper, -lower)
-
-    return jnp.where(jax.random.bernoulli(key), stacked(rows, columns), stacked(columns, rows).T)
+    A pyramid is nested boxes around the middle of its half, the k-th of them 1 / k^2 high; rows and columns are counted
+    from the corner of the square.
+    """
+    half, is_stacked = side // 2, jax.random.bernoulli(key)
+    down = jnp.where(is_stacked, rows[:, None], columns)  # along the two halves
+    across = jnp.where(is_stacked, columns, rows[:, None])
+    is_first = down < half
+    middle = jnp.where(is_first, half // 2, half + (side - half) // 2)
+    longest = side // 2 + 1
+    ring = jnp.maximum(jnp.abs(down - middle), jnp.abs(across - side // 2))
+    table = jnp.cumsum(jnp.concatenate([jnp.zeros(1), 1.0 / jnp.arange(1.0, max(ring.shape) + 2) ** 2]))
+    height = jnp.maximum(table[longest] - table[jnp.minimum(ring, longest)], 0.0)
+    return jnp.where(is_first, height, -height)
 
 
 def _divide(x: Image, divisor: Array) -> Image:

@@ -16,12 +16,13 @@ KERNEL = RNG.normal(size=(2, 2, 2, 3)).astype(np.float32)
 WEIGHTS = [RNG.normal(size=shape).astype(np.float32) for shape in ((6, 5), (5, 4))]
 
 
-def conv(x):
-    return jax.lax.conv_general_dilated(x[None], KERNEL, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))[0]
+def conv(x, stride=1):
+    layout = ("NHWC", "HWIO", "NHWC")
+    return jax.lax.conv_general_dilated(x[None], KERNEL, (stride, stride), "SAME", dimension_numbers=layout)[0]
 
 
-def overlapping(x):
-    return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (2, 2, 1), (1, 1, 1), "VALID")
+def overlapping(x, window=2, stride=1):
+    return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (window, window, 1), (stride, stride, 1), "VALID")
 
 
 def orthogonal(x):
@@ -41,6 +42,15 @@ FALSE = {
         conv_norm(KERNEL, SHAPE, method=power(num_steps=2)),
     ),
     "max pooling with overlapping windows": (overlapping, (4, 4, 1), 1.0),
+    "the same on a smaller image": (conv, SHAPE, conv_norm(KERNEL, (2, 2, 2))),
+    "half of the rows of the flattened kernel": (
+        lambda x: conv(x, 2),
+        SHAPE,
+        float(np.linalg.norm(KERNEL[0].reshape(-1, 3), 2)),
+    ),
+    "max pooling with windows that overlap by one": (lambda x: overlapping(x, 3, 2), (5, 5, 1), 1.0),
+    "a residual layer taken for its branch": (lambda x: x[:5] + 0.5 * orthogonal(x), (6,), 1.0),
+    "a scaled layer behind another": (lambda x: 1.001 * jnp.tanh(orthogonal(x)), (6,), 1.0),
     "the spectral norm of one layer": (mlp, (6,), 0.5 * float(np.linalg.norm(WEIGHTS[0] @ WEIGHTS[1], 2))),
 }
 

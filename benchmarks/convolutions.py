@@ -91,7 +91,8 @@ def row(shape: Shape, batch_size: int, num_rounds: int) -> dict[str, str]:
     kernel = jax.random.normal(kernel_key, (shape.taps, shape.taps, shape.channels, shape.features))
     runs = {way: programs(shape, way, images, kernel) for way in WAYS}
     rounds = [
-        {(part, way): milliseconds(runs[way][part]) for part in runs[way] for way in runs} for _ in range(num_rounds)
+        {(part, way): milliseconds(run) for way, parts in runs.items() for part, run in parts.items()}
+        for _ in range(num_rounds)
     ]
     best = {name: min(one[name] for one in rounds) for name in rounds[0]}
     is_small = convolution._has_small_windows(images, kernel, shape.strides, shape.pads())

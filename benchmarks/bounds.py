@@ -19,6 +19,7 @@ import io
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def lipsdp(folder: Path) -> Rows:
         )
     rows = Rows()
     for name, f, size, value in cases:
-        spent, bound = seconds(lambda f=f, size=size: global_bound(f, (size,), method="sdp"))
+        spent, bound = seconds(partial(global_bound, f, (size,), method="sdp"))
         lower = steepest(f, size)
         check_bracket(name, [np.inf], np.array([[lower]]), np.array([[bound]]))
         rows.append(
@@ -171,9 +172,9 @@ def lirpa(folder: Path) -> Rows:
     for name, values in stored["auto_LiRPA_0.7.1"].items():
         f, x = published(folder, name)
         bound = jax.jit(lambda x, radius, f=f: local_bound(f, x, linf.ball(radius), method="linear"))
-        first, _ = seconds(lambda bound=bound, x=x: bound(x, 0.0))
+        first, _ = seconds(partial(bound, x, 0.0))
         for radius, value, lower in zip(stored["radii"], values, stored["lipjax_lower"][name], strict=True):
-            spent, ours = seconds(lambda bound=bound, x=x, radius=radius: bound(x, radius))
+            spent, ours = seconds(partial(bound, x, radius))
             row = {"network": name, "radius": radius, "lower": lower, "auto_LiRPA": value, "lipjax": float(ours)}
             row |= {"ratio": float(ours) / value, "auto_LiRPA, s": stored["auto_LiRPA_seconds_a_point"][name]}
             rows.append(row | {"lipjax, s": spent, "first call, s": first})
@@ -185,8 +186,8 @@ def compiled(_: Path) -> Rows:
     model = Model(network, network.init(jax.random.key(0), x.shape))
     for method in METHODS:
         bound = jax.jit(lambda model, x, radius, method=method: local_bound(model, x, l2.ball(radius), method=method))
-        first, _ = seconds(lambda bound=bound: bound(model, x, 0.01))
-        later, _ = seconds(lambda bound=bound: bound(model, x, 0.01))
+        first, _ = seconds(partial(bound, model, x, 0.01))
+        later, _ = seconds(partial(bound, model, x, 0.01))
         rows.append({"method": method, "first call, s": first, "later, s": later})
     return rows
 

@@ -24,6 +24,45 @@ def _known(value: ArrayLike) -> bool:
     return not isinstance(value, jax.core.Tracer)
 
 
+def numbers(**values: ArrayLike) -> None:
+    """Raises ValueError unless every value is an array of real numbers, with at least one entry.
+
+    Examples:
+        >>> numbers(x=["a", "b"])
+        Traceback (most recent call last):
+        ValueError: x must be numbers, got ['a', 'b']
+    """
+    for name, value in values.items():
+        if _known(value) and not _array(name, value).size:
+            raise ValueError(f"{name} must have at least one entry, got shape {np.shape(value)}")
+
+
+def _array(name: str, value: ArrayLike) -> np.ndarray:
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError):  # keys of random numbers, rows of several lengths
+        array = np.asarray(None)
+    is_real = jax.numpy.issubdtype(array.dtype, np.number) and not jax.numpy.issubdtype(array.dtype, np.complexfloating)
+    if not is_real:
+        raise ValueError(f"{name} must be numbers, got {value!r:.100}")
+    return array
+
+
+def shape(**values: tuple[int, ...]) -> None:
+    """Raises ValueError unless every value is a shape: several whole numbers of at least 1.
+
+    Examples:
+        >>> shape(input_shape=(28, 28.5))
+        Traceback (most recent call last):
+        ValueError: input_shape must be several whole numbers of at least 1, got (28, 28.5)
+    """
+    for name, value in values.items():
+        sizes = tuple(value) if isinstance(value, tuple | list) else (None,)
+        if not all(is_of(int, size) and size >= 1 for size in sizes):
+            raise ValueError(f"{name} must be several whole numbers of at least 1, got {value!r:.100}")
+        fits_memory(f"{name} = {value} takes", 4 * math.prod(map(int, sizes)))
+
+
 def positive(**values: ArrayLike) -> None:
     """Raises ValueError unless every value is greater than 0, and finite.
 
@@ -33,7 +72,7 @@ def positive(**values: ArrayLike) -> None:
         ValueError: radius must be positive, got -0.1
     """
     for name, value in values.items():
-        if _known(value) and not np.all(np.asarray(value) > 0):
+        if _known(value) and not np.all(_array(name, value) > 0):
             raise ValueError(f"{name} must be positive, got {value}")
         finite(**{name: value})
 
@@ -41,14 +80,14 @@ def positive(**values: ArrayLike) -> None:
 def not_negative(**values: ArrayLike) -> None:
     """Raises ValueError unless every value is 0 or greater."""
     for name, value in values.items():
-        if _known(value) and not np.all(np.asarray(value) >= 0):
+        if _known(value) and not np.all(_array(name, value) >= 0):
             raise ValueError(f"{name} must be 0 or greater, got {value}")
 
 
 def finite(**values: ArrayLike) -> None:
     """Raises ValueError unless every number is finite."""
     for name, value in values.items():
-        if _known(value) and not np.all(np.isfinite(np.asarray(value, float))):
+        if _known(value) and not np.all(np.isfinite(_array(name, value).astype(float))):
             raise ValueError(f"{name} must be finite, got {value}")
 
 
@@ -59,7 +98,7 @@ MOST = 2**31 - 1
 def at_least(minimum: int, **values: float | np.integer) -> None:
     """Raises ValueError unless every value is a whole number that is at least `minimum`, and counted by 32 bits."""
     for name, value in values.items():
-        if not is_of(float, value) or not _is_whole(value) or value < minimum:
+        if np.ndim(value) or not is_of(float, value) or not _is_whole(value) or value < minimum:
             raise ValueError(f"{name} must be a whole number of at least {minimum}, got {value!r}")
         if value > MOST:
             raise ValueError(f"{name} must be at most {MOST:,}, got {value:,}")
@@ -72,7 +111,7 @@ def _is_whole(value: Any) -> bool:
 def fraction(**values: ArrayLike) -> None:
     """Raises ValueError unless every value is in [0, 1]."""
     for name, value in values.items():
-        if _known(value) and not np.all((np.asarray(value) >= 0) & (np.asarray(value) <= 1)):
+        if _known(value) and not np.all((_array(name, value) >= 0) & (_array(name, value) <= 1)):
             raise ValueError(f"{name} must be between 0 and 1, got {value}")
 
 
@@ -108,12 +147,12 @@ def inside(box: "tuple[float, float] | None", **values: ArrayLike) -> None:
     for name, value in values.items():
         if not _known(value):
             continue
-        numbers = np.asarray(value)
-        if not np.all(np.isfinite(numbers)):
+        found = _array(name, value)
+        if not np.all(np.isfinite(found)):
             raise ValueError(f"{name} must be finite numbers")
-        if np.any((numbers < low - _ROUNDING) | (numbers > high + _ROUNDING)):
+        if np.any((found < low - _ROUNDING) | (found > high + _ROUNDING)):
             raise ValueError(
-                f"{name} must be within box = {box}, got numbers from {numbers.min():g} to {numbers.max():g}; "
+                f"{name} must be within box = {box}, got numbers from {found.min():g} to {found.max():g}; "
                 "box=None lifts the limits"
             )
 
@@ -133,13 +172,18 @@ def examples(inputs: Sized, labels: Sized) -> None:
         Traceback (most recent call last):
         ValueError: need one label for every input, and at least one input; got 2 inputs and 1 labels
     """
+    for name, value in {"inputs": inputs, "labels": labels}.items():
+        if not np.ndim(value):  # type: ignore[arg-type]
+            raise ValueError(f"{name} must have an axis of examples, got {value!r:.100}")
     if len(inputs) != len(labels) or not len(inputs):
         raise ValueError(
             f"need one label for every input, and at least one input; got {len(inputs)} inputs and {len(labels)} labels"
         )
-    numbers = np.asarray(labels)
-    if not np.issubdtype(numbers.dtype, np.integer) or numbers.min() < 0:
-        raise ValueError(f"labels must be whole numbers from 0, got {numbers.dtype} from {numbers.min()}")
+    found = np.asarray(labels)
+    is_whole = np.issubdtype(found.dtype, np.integer)
+    if not is_whole or found.min() < 0:
+        got = f"{found.dtype} from {found.min()}" if is_whole else found.dtype
+        raise ValueError(f"labels must be whole numbers from 0, got {got}")
 
 
 def classes(num_classes: int, labels: ArrayLike) -> None:

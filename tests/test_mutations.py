@@ -17,6 +17,7 @@ from typing import Any
 from unittest import mock
 
 import jax
+import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
@@ -24,8 +25,26 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from experiments import cli, flags, language, measuring
-from lipjax import augmentation, bounds, methods, networks, norms, records, sweep, training, values
-from lipjax.types import Model
+from lipjax import (
+    attacks,
+    augmentation,
+    bounds,
+    compatibility,
+    corruptions,
+    datasets,
+    estimators,
+    evaluation,
+    methods,
+    networks,
+    norms,
+    records,
+    statistics,
+    sweep,
+    systems,
+    training,
+    values,
+)
+from lipjax.types import Batch, Model
 from lipjax.values import Value
 
 EXAMPLES = int(os.environ.get("LIPJAX_EXAMPLES", "40"))
@@ -121,6 +140,87 @@ def test_a_mutated_record_is_a_value_or_a_value_error(cls: type, data: st.DataOb
         raise
     assert value == value.replace()
     assert repr(value)
+
+
+IMAGES = np.random.default_rng(0).random((5, 6, 6, 1)).astype(np.float32)
+LABELS = np.arange(5) % 3
+BATCH = Batch(IMAGES, LABELS)
+MODEL = Model(network := networks.mlp(3, widths=(4,)), network.init(jax.random.key(0), (6, 6, 1)))
+ATTACK = attacks.pgd(num_steps=1)
+KEY = jax.random.key(0)
+
+
+def linear(x: jax.Array) -> jax.Array:
+    return jnp.ravel(x)[:3]
+
+
+def fitted(dataset: Any, num_steps: Any, batch_size: Any) -> Any:
+    options = {"num_steps": num_steps, "batch_size": batch_size}
+    return training.fit(KEY, systems.vanilla(MODEL.network), dataset, training.sgd(0.1), **options)
+
+
+def counted(images: Any, labels: Any, thresholds: Any) -> Any:
+    return compatibility.pair_distances(images, labels, norms.l1, thresholds=thresholds, progress=False)
+
+
+def loaded(images: Any, labels: Any) -> Any:
+    return datasets.from_arrays("mine", (images, labels), (images, labels))
+
+
+CALLS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "accuracy": (lambda inputs, labels: evaluation.accuracy(MODEL, Batch(inputs, labels)), BATCH._asdict()),
+    "robust_accuracy": (
+        lambda inputs, labels: evaluation.robust_accuracy(KEY, MODEL, Batch(inputs, labels), ATTACK),
+        BATCH._asdict(),
+    ),
+    "corrupt": (
+        lambda images, severity: corruptions.corrupt(KEY, images, "contrast", severity),
+        {"images": IMAGES, "severity": 1},
+    ),
+    "slope": (
+        lambda x, radius, num_steps: estimators.ascent_slope(norms.l2.ball(radius), num_steps=num_steps)(
+            KEY, linear, x
+        ),
+        {"x": IMAGES[0], "radius": 0.5, "num_steps": 2},
+    ),
+    "curve": (
+        lambda points, radii: estimators.curve(KEY, estimators.sampled_slope(), linear, points, radii),
+        {"points": IMAGES[:2], "radii": [0.1, 0.2]},
+    ),
+    "global_bound": (lambda input_shape: bounds.global_bound(linear, input_shape), {"input_shape": (6, 6, 1)}),
+    "audit": (lambda input_shape: bounds.audit(linear, input_shape), {"input_shape": (6, 6, 1)}),
+    "local_bound": (
+        lambda x, radius: bounds.local_bound(linear, x, norms.l2.ball(radius)),
+        {"x": IMAGES[0], "radius": 0.1},
+    ),
+    "kendall_tau": (statistics.kendall_tau, {"first": [3.0, 4.0, 2.0], "second": [6.0, 5.0, 4.0]}),
+    "q_values": (statistics.q_values, {"p_values": [0.1, 0.2]}),
+    "pair_distances": (counted, {"images": IMAGES, "labels": LABELS, "thresholds": [0.5]}),
+    "from_arrays": (loaded, {"images": IMAGES, "labels": LABELS}),
+    "fit": (fitted, {"dataset": loaded(IMAGES, LABELS), "num_steps": 1, "batch_size": 2}),
+}
+"""Calls of public functions, and the arguments of which one is mutated."""
+
+ARRAYS = st.sampled_from(
+    [
+        *(np.zeros(0), np.zeros((0, 6, 6, 1), np.float32), np.zeros((5, 6, 6, 1)), np.zeros((5, 6, 6), np.float32)),
+        *(np.full((5, 6, 6, 1), value, np.float32) for value in (math.nan, 255, 1e38)),
+        *(np.zeros((5, 7, 7, 1), np.float32), np.zeros(5), np.zeros(5, bool), np.zeros(5, complex), np.zeros((5, 3))),
+        *(np.arange(5), np.arange(5) - 3, np.arange(5) * 10, np.array(["a"] * 5), [[1], [2, 3]], [1, 2], KEY),
+        *((6, 6), (0, 6, 1), (-1,), (6.5,), (2**40,), ()),
+    ]
+)
+
+
+@often
+@given(st.sampled_from(sorted(CALLS)), st.data())
+def test_a_mutated_call_gives_an_answer_or_a_value_error(name: str, data: st.DataObject) -> None:
+    function, arguments = CALLS[name]
+    changed = {data.draw(st.sampled_from(sorted(arguments))): data.draw(st.one_of(ODD, ARRAYS))}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with contextlib.suppress(ValueError):
+            function(**arguments | changed)
 
 
 SAID = """

@@ -241,6 +241,7 @@ def audit(f: VectorFn | Model, input_shape: Sequence[int], *, norm: Norm = l2, t
         Convolutions are measured as maps and not by their unfolded kernels; what counts for a sum is the block that it
         closes.
     """
+    checks.shape(input_shape=input_shape)
     f, start, norm = confined(f, jnp.zeros(input_shape), norm)
     is_plain(norm=norm)
     checks.not_negative(tolerance=tolerance)

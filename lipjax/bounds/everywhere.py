@@ -106,6 +106,7 @@ def gap_bound(f: VectorFn | Model, input_shape: Sequence[int]) -> float:
 
 
 def _known(f: VectorFn | Model, input_shape: Sequence[int], norm_in: Norm) -> tuple[Program, Norm]:
+    checks.shape(input_shape=input_shape)
     f, start, norm = confined(f, jnp.zeros(input_shape), norm_in)
     return recognize(trace(f, start.shape)), norm
 

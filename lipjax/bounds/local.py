@@ -166,7 +166,9 @@ def local_bound(
     """
     if not isinstance(ball, Ball):
         raise TypeError(f"ball must be a ball such as lipjax.norms.l2.ball(0.1), got {ball!r}")
+    checks.numbers(x=x)
     checks.inside(ball.box, x=x)
+    x = jnp.asarray(x)
     f, x, norm_in = confined(f, x, ball.norm)
     norm_out = norm_in if norm_out is None else norm_out
     is_plain(norm=norm_in, norm_out=norm_out)

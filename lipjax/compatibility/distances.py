@@ -117,8 +117,8 @@ def pairs_of(
     """The pairs to count, with labels as indices into the classes, which are returned too."""
     sets = [(inputs, labels)] if other is None else [(inputs, labels), tuple(other)]
     for examples, of_examples in sets:
-        if len(examples) != len(of_examples):
-            raise ValueError(f"inputs and labels must be as many, got {len(examples)} and {len(of_examples)}")
+        checks.numbers(inputs=examples, labels=of_examples)
+        checks.examples(examples, of_examples)
     features = comparable(*(flat(examples) for examples, _ in sets))
     classes, codes = np.unique(np.concatenate([np.asarray(part) for _, part in sets]), return_inverse=True)
     if len(classes) > MOST_CLASSES:

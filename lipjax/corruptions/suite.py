@@ -145,6 +145,8 @@ def corrupt(
         >>> corrupt(jax.random.key(0), images, "gaussian_noise", severity=3).shape
         (4, 8, 8, 1)
     """
+    checks.numbers(images=images)
+    images = images if isinstance(images, jax.Array) else np.asarray(images)
     _check_shape(images.shape[1:])
     if images.dtype != np.uint8:
         checks.inside((0.0, 1.0), images=images)

@@ -73,9 +73,10 @@ def curve(
     inputs, labels = xs if isinstance(xs, Batch) else (xs, None)
     if labels is not None:
         check_labels(f, inputs, labels)
+    checks.numbers(xs=inputs, radii=radii)
     points, levels = pixels(jnp.asarray(inputs)), jnp.asarray(radii, jnp.result_type(float))
-    if not points.size or not levels.size:
-        raise ValueError(f"need at least one point and one radius, got {len(points)} points and {levels.size} radii")
+    if not points.ndim or not points.size or not levels.size:
+        raise ValueError(f"need at least one point and one radius, got shapes {points.shape} and {levels.shape}")
     checks.positive(radii=levels)
     checks.at_least(1, chunk_size=chunk_size)
     checks.inside(estimator.ball.box, xs=points)

@@ -71,6 +71,8 @@ class LocalEstimator(Estimator):
         Raises:
             ValueError: If the point is outside the box.
         """
+        checks.numbers(x=x)
+        x = x if isinstance(x, jax.Array | np.ndarray) else jnp.asarray(np.asarray(x, np.float32))
         if not isinstance(x, jax.core.Tracer):
             known = np.asarray(x)
             checks.inside(self.ball.box, x=known[~np.isnan(known)])

@@ -39,7 +39,13 @@ class _Chunks(NamedTuple):
 
 def _chunks(key: KeyArray, f: Classifier, batch: Batch, chunk_size: int | None) -> _Chunks:
     checks.examples(batch.inputs, batch.labels)
-    checks.classes(jax.eval_shape(_logits, single(f), batch.inputs[:1]).shape[-1], batch.labels)
+    first = np.asarray(batch.inputs[:1])
+    checks.numbers(inputs=first)
+    try:
+        num_classes = jax.eval_shape(_logits, single(f), first).shape[-1]
+    except TypeError as error:
+        raise ValueError(f"f can't be applied to an input of shape {first.shape[1:]}: {error}") from error
+    checks.classes(num_classes, batch.labels)
     count = len(batch.labels)
     size = parallel.filled(min(num_at_once(chunk_size), count))
     rows = np.minimum(np.arange(-(-count // size) * size), count - 1).reshape(-1, size)
@@ -146,9 +152,9 @@ def attacked(
         >>> correct(f, moved)
         array([False,  True, False])
     """
-    if isinstance(ball := getattr(attack, "ball", None), Ball) and np.issubdtype(batch.inputs.dtype, np.floating):
-        checks.inside(ball.box, inputs=batch.inputs)
     parts = _chunks(key, f, batch, chunk_size)
+    if isinstance(ball := getattr(attack, "ball", None), Ball) and np.issubdtype(parts.inputs.dtype, np.floating):
+        checks.inside(ball.box, inputs=batch.inputs)
     points: list[np.ndarray] = []
     compute = partial(_attack, loss=loss)
     for moved in parts.computed(compute, ["inputs", "labels", "keys"], single(f), traceable(attack)):

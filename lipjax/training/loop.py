@@ -202,6 +202,8 @@ def fit_together(
         (3, (1, 8))
     """
     checks.at_least(1, num_steps=num_steps, batch_size=batch_size)
+    num_steps, batch_size = int(num_steps), int(batch_size)
+    checks.of_type(Dataset, dataset=dataset)
     execution.check()
     checks.examples(*dataset.train)
     checks.classes(dataset.num_classes, dataset.train.labels)

@@ -10,7 +10,6 @@ import os
 import sys
 import types
 import typing
-from collections.abc import Sized
 from typing import Any
 
 import jax
@@ -19,12 +18,15 @@ from jaxtyping import ArrayLike
 
 _ROUNDING = 1e-6
 
+MOST = 2**31 - 1
+"""The largest whole number that JAX counts to."""
 
-def _known(value: ArrayLike) -> bool:
+
+def _known(value: Any) -> bool:
     return not isinstance(value, jax.core.Tracer)
 
 
-def numbers(**values: ArrayLike) -> None:
+def numbers(**values: Any) -> None:
     """Raises ValueError unless every value is an array of real numbers, with at least one entry.
 
     Examples:
@@ -37,7 +39,7 @@ def numbers(**values: ArrayLike) -> None:
             raise ValueError(f"{name} must have at least one entry, got shape {np.shape(value)}")
 
 
-def _array(name: str, value: ArrayLike) -> np.ndarray:
+def _array(name: str, value: Any) -> np.ndarray:
     try:
         array = np.asarray(value)
     except (TypeError, ValueError):  # keys of random numbers, rows of several lengths
@@ -45,10 +47,12 @@ def _array(name: str, value: ArrayLike) -> np.ndarray:
     is_real = jax.numpy.issubdtype(array.dtype, np.number) and not jax.numpy.issubdtype(array.dtype, np.complexfloating)
     if not is_real:
         raise ValueError(f"{name} must be numbers, got {value!r:.100}")
+    if jax.numpy.issubdtype(array.dtype, np.integer) and array.size and np.abs(array.astype(float)).max() > MOST:
+        raise ValueError(f"{name} must be whole numbers of at most {MOST:,}, got {value!r:.100}")
     return array
 
 
-def shape(**values: tuple[int, ...]) -> None:
+def shape(**values: Any) -> None:
     """Raises ValueError unless every value is a shape: several whole numbers of at least 1.
 
     Examples:
@@ -89,10 +93,6 @@ def finite(**values: ArrayLike) -> None:
     for name, value in values.items():
         if _known(value) and not np.all(np.isfinite(_array(name, value).astype(float))):
             raise ValueError(f"{name} must be finite, got {value}")
-
-
-MOST = 2**31 - 1
-"""The largest whole number that JAX counts to."""
 
 
 def at_least(minimum: int, **values: float | np.integer) -> None:
@@ -164,7 +164,7 @@ def fits_memory(what: str, num_bytes: int) -> None:
         raise ValueError(f"{what} {num_bytes:,} bytes, and this machine has {memory:,} bytes of memory")
 
 
-def examples(inputs: Sized, labels: Sized) -> None:
+def examples(inputs: Any, labels: Any) -> None:
     """Raises ValueError unless there is one label, a whole number from 0, for every input, and at least one of them.
 
     Examples:

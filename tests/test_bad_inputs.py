@@ -164,7 +164,7 @@ CALLS: dict[str, tuple[Callable[[], Any], str]] = {
     "curve radii": (lambda: estimators.slope_curve(KEY, linear, IMAGES, [0.0]), "radii must be positive"),
     "curve radii nan": (lambda: estimators.slope_curve(KEY, linear, IMAGES, [NAN]), "radii must be positive"),
     "curve radii infinite": (lambda: estimators.slope_curve(KEY, linear, IMAGES, [INF]), "radii must be finite"),
-    "curve no radii": (lambda: estimators.slope_curve(KEY, linear, IMAGES, []), "at least one point and one radius"),
+    "curve no radii": (lambda: estimators.slope_curve(KEY, linear, IMAGES, []), "radii must have at least one entry"),
     "curve levels": (lambda: estimators.slope_curve(KEY, linear, 255 * IMAGES, [1.0]), "xs must be within box"),
     "curve nan": (lambda: estimators.slope_curve(KEY, linear, NAN * IMAGES, [1.0]), "xs must be finite numbers"),
     "curve whole numbers": (

@@ -117,8 +117,12 @@ def pairs_of(
     """The pairs to count, with labels as indices into the classes, which are returned too."""
     sets = [(inputs, labels)] if other is None else [(inputs, labels), tuple(other)]
     for examples, of_examples in sets:
-        checks.numbers(inputs=examples, labels=of_examples)
-        checks.examples(examples, of_examples)
+        if not np.ndim(examples) or not np.ndim(of_examples):
+            raise ValueError(
+                f"inputs and labels must have an axis of examples, got {examples!r:.50}, {of_examples!r:.50}"
+            )
+        if len(examples) != len(of_examples):
+            raise ValueError(f"inputs and labels must be as many, got {len(examples)} and {len(of_examples)}")
     features = comparable(*(flat(examples) for examples, _ in sets))
     classes, codes = np.unique(np.concatenate([np.asarray(part) for _, part in sets]), return_inverse=True)
     if len(classes) > MOST_CLASSES:

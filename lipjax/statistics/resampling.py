@@ -228,7 +228,8 @@ def q_values(p_values: ArrayLike) -> Float[np.ndarray, "..."]:
     """
     import scipy.stats
 
-    checks.numbers(p_values=p_values)
+    if np.size(p_values):
+        checks.numbers(p_values=p_values)
     result = np.array(p_values, float)
     tested = ~np.isnan(result)
     checks.fraction(p_values=result[tested])

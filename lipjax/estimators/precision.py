@@ -13,7 +13,7 @@ from jax.extend.core import jaxprs_in_params, subjaxprs
 
 from lipjax.types import Point, VectorFn
 
-_LOOPS = ("scan", "while", "cond")
+_LOOPS = ("while", "cond")
 
 
 def epsilon(f: VectorFn, x: Point) -> float:
@@ -29,8 +29,9 @@ def epsilon(f: VectorFn, x: Point) -> float:
 def in_full(f: VectorFn, x: Point) -> tuple[VectorFn, Point]:
     """A function and a point, both at least in float32: what depends on x is never rounded to a narrower type.
 
-    A function that computes in float32 anyway is returned as it is, and so is one with a narrow type within a loop:
-    of that, `quotient.rounding_error` accounts for what it rounds.
+    A function that computes in float32 anyway is returned as it is, and so is one with a narrow type within a `while`,
+    a `cond` or a `scan` too long for `bounds.program` to unroll: of that, `quotient.rounding_error` accounts for what
+    it rounds.
 
     Examples:
         >>> f, x = in_full(lambda x: x.astype(jnp.bfloat16) * 3, jnp.array(1.001))
@@ -46,6 +47,14 @@ def in_full(f: VectorFn, x: Point) -> tuple[VectorFn, Point]:
     return trace(f, x.shape).run, x
 
 
+def _stays(equation: Any) -> bool:
+    """Whether an equation is a loop or a choice that `trace` takes for one step."""
+    from lipjax.bounds.program import LONGEST_LOOP
+
+    name, params = equation.primitive.name, equation.params
+    return name in _LOOPS or (name == "scan" and params["length"] > LONGEST_LOOP)
+
+
 def _coarsest(jaxpr: Any) -> float:
     variables = [*jaxpr.invars, *(variable for equation in jaxpr.eqns for variable in equation.outvars)]
     dtypes = {variable.aval.dtype for variable in variables if hasattr(variable.aval, "dtype")}
@@ -58,6 +67,6 @@ def _is_narrow(jaxpr: Any) -> bool:
 
 
 def _is_narrow_in_loop(jaxpr: Any) -> bool:
-    loops = [equation for equation in jaxpr.eqns if equation.primitive.name in _LOOPS]
+    loops = [equation for equation in jaxpr.eqns if _stays(equation)]
     inside = [body for equation in loops for body in jaxprs_in_params(equation.params)]
     return any(map(_is_narrow, inside)) or any(map(_is_narrow_in_loop, subjaxprs(jaxpr)))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from lipjax import datasets, measurements, networks
+from lipjax.bounds import local_bound
 from lipjax.estimators import (
     ascent_slope,
     clever,
@@ -66,8 +67,24 @@ def test_what_depends_on_the_input_is_computed_in_float32_with_the_weights_as_th
     exact = np.asarray(MATRIX, np.float64) @ np.asarray(x, np.float64)
     np.testing.assert_allclose(f(x), exact / (1 + np.exp(-exact)), rtol=1e-5)
     assert in_full(jnp.sin, x)[0] is jnp.sin
-    looped = lambda x: jax.lax.fori_loop(0, 2, lambda _, y: (y * 1.5).astype(jnp.bfloat16).astype(y.dtype), x)  # noqa: E731
-    assert in_full(looped, x)[0] is looped
+
+
+@pytest.mark.parametrize("length", [2, 100])
+def test_a_narrow_type_within_a_loop_is_run_in_float32_where_the_loop_is_short(length):
+    factors = jnp.full(length, 1.01)
+
+    def looped(x):
+        return jax.lax.scan(lambda y, w: ((y * w).astype(jnp.bfloat16).astype(y.dtype), None), x, factors)[0]
+
+    x = jnp.array([0.901, 0.3])
+    f, _ = in_full(looped, x)
+    if length == 100:
+        assert f is looped
+    else:
+        np.testing.assert_allclose(f(x), x * jnp.prod(factors), rtol=1e-6)
+        bound = local_bound(looped, x, l2.ball(0.01))
+        assert float(ascent_slope(l2.ball(0.01))(KEY, looped, x).value) <= float(bound) * (1 + 1e-6)
+        np.testing.assert_allclose(bound, 1.01**2, rtol=1e-5)
 
 
 def test_a_point_outside_the_box_is_refused_where_it_is_known():

@@ -11,6 +11,7 @@ from lipjax.bounds.program.steps import Operand as Operand
 from lipjax.bounds.program.steps import Program as Program
 from lipjax.bounds.program.steps import Step as Step
 from lipjax.bounds.program.steps import Wire as Wire
+from lipjax.bounds.program.tracing import LONGEST_LOOP as LONGEST_LOOP
 from lipjax.bounds.program.tracing import confined as confined
 from lipjax.bounds.program.tracing import trace as trace
 from lipjax.bounds.program.tracing import unmasked as unmasked

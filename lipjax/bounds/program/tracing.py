@@ -77,7 +77,7 @@ def _walk(builder: Builder, closed: ClosedJaxpr, inputs: Sequence[Operand], scop
     return [read(variable) for variable in jaxpr.outvars]
 
 
-_LONGEST_LOOP, _MOST_PRODUCTS = 64, 2**16
+LONGEST_LOOP, _MOST_PRODUCTS = 64, 2**16
 _CALLS = {"jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call", "checkpoint"}
 _IDENTITIES = {"copy", "copy_p", "name", "reduce_precision", "sharding_constraint", "stop_gradient"}
 _FULL_PRECISION = {"precision": (jax.lax.Precision.HIGHEST,) * 2, "preferred_element_type": None}
@@ -95,7 +95,7 @@ def _results(builder: Builder, equation: JaxprEqn, operands: list[Operand], scop
             builder.scope = scope
             return [builder.add(known, operands, CALLS[params["name"]][known])]
         return _walk(builder, closed, operands, scope)
-    if name == "scan" and params["length"] <= _LONGEST_LOOP and any(isinstance(operand, Wire) for operand in operands):
+    if name == "scan" and params["length"] <= LONGEST_LOOP and any(isinstance(operand, Wire) for operand in operands):
         return _unrolled(builder, params, operands, scope)
     results = [_bound(equation, params, index) for index in range(len(equation.outvars))]
     if not any(isinstance(operand, Wire) for operand in operands):

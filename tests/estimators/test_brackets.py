@@ -122,9 +122,9 @@ def test_what_is_reported_as_lower_is_never_above_what_is_reported_as_upper(brac
     assert np.all(found.largest_gradient <= found.of_margin)
 
 
-def test_linear_relaxation_is_never_looser_than_intervals(bracket: tuple[Found, Exact]) -> None:
+def test_linear_relaxation_is_never_looser_than_intervals_but_for_rounding(bracket: tuple[Found, Exact]) -> None:
     found, _ = bracket
-    assert np.all(found.linear <= found.interval)
+    assert np.all(found.linear <= found.interval * (1 + 1e-5))
 
 
 def test_slopes_nearly_always_reach_99_percent_of_the_exact_value(bracket: tuple[Found, Exact]) -> None:

@@ -142,8 +142,8 @@ def test_the_probabilities_of_two_classes_are_at_most_a_quarter_root_two_as_stee
         (jnp.full((2, 3), 5.0), [0.1], r"xs must be within box = \(0.0, 1.0\), got numbers from 5 to 5"),
         (jnp.full((2, 3), jnp.nan), [0.1], "xs must be finite numbers"),
         (jnp.ones((2, 3), jnp.int32), [0.1], "inputs must be uint8 levels or floats, got int32"),
-        (jnp.ones((0, 3)), [0.1], "got 0 points and 1 radii"),
-        (jnp.ones((2, 3)), [], "got 2 points and 0 radii"),
+        (jnp.ones((0, 3)), [0.1], r"xs must have at least one entry, got shape \(0, 3\)"),
+        (jnp.ones((2, 3)), [], r"radii must have at least one entry, got shape \(0,\)"),
     ],
 )
 def test_points_that_make_no_sense_are_refused(key: jax.Array, xs: jax.Array, radii: list, message: str) -> None:

@@ -112,17 +112,17 @@ def test_a_finished_study_computes_nothing_again(
 def counted(patch: pytest.MonkeyPatch) -> list[str]:
     """Names of what is trained and measured from now on."""
     done: list[str] = []
-    train, measure = computing.train, measurements.Measurement.run
+    train, measure = computing.train_pack, measurements.Measurement.run
 
-    def trained(cell, *arguments, **keywords):
-        done.append(f"train {cell.name}, {cell.seed}")
-        return train(cell, *arguments, **keywords)
+    def trained(places, *arguments, **keywords):
+        done.extend(f"train {place.cell.name}, {place.cell.seed}" for place in places)
+        return train(places, *arguments, **keywords)
 
     def measured(measurement, *arguments, **keywords):
         done.append(repr(measurement) if measurement.name == "attacked" else measurement.name)
         return measure(measurement, *arguments, **keywords)
 
-    patch.setattr(computing, "train", trained)
+    patch.setattr(computing, "train_pack", trained)
     patch.setattr(measurements.Measurement, "run", measured)
     return done
 

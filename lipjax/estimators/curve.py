@@ -77,6 +77,8 @@ def curve(
     points, levels = pixels(jnp.asarray(inputs)), jnp.asarray(radii, jnp.result_type(float))
     if not points.ndim or not points.size or not levels.size:
         raise ValueError(f"need at least one point and one radius, got shapes {points.shape} and {levels.shape}")
+    if levels.ndim > 1 and levels.shape[:-1] not in ((1,), (len(points),)):
+        raise ValueError(f"radii must be [radii] or [points, radii], got shape {levels.shape} for {len(points)} points")
     checks.positive(radii=levels)
     checks.at_least(1, chunk_size=chunk_size)
     checks.inside(estimator.ball.box, xs=points)

@@ -143,6 +143,7 @@ def test_the_probabilities_of_two_classes_are_at_most_a_quarter_root_two_as_stee
         (jnp.full((2, 3), jnp.nan), [0.1], "xs must be finite numbers"),
         (jnp.ones((2, 3), jnp.int32), [0.1], "inputs must be uint8 levels or floats, got int32"),
         (jnp.ones((0, 3)), [0.1], r"xs must have at least one entry, got shape \(0, 3\)"),
+        (jnp.ones((2, 3)), jnp.ones((3, 2)), r"radii must be \[radii\] or \[points, radii\], got shape \(3, 2\) for 2"),
         (jnp.ones((2, 3)), [], r"radii must have at least one entry, got shape \(0,\)"),
     ],
 )

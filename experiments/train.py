@@ -39,6 +39,12 @@ class Config(TrainingFlags, SystemFlags, DataFlags):
     num_devices: int | None = cli.flag(
         None, "Devices over which each batch is spread; default one, or all of several processes.", minimum=1
     )
+    stream: bool | None = cli.flag(
+        None,
+        "Read batches from memory or disk while training, the same ones; default where the data take more than half of "
+        "a device's memory.",
+        recorded=False,
+    )
     log: tuple[str, ...] = cli.flag(
         (), f"Where else metrics are shown: {', '.join(flags.TRACKERS)}, with options, or module:name.", recorded=False
     )
@@ -103,6 +109,7 @@ def execution(config: Config) -> training.Execution:
         checkpoint_every=config.checkpoint_every,
         steps_per_dispatch=math.gcd(config.log_every, STEPS_PER_DISPATCH),
         mesh=_mesh(config),
+        stream=config.stream,
         trackers=trackers(config),
     )
 

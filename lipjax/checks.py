@@ -159,9 +159,13 @@ def inside(box: "tuple[float, float] | None", **values: ArrayLike) -> None:
 
 def fits_memory(what: str, num_bytes: int) -> None:
     """Raises ValueError where something is larger than all memory of this machine, before it is made."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if num_bytes > memory:
-        raise ValueError(f"{what} {num_bytes:,} bytes, and this machine has {memory:,} bytes of memory")
+    if num_bytes > memory():
+        raise ValueError(f"{what} {num_bytes:,} bytes, and this machine has {memory():,} bytes of memory")
+
+
+def memory() -> int:
+    """Bytes of memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def examples(inputs: Any, labels: Any) -> None:

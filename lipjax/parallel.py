@@ -9,12 +9,15 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
+from typing import Any
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
-from jaxtyping import PyTree
+from jaxtyping import Int, PyTree
+
+from lipjax import checks
 
 AXIS = "batch"
 
@@ -88,6 +91,52 @@ def spread(tree: PyTree) -> PyTree:
     """
     mesh = current()
     return tree if mesh is None else jax.device_put(tree, NamedSharding(mesh, PartitionSpec(AXIS)))
+
+
+def on_host(source: Any) -> Any:
+    """What rows can be taken of without the device: an array of it is fetched, what reads by itself stays.
+
+    Examples:
+        >>> on_host(jax.numpy.arange(2))
+        array([0, 1], dtype=int32)
+    """
+    return source if hasattr(source, "shape") and not isinstance(source, jax.Array) else np.asarray(source)
+
+
+def taken(source: Any, rows: Int[np.ndarray, "..."], mesh: Mesh | None, axis: int = 0) -> jax.Array:
+    """Rows of what is in memory or on disk, on the devices; a process reads those of its own devices only.
+
+    Args:
+        source: Anything with a shape, a dtype and rows, the same in all processes.
+        rows: Which ones, in an array of any shape.
+        mesh: Over which they are spread; None for the default device.
+        axis: Which axis of the rows is spread, a multiple of the number of devices.
+
+    Examples:
+        >>> taken(np.arange(10) ** 2, np.array([[1, 2], [3, 4]]), mesh(jax.devices()[:1]), axis=1)
+        Array([[ 1,  4],
+               [ 9, 16]], dtype=int32)
+    """
+    if mesh is None:
+        return jax.numpy.asarray(source[rows])
+    dtype = jax.dtypes.canonicalize_dtype(source.dtype)
+
+    def part(index: Any) -> np.ndarray:
+        return np.asarray(source[rows[index[: rows.ndim]]], dtype)
+
+    sharding = NamedSharding(mesh, PartitionSpec(*[None] * axis, AXIS))
+    return jax.make_array_from_callback((*rows.shape, *source.shape[1:]), sharding, part)
+
+
+def memory() -> int:
+    """Bytes of memory of a device, of the machine where the device does not tell.
+
+    Examples:
+        >>> memory() > 2**20
+        True
+    """
+    told = jax.local_devices()[0].memory_stats() or {}
+    return told.get("bytes_limit") or checks.memory()
 
 
 def fetched(array: jax.Array) -> np.ndarray:

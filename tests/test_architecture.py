@@ -31,6 +31,7 @@ HOMES = {
     "tensorflow_datasets": {"datasets"},
     "orbax": {"records"},
     "altair": {"report"},
+    "grain": {"training"},
 }
 
 

@@ -3,7 +3,9 @@
 import subprocess
 import sys
 
-LATE = ["PIL", "altair", "equinox", "numba", "orbax", "pandas", "scipy", "tensorflow_datasets", "torch", "xarray"]
+LATE = [
+    "PIL", "altair", "equinox", "grain", "numba", "orbax", "pandas", "scipy", "tensorflow_datasets", "torch", "xarray"
+]  # fmt: skip
 
 
 def printed_by(program: str) -> list[str]:

@@ -1,5 +1,6 @@
 """The loop around compiled updates: of one network or of several at once, each recorded by itself and resumable."""
 
+import itertools
 import logging
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -12,9 +13,10 @@ from tqdm import tqdm
 from lipjax import checks, parallel
 from lipjax.augmentation import Augmenting
 from lipjax.records import Run
+from lipjax.training.feeding import is_streamed, streamed
 from lipjax.training.interruption import Stopped, deferred
 from lipjax.training.optimizers import as_optimizer
-from lipjax.training.program import Keys, Program, Span, Way, advance, finite, one_of, together
+from lipjax.training.program import Keys, Order, Program, Span, Way, advance, finite, one_of, together
 from lipjax.training.recorder import Execution, Log, NonFiniteLoss, Recorder
 from lipjax.training.step import AnyOptimizer, TrainState, init
 from lipjax.types import Batch, Dataset, KeyArray, Model, Network, Params, System
@@ -77,7 +79,7 @@ def _begin(trainee: Trainee, input_shape: tuple[int, ...], batch_size: int, mesh
 
 
 def _train(
-    pack: Sequence[_Begun], examples: Batch, num_steps: int, way: Way, execution: Execution, bar: tqdm
+    pack: Sequence[_Begun], train: Batch, num_steps: int, way: Way, execution: Execution, bar: tqdm
 ) -> list[Model | NonFiniteLoss]:
     mesh, start = execution.mesh, int(pack[0].state.step)
     filling = 0 if mesh is None or way == "alone" else -len(pack) % mesh.size
@@ -85,12 +87,18 @@ def _train(
     program, keys, state = (
         together([getattr(one, part) for one in filled], way) for part in ("program", "keys", "state")
     )
-    count = len(examples.labels)
-    order = parallel.replicate(jnp.zeros(count if way == "alone" else (len(filled), count), int), mesh)
+    firsts = range(start, num_steps, execution.dispatch)
+    spans = [(first, min(first + execution.dispatch, num_steps)) for first in firsts]
+    order: Order | None = None
+    if is_streamed(train, execution.stream):
+        orders = [one.keys.order for one in filled]
+        blocks = streamed(orders, train, pack[0].program.batch_size, spans, way, mesh)
+    else:
+        count, blocks = len(train.labels), itertools.repeat(parallel.replicate(train, mesh))
+        order = parallel.replicate(jnp.zeros(count if way == "alone" else (len(filled), count), int), mesh)
     recorder = Recorder([one.logs for one in pack], execution.log_every, bar)
     with deferred() as asked_to_stop:
-        for first in range(start, num_steps, execution.dispatch):
-            last = min(first + execution.dispatch, num_steps)
+        for (first, last), examples in zip(spans, blocks, strict=False):
             span, options = Span(start, first), {"count": last - first, "way": way, "mesh": mesh}
             state, order, metrics = advance(program, keys, state, order, examples, span, **options)
             recorder.add(last, metrics)
@@ -131,7 +139,8 @@ def fit(
     Args:
         key: A typed key; decides everything that is random.
         system: Network and method.
-        dataset: Its training examples go to the device as they are, uint8 levels or floats.
+        dataset: Its training examples go to the device as they are, uint8 levels or floats; batch by batch where all
+            of them are too large, see `Execution`.
         optimizer: A value such as `adam(cosine(1e-3, num_steps))`, or any optax transformation.
         num_steps: Number of updates.
         batch_size: Examples per update.
@@ -224,7 +233,6 @@ def fit_together(
 def _fit(
     trainees: Sequence[Trainee], dataset: Dataset, num_steps: int, batch_size: int, way: Way, execution: Execution
 ) -> list[Model | NonFiniteLoss]:
-    examples = parallel.replicate(dataset.train, execution.mesh)
     begun = [_begin(trainee, dataset.input_shape, batch_size, execution.mesh) for trainee in trainees]
     if len({jax.tree.structure(one.program) for one in begun}) > 1:
         raise ValueError("only trainings that differ in numbers and keys can be made together")
@@ -235,6 +243,6 @@ def _fit(
         indices = [index for index, reached in enumerate(steps) if reached == step]
         pack = [begun[index] for index in indices]
         with tqdm(total=num_steps, initial=step, unit="step", disable=disable) as bar:
-            own = _train(pack, examples, num_steps, way if len(pack) > 1 else "alone", execution, bar)
+            own = _train(pack, dataset.train, num_steps, way if len(pack) > 1 else "alone", execution, bar)
         trained |= zip(indices, own, strict=True)
     return [trained[index] for index in range(len(begun))]

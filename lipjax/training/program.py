@@ -60,42 +60,48 @@ def advance(
     program: Program,
     keys: Keys,
     state: TrainState,
-    order: Order,
+    order: Order | None,
     examples: Batch,
     span: Span,
     *,
     count: int,
     way: Way,
     mesh: Mesh | None,
-) -> tuple[TrainState, Order, Trace]:
+) -> tuple[TrainState, Order | None, Trace]:
     """Makes `count` updates; metrics have a last axis of that length, the order is that of the last epoch.
 
-    In a pack, all arrays but the examples have a leading axis. A mesh spreads the batch of a network that is trained
-    alone, and else the networks, so that no device waits for another.
+    Without an order, the examples are the batches of these updates, `[count, batch, ...]`. In a pack, all arrays but
+    all examples have a leading axis. A mesh spreads the batch of a network that is trained alone, and else the
+    networks, so that no device waits for another.
     """
     each = partial(_advance, batch_mesh=mesh if way == "alone" else None, count=count)
-    return over(way, each, mesh)((examples, span), program, keys, state, order)
+    shared, own = (None, examples) if order is None else (examples, order)
+    return over(way, each, mesh)((shared, span), program, keys, state, own)
 
 
 def _advance(
-    shared: tuple[Batch, Span],
+    shared: tuple[Batch | None, Span],
     program: Program,
     keys: Keys,
     state: TrainState,
-    order: Order,
+    own: Order | Batch,
     *,
     batch_mesh: Mesh | None,
     count: int,
-) -> tuple[TrainState, Order, Trace]:
-    (examples, span), steps_per_epoch = shared, len(order) // program.batch_size
+) -> tuple[TrainState, Order | None, Trace]:
+    examples, span = shared
     update = make_step(program.network, program.method, program.optimizer)
+    order = None if examples is None else own
 
-    def updated(carry: tuple[TrainState, Order], step: Int[Array, ""]) -> tuple[tuple[TrainState, Order], Terms]:
+    def updated(carry: tuple[TrainState, Any], step: Int[Array, ""]) -> tuple[tuple[TrainState, Any], Terms]:
         state, order = carry
-        epoch, position = jnp.divmod(step, steps_per_epoch)
-        is_due = (position == 0) | (step == span.start)
-        order = jax.lax.cond(is_due, lambda: _epoch_order(keys.order, epoch, len(order)), lambda: order)
-        state, metrics = update(keys.step, state, _draw(keys, examples, order, step, program, batch_mesh))
+        if examples is None:
+            batch = jax.tree.map(lambda leaf: leaf[step - span.first], own)
+        else:
+            order, rows = _rows(keys, order, step, span, program.batch_size)
+            batch = jax.tree.map(lambda leaf: leaf[rows], examples)
+        batch = _augmented(keys, parallel.shard_batch(batch, batch_mesh), step, program)
+        state, metrics = update(keys.step, state, batch)
         return (state, order), metrics
 
     if count == 1:
@@ -117,16 +123,23 @@ def over(way: Way, of_one: Callable[..., Tree], mesh: Mesh | None) -> Callable[.
     return parallel.on_parts(of_all, mesh, num_whole=1)
 
 
-def _epoch_order(key: KeyArray, epoch: Int[Array, ""], count: int) -> Order:
+@partial(jax.jit, static_argnames="count")
+def epoch_order(key: KeyArray, epoch: Int[Array, ""] | int, count: int) -> Order:
+    """The order of the examples in an epoch, the same in all processes."""
     return jax.random.permutation(jax.random.fold_in(key, epoch), count)
 
 
-def _draw(
-    keys: Keys, examples: Batch, order: Order, step: Int[Array, ""], program: Program, mesh: Mesh | None
-) -> Batch:
-    position = step % (len(order) // program.batch_size)
-    rows = jax.lax.dynamic_slice_in_dim(order, position * program.batch_size, program.batch_size)
-    batch = parallel.shard_batch(jax.tree.map(lambda leaf: leaf[rows], examples), mesh)
+def _rows(
+    keys: Keys, order: Order, step: Int[Array, ""], span: Span, batch_size: int
+) -> tuple[Order, Int[Array, " batch"]]:
+    """The order of the step's epoch, and the examples of the step."""
+    epoch, position = jnp.divmod(step, len(order) // batch_size)
+    is_due = (position == 0) | (step == span.start)
+    order = jax.lax.cond(is_due, lambda: epoch_order(keys.order, epoch, len(order)), lambda: order)
+    return order, jax.lax.dynamic_slice_in_dim(order, position * batch_size, batch_size)
+
+
+def _augmented(keys: Keys, batch: Batch, step: Int[Array, ""], program: Program) -> Batch:
     if program.augment is None:
         return batch
     inputs = over_examples(program.augment)(jax.random.fold_in(keys.augment, step), pixels(batch.inputs))

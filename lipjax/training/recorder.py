@@ -66,6 +66,9 @@ class Execution(NamedTuple):
             1 on CPU, where XLA's convolution was 28 times slower inside a loop (lipjax's networks do without it and
             gain from 10).
         mesh: From `parallel.mesh`: spreads each batch over its devices.
+        stream: Whether batches are read from memory or disk while the device works, a process those of its own devices
+            only, in place of all examples once: the same batches, the same weights. None where the examples take more
+            than half of a device's memory. Batches of some dispatches are on the device then.
         trackers: Where else the metrics of trainings with a run directory are shown, by `sweep` and the commands.
 
     Examples:
@@ -83,6 +86,7 @@ class Execution(NamedTuple):
     checkpoint_every: int = 500
     steps_per_dispatch: int | None = None
     mesh: Mesh | None = None
+    stream: bool | None = None
     trackers: "Sequence[Tracker]" = ()
 
     @property

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import KW_ONLY
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -126,15 +126,29 @@ def square_side(index: Int[Array, ""], shape: tuple[int, ...], first_share: Numb
     return jnp.maximum(jnp.round(jnp.sqrt(share * shape[0] * shape[1])).astype(int), least)
 
 
-def _window(key: KeyArray, shape: tuple[int, ...], side: Int[Array, ""]) -> tuple[Mask, Array, Array]:
-    """A random square within the image as a mask, with the rows and columns counted from its corner."""
+class Window(NamedTuple):
+    """A square in an image: which rows and columns are in it, and where they are, counted from its corner."""
+
+    is_row: Bool[Array, " height"]
+    is_column: Bool[Array, " width"]
+    rows: Int[Array, " height"]
+    columns: Int[Array, " width"]
+
+    @property
+    def mask(self) -> Mask:
+        """Which pixels are in it."""
+        return self.is_row[:, None] & self.is_column
+
+
+def _window(key: KeyArray, shape: tuple[int, ...], side: Int[Array, ""]) -> Window:
+    """A random square within the image."""
     corners = [
         jax.random.randint(axis_key, (), 0, jnp.maximum(size - side, 0) + 1)
         for axis_key, size in zip(jax.random.split(key), shape[:2], strict=True)
     ]
     rows, columns = (jnp.arange(size) - corner for size, corner in zip(shape[:2], corners, strict=True))
     is_row, is_column = ((offsets >= 0) & (offsets < side) for offsets in (rows, columns))
-    return is_row[:, None] & is_column, rows, columns
+    return Window(is_row, is_column, rows, columns)
 
 
 def _linf_start(key: KeyArray, shape: tuple[int, ...], radius: ArrayLike) -> Image:
@@ -143,7 +157,7 @@ def _linf_start(key: KeyArray, shape: tuple[int, ...], radius: ArrayLike) -> Ima
 
 def _linf_change(key: KeyArray, perturbation: Image, side: Int[Array, ""], radius: ArrayLike) -> Image:
     window_key, sign_key = jax.random.split(key)
-    mask, _, _ = _window(window_key, perturbation.shape, side)
+    mask = _window(window_key, perturbation.shape, side).mask
     signs = jax.random.rademacher(sign_key, perturbation.shape[2:])
     return jnp.where(mask[..., None], radius * signs, perturbation)
 
@@ -152,21 +166,23 @@ def _two_pyramids(key: KeyArray, rows: Array, columns: Array, side: Int[Array, "
     """A positive pyramid on one half of a square and a negative one on the other, side by side or one above another.
 
     A pyramid is nested boxes around the middle of its half, the k-th of them 1 / k^2 high; rows and columns are counted
-    from the corner of the square.
+    from the corner of the square. Its height is the smaller of what it is by the row and by the column alone, so that
+    tables are looked up along the axes only.
     """
-    half, is_stacked = side // 2, jax.random.bernoulli(key)
-    down = jnp.where(is_stacked, rows[:, None], columns)  # along the two halves
-    across = jnp.where(is_stacked, columns, rows[:, None])
-    is_first = down < half
-    middle = jnp.where(is_first, half // 2, half + (side - half) // 2)
-    longest = side // 2 + 1
-    ring = jnp.maximum(jnp.abs(down - middle), jnp.abs(across - side // 2))
-    table = jnp.cumsum(jnp.concatenate([jnp.zeros(1), 1.0 / jnp.arange(1.0, max(ring.shape) + 2) ** 2]))
-    height = jnp.maximum(table[longest] - table[jnp.minimum(ring, longest)], 0.0)
-    return jnp.where(is_first, height, -height)
+    half, longest, is_stacked = side // 2, side // 2 + 1, jax.random.bernoulli(key)
+    table = jnp.cumsum(jnp.concatenate([jnp.zeros(1), 1.0 / jnp.arange(1.0, max(len(rows), len(columns)) + 2) ** 2]))
+
+    def along(places: Array, is_split: Array) -> tuple[Array, Array]:
+        is_first = ~is_split | (places < half)
+        middle = jnp.where(is_split, jnp.where(is_first, half // 2, half + (side - half) // 2), side // 2)
+        height = jnp.maximum(table[longest] - table[jnp.minimum(jnp.abs(places - middle), longest)], 0.0)
+        return height, jnp.where(is_first, 1.0, -1.0)
+
+    (tall, up), (wide, sign) = along(rows, is_stacked), along(columns, ~is_stacked)
+    return jnp.minimum(tall[:, None], wide) * up[:, None] * sign
 
 
-def _divide(x: Image, divisor: Array) -> Image:
+def _divide(x: Any, divisor: Array) -> Array:
     return x / jnp.where(divisor == 0.0, 1.0, divisor)
 
 
@@ -178,11 +194,18 @@ def proposals_for(norm: Norm, movable: Bool[np.ndarray, "height width channels"]
 
 
 def _lp_proposals(exponent: float, movable: Bool[np.ndarray, "height width channels"]) -> Proposals:
-    def mass(x: Image) -> Float[Array, " channels"]:
-        return jnp.sum(jnp.abs(x) ** exponent, axis=(0, 1))
+    def powers(x: Image) -> Image:
+        return jnp.where(x < 0.0, -x, x) ** exponent  # sums of jnp.abs are slow
 
-    def length(x: Image) -> Float[Array, " channels"]:
-        return mass(x) ** (1.0 / exponent)
+    def mass(x: Image, window: Window) -> Float[Array, " channels"]:
+        # Rows first, which XLA adds many entries at a time; sums of a few channels over all pixels, one by one.
+        columns = jnp.sum(jnp.where(window.is_row[:, None, None], powers(x), 0.0), 0)
+        return jnp.sum(jnp.where(window.is_column[:, None], columns, 0.0), 0)
+
+    def root(x: Any) -> Any:
+        return jnp.sqrt(x) if exponent == 2 else x ** (1.0 / exponent)
+
+    can_move = np.ones((1, 1, 1), bool) if np.all(movable) else movable
 
     def start(key: KeyArray, shape: tuple[int, ...], radius: ArrayLike) -> Image:
         plane_key, sign_key = jax.random.split(key)
@@ -191,21 +214,20 @@ def _lp_proposals(exponent: float, movable: Bool[np.ndarray, "height width chann
         plane = _two_pyramids(plane_key, rows % side, columns % side, jnp.array(side))
         signs = jax.random.rademacher(sign_key, (*(-(-size // side) for size in shape[:2]), shape[2]))
         tiles = jnp.where(movable, plane[..., None] * signs[rows[:, None] // side, columns // side], 0.0)
-        return _divide(tiles, jnp.sum(mass(tiles)) ** (1.0 / exponent)) * radius
+        return _divide(tiles, root(jnp.sum(powers(tiles)))) * radius
 
     def change(key: KeyArray, perturbation: Image, side: Int[Array, ""], radius: ArrayLike) -> Image:
         window_key, source_key, plane_key, sign_key = jax.random.split(key, 4)
         side = side + 1 - side % 2
-        mask, rows, columns = _window(window_key, perturbation.shape, side)
-        source, _, _ = _window(source_key, perturbation.shape, side)
-        inside, taken = mask[..., None] & movable, (mask | source)[..., None]
+        window, source = (_window(each, perturbation.shape, side) for each in (window_key, source_key))
+        inside, emptied = window.mask[..., None], source.mask[..., None]
 
-        plane = jnp.where(inside, _two_pyramids(plane_key, rows, columns, side)[..., None], 0.0)
-        before = jnp.where(inside, perturbation, 0.0)
-        signs = jax.random.rademacher(sign_key, perturbation.shape[2:])
-        after = signs * _divide(plane, length(plane)) + _divide(before, length(before))
-        unused = jnp.maximum(radius**exponent - jnp.sum(mass(perturbation)), 0.0) / perturbation.shape[2]
-        available = (unused + mass(jnp.where(taken, perturbation, 0.0))) ** (1.0 / exponent)
-        return jnp.where(inside, available * _divide(after, length(after)), jnp.where(taken, 0.0, perturbation))
+        plane = jnp.where(can_move, _two_pyramids(plane_key, window.rows, window.columns, side)[..., None], 0.0)
+        signs, before = jax.random.rademacher(sign_key, perturbation.shape[2:]), mass(perturbation, window)
+        after = signs * _divide(plane, root(mass(plane, window))) + _divide(perturbation, root(before))
+        unused = jnp.maximum(radius**exponent - jnp.sum(powers(perturbation)), 0.0) / perturbation.shape[2]
+        available = unused + before + mass(jnp.where(inside, 0.0, perturbation), source)
+        after = after * _divide(root(available), root(mass(after, window)))
+        return jnp.where(inside, after, jnp.where(emptied, 0.0, perturbation))
 
     return Proposals(start, change, least_side=3)

@@ -122,6 +122,7 @@ def corrupt(
     table: str | None = None,
     *,
     chunk_size: int = 128,
+    start: int = 0,
 ) -> UInt8[Array, "batch height width channel"]:
     """Corrupts a batch of images, each with chance of its own.
 
@@ -133,6 +134,7 @@ def corrupt(
         severity: 1 (weak) to 5 (strong), of a corruption by name.
         table: One of `SEVERITIES`, of a corruption by name; None takes the table whose native size is nearest.
         chunk_size: Images that are computed at once; bounds the memory.
+        start: Index of the first image, where they are a part of a larger set.
 
     Returns:
         Levels 0..255 of the images' shape. Image i depends on the key, on i and on image i only.
@@ -153,12 +155,13 @@ def corrupt(
     if isinstance(corruption, str):
         corruption = published(corruption, severity, table or nearest_table(images.shape[1:]))
     constants = constants_of(corruption, images.shape[1:])
-    return _corrupt(key, images, corruption, constants, chunk_size=chunk_size, mesh=parallel.current())
+    keys = batching.example_keys(key, len(images), start)
+    return _corrupt(keys, images, corruption, constants, chunk_size=chunk_size, mesh=parallel.current())
 
 
 @functools.partial(jax.jit, static_argnames=("chunk_size", "mesh"))
 def _corrupt(
-    key: KeyArray,
+    keys: Array,
     images: Num[Array | np.ndarray, "batch height width channel"],
     corruption: Corruption,
     constants: Constants,
@@ -172,10 +175,10 @@ def _corrupt(
         return corruption.transform(_as_levels(image), draws, constants)
 
     if mesh is None:
-        return batching.over_examples(one, chunk_size)(key, images)
+        return batching.in_chunks(one, chunk_size)(keys, images)
     rows = jnp.minimum(jnp.arange(parallel.filled(len(images))), len(images) - 1)
-    keys, spread = batching.example_keys(key, len(images))[rows], jnp.asarray(images)[rows]
-    corrupted = parallel.on_parts(batching.in_chunks(one, chunk_size), mesh)(keys, spread)
+    filled = keys[rows], jnp.asarray(images)[rows]
+    corrupted = parallel.on_parts(batching.in_chunks(one, chunk_size), mesh)(*filled)
     return parallel.gathered(corrupted, mesh)[: len(images)]
 
 

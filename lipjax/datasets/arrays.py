@@ -1,13 +1,15 @@
 """Datasets from arrays in memory: the check that every dataset passes."""
 
+from typing import Any
+
 import jax
 import numpy as np
-from jaxtyping import Int, Num
+from jaxtyping import Int
 
+from lipjax.datasets.on_disk import OnDisk
 from lipjax.types import Batch, Box, Dataset
 
-AnyArray = jax.Array | np.ndarray
-Inputs = Num[np.ndarray, "batch ..."]
+AnyArray = jax.Array | np.ndarray | OnDisk
 Labels = Int[np.ndarray, " batch"]
 
 
@@ -26,7 +28,8 @@ def from_arrays(
         name: What error messages and results call the dataset.
         train: Inputs and labels of the training examples. Inputs are images `[batch, height, width, channel]` or any
             array with a leading batch axis: uint8 levels 0..255, which stand for level / 255, or floats within
-            `box`. Labels are integers `[batch]` or `[batch, 1]`.
+            `box`, or an `OnDisk` of levels that are read when they are asked for. Labels are integers `[batch]` or
+            `[batch, 1]`.
         test: Inputs and labels of the test examples.
         num_classes: Number of classes; by default one more than the largest training label.
         box: Lowest and highest legal input value; None for no limits.
@@ -64,9 +67,9 @@ def _printable(name: str) -> str:
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in name)
 
 
-def _checked_inputs(where: str, inputs: AnyArray, box: Box) -> Inputs:
-    inputs = np.asarray(inputs)
-    if inputs.ndim == 0 or inputs.size == 0:
+def _checked_inputs(where: str, inputs: Any, box: Box) -> Any:
+    inputs = inputs if isinstance(inputs, OnDisk) else np.asarray(inputs)
+    if inputs.ndim == 0 or 0 in inputs.shape:
         raise ValueError(f"{where}: there are no examples, inputs have shape {inputs.shape}")
     if inputs.dtype == np.uint8:
         return inputs
@@ -99,7 +102,7 @@ def _checked_labels(where: str, labels: AnyArray, count: int) -> Labels:
 
 def _check_agreement(
     name: str,
-    inputs: dict[str, Inputs],
+    inputs: dict[str, Any],
     labels: dict[str, Labels],
     num_classes: int,
     class_names: tuple[str, ...],

@@ -1,17 +1,19 @@
 """Images and labels of the user's own: a folder of image files, or an .npz archive of arrays."""
 
 import contextlib
+import math
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Shaped, UInt8
 
 from lipjax import checks
 from lipjax.datasets.arrays import from_arrays
+from lipjax.datasets.on_disk import OnDisk, is_large
 from lipjax.datasets.progress import progress
 from lipjax.types import Dataset
 
@@ -31,13 +33,13 @@ DEEP = ("I", "F")
 
 
 def from_path(path: Path) -> Dataset:
-    """Dataset of a folder (see `from_folder`) or of an .npz file (see `from_npz`).
+    """Dataset of a folder of images (`from_folder`) or arrays (`from_npy`), or of an .npz file (`from_npz`).
 
     Raises:
-        FileNotFoundError: If there is neither.
+        FileNotFoundError: If there is none of them.
     """
     if path.is_dir():
-        return from_folder(path)
+        return from_npy(path) if any(path.glob("*.npy")) else from_folder(path)
     if path.is_file():
         return from_npz(path)
     raise FileNotFoundError(f"{path}: there is no such folder or .npz file")
@@ -48,13 +50,31 @@ def from_npz(path: Path) -> Dataset:
 
     Equally good are `train_images`, `train_labels`, `test_images`, `test_labels`. Optional is `class_names`, an array
     of strings. Images `[batch, height, width]` get a channel axis. Archives that hold pickled objects are refused:
-    unpickling runs whatever code a file asks for.
+    unpickling runs whatever code a file asks for. One that is larger than the memory may be unpacked into a folder.
 
     Raises:
         ValueError: If it is no archive of plain arrays, lacks one of the four, is larger than the memory, or
             fails the check of `from_arrays`.
     """
-    arrays = _read_npz(path)
+    return _from_named(path, _read_npz(path))
+
+
+def from_npy(path: Path) -> Dataset:
+    """Dataset of a folder with `x_train.npy` and so on, as `from_npz`: what an unpacked archive is.
+
+    The files are mapped: what is read of them takes memory, and nothing else does.
+
+    Raises:
+        ValueError: As `from_npz`.
+    """
+    try:
+        arrays = {file.stem: np.load(file, mmap_mode="r", allow_pickle=False) for file in sorted(path.glob("*.npy"))}
+    except (ValueError, EOFError, OSError) as error:
+        raise ValueError(f"{path} has a file that can't be read ({error}); write plain arrays, not objects") from error
+    return _from_named(path, arrays)
+
+
+def _from_named(path: Path, arrays: dict[str, Shaped[np.ndarray, "..."]]) -> Dataset:
     layout = next((keys for keys in LAYOUTS if set(keys) <= set(arrays)), None)
     if layout is None:
         legal = " or ".join(", ".join(keys) for keys in LAYOUTS)
@@ -95,7 +115,8 @@ def from_folder(path: Path) -> Dataset:
 
     Classes are the folders of `train` in alphabetical order; `test` must have the same. Examples are sorted by class
     and then by file name. All images must have one size. They become grey if all of them are grey, and otherwise RGB,
-    where transparency is dropped. Hidden files are ignored.
+    where transparency is dropped. Hidden files are ignored. Images that would take more than half of the memory are
+    decoded when they are asked for, again each time.
 
     Raises:
         FileNotFoundError: If there is no `train` or no `test` folder.
@@ -108,7 +129,7 @@ def from_folder(path: Path) -> Dataset:
         raise ValueError(f"{path}: train and test must have the same class folders, but only one has {odd}")
     splits = [_files(path / split, names) for split in ("train", "test")]
     size, mode = _common_format([file for files in splits for file in files.paths])
-    train, test = ((_decode(files.paths, size, mode), np.array(files.labels)) for files in splits)
+    train, test = ((_images(files.paths, size, mode), np.array(files.labels)) for files in splits)
     return from_arrays(str(path), train, test, num_classes=len(names), class_names=names)
 
 
@@ -158,11 +179,18 @@ def _common_format(paths: list[Path]) -> tuple[tuple[int, int], str]:
     return next(iter(sizes)), "L" if set(modes) <= GREY else "RGB"
 
 
-def _decode(paths: list[Path], size: tuple[int, int], mode: str) -> UInt8[np.ndarray, "n height width channel"]:
-    images = np.empty((len(paths), size[1], size[0], len(mode)), np.uint8)
-    for index, path in enumerate(progress(paths, f"decoding {paths[0].parents[1]}")):
+def _images(paths: list[Path], size: tuple[int, int], mode: str) -> Any:
+    shape = (len(paths), size[1], size[0], len(mode))
+    if is_large(math.prod(shape)):
+        return OnDisk(lambda places: _decode([paths[place] for place in places], shape[1:], mode), shape, np.uint8)
+    return _decode(paths, shape[1:], mode)
+
+
+def _decode(paths: list[Path], shape: tuple[int, ...], mode: str) -> UInt8[np.ndarray, "n height width channel"]:
+    images = np.empty((len(paths), *shape), np.uint8)
+    for index, path in enumerate(progress(paths, "decoding images")):
         with _opened(path) as image:
-            images[index] = np.asarray(image.convert(mode)).reshape(images.shape[1:])
+            images[index] = np.asarray(image.convert(mode)).reshape(shape)
     return images
 
 

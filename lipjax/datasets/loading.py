@@ -20,6 +20,7 @@ def load(name: str | Path, data_dir: str | Path | None = None, *, dtype: str = "
     | `cifar10`, `mnist`, `name/config`, `name:version`, ... | any image classification dataset of TFDS, prepared |
     | `./folder`, `/a/folder` | `train/CLASS/*.png` and `test/CLASS/*.png` (or .jpg) |
     | `images.npz` | arrays `x_train`, `y_train`, `x_test`, `y_test` |
+    | `./arrays` | a folder with `x_train.npy` and so on, as an archive has them; mapped, not read |
 
     A name is taken as a path if it is a `Path`, ends in `.npz`, starts with `.`, `~` or `/`, or has a `/` and exists;
     a folder in the working directory is therefore written `./folder`. The details, and what is refused, are in
@@ -35,7 +36,9 @@ def load(name: str | Path, data_dir: str | Path | None = None, *, dtype: str = "
 
     Returns:
         A dataset in host memory that passed the check of `from_arrays`, under the name that was asked for. Levels that
-        come from the cache are memory-mapped and read-only.
+        come from the cache are memory-mapped and read-only. Inputs that would take more than half of the memory are
+        `OnDisk`: they have the shape and type of an array, and are read, decoded and converted where rows of them are
+        asked for. Training streams them, evaluation takes them in parts.
 
     Raises:
         FileNotFoundError: If there is no such file or folder, or a dataset of TFDS is not prepared.

@@ -1,11 +1,15 @@
 """What users take from a dataset: pixels or levels, a smaller dataset, the statistics of its channels."""
 
+import functools
+import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Num, UInt8
 
-from lipjax import checks
+from lipjax import checks, parallel
+from lipjax.datasets.on_disk import OnDisk, is_large
 from lipjax.types import Batch, Dataset
 
 Inputs = Num[np.ndarray, "batch ..."]
@@ -28,10 +32,19 @@ def with_dtype(dataset: Dataset, dtype: str) -> Dataset:
     """
     checks.one_of("dtype", dtype, list(CONVERSIONS))
     train, test = (
-        Batch(CONVERSIONS[dtype](dataset.name, np.asarray(inputs)), labels)
+        Batch(_converted(inputs, functools.partial(CONVERSIONS[dtype], dataset.name)), labels)
         for inputs, labels in (dataset.train, dataset.test)
     )
     return dataset._replace(train=train, test=test)
+
+
+def _converted(inputs: Any, convert: Callable[[Inputs], Inputs]) -> Any:
+    if not isinstance(inputs, OnDisk):
+        inputs = np.asarray(inputs)
+        if inputs.dtype != np.uint8 or not is_large(4 * inputs.size):
+            return convert(inputs)
+        inputs = OnDisk(inputs.__getitem__, inputs.shape, inputs.dtype)
+    return inputs.converted(convert)
 
 
 def _to_pixels(name: str, inputs: Inputs) -> Float[np.ndarray, "batch ..."]:
@@ -118,16 +131,18 @@ def channel_statistics(batch: Batch) -> tuple[tuple[float, ...], tuple[float, ..
         >>> mean, std
         ((0.5, 5.0), (0.5, 1.0))
     """
-    inputs = np.asarray(batch.inputs)
+    inputs = parallel.on_host(batch.inputs)
     scale = 255.0 if inputs.dtype == np.uint8 else 1.0
-    rows = inputs.reshape(-1, inputs.shape[-1])
+    count, channels = math.prod(inputs.shape[:-1]), inputs.shape[-1]
     # Sums of deviations from the first pixel: exactly 0 for a constant channel, and nothing cancels for the others.
-    origin = rows[0].astype(np.float64)
+    origin = inputs[:1].reshape(-1, channels)[0].astype(np.float64)
     total = squares = np.zeros_like(origin)
-    for start in range(0, len(rows), BLOCK):
-        deviations = np.ascontiguousarray(rows[start : start + BLOCK].T, np.float64) - origin[:, None]
+    size = max(1, BLOCK * len(inputs) // count)
+    for start in range(0, len(inputs), size):
+        rows = inputs[start : start + size].reshape(-1, channels)
+        deviations = np.ascontiguousarray(rows.T, np.float64) - origin[:, None]
         total = total + deviations.sum(axis=1)
         squares = squares + (deviations**2).sum(axis=1)
-    mean = total / len(rows)
-    std = np.where(squares == 0, scale, np.sqrt(np.maximum(squares / len(rows) - mean**2, 0)))
+    mean = total / count
+    std = np.where(squares == 0, scale, np.sqrt(np.maximum(squares / count - mean**2, 0)))
     return tuple(((origin + mean) / scale).tolist()), tuple((std / scale).tolist())

@@ -1,43 +1,51 @@
 """Answers per example: what a classifier says of clean, attacked and corrupted inputs, and whether it is right."""
 
+import math
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Float, Num, PyTree
+from jaxtyping import Array, Bool, Float, Int, Num, PyTree
 
 from lipjax import checks, corruptions, parallel
 from lipjax.attacks import aim
-from lipjax.batching import example_keys, num_at_once
+from lipjax.batching import num_at_once
 from lipjax.corruptions import Corruption
 from lipjax.losses import cross_entropy, is_correct
 from lipjax.norms import Ball
 from lipjax.types import AttackFn, Batch, KeyArray, Model, Scalar, pixels, single
 from lipjax.values import settings, traceable
 
+_AT_ONCE = 2**26
+"""Numbers, of so many images at most, that are on the device at once to be corrupted."""
+
 Classifier: TypeAlias = Model | Callable[[Array], Float[Array, " classes"]]
 
 
 class _Chunks(NamedTuple):
-    """A batch in equal parts, the last filled up with repetitions, so that one program serves all of them."""
+    """A batch in equal parts, the last filled up with repetitions, so that one program serves all of them.
 
-    inputs: Num[Array | np.ndarray, "chunks size ..."]
-    labels: Num[Array | np.ndarray, "chunks size"]
-    keys: Array
-    total: int
+    The whole stays where it is: rows are read when their part is computed, by a process those of its own devices.
+    """
+
+    inputs: Any
+    labels: np.ndarray
+    places: Int[np.ndarray, " batch"]
+    rows: Int[np.ndarray, "chunks size"]
 
     def computed(self, compute: Callable[..., Array], names: Sequence[str], *whole: PyTree) -> Iterator[np.ndarray]:
         """What is computed of each part, which devices share, from its arrays of these names."""
         mesh = parallel.current()
         whole = whole if mesh is None else parallel.replicate(whole, mesh)
-        for part in zip(*(getattr(self, name) for name in names), strict=True):
-            yield parallel.fetched(compute(*whole, *parallel.spread(part)))
+        for rows in self.rows:
+            part = [parallel.taken(getattr(self, name), rows, mesh) for name in names]
+            yield parallel.fetched(compute(*whole, *part))
 
 
-def _chunks(key: KeyArray, f: Classifier, batch: Batch, chunk_size: int | None) -> _Chunks:
+def _chunks(f: Classifier, batch: Batch, chunk_size: int | None) -> _Chunks:
     checks.examples(batch.inputs, batch.labels)
     first = np.asarray(batch.inputs[:1])
     checks.numbers(inputs=first)
@@ -49,8 +57,7 @@ def _chunks(key: KeyArray, f: Classifier, batch: Batch, chunk_size: int | None) 
     count = len(batch.labels)
     size = parallel.filled(min(num_at_once(chunk_size), count))
     rows = np.minimum(np.arange(-(-count // size) * size), count - 1).reshape(-1, size)
-    keys = example_keys(key, count)
-    return _Chunks(np.asarray(batch.inputs)[rows], np.asarray(batch.labels)[rows], keys[rows], count)
+    return _Chunks(parallel.on_host(batch.inputs), np.asarray(batch.labels), np.arange(count), rows)
 
 
 @jax.jit
@@ -68,8 +75,8 @@ def logits(f: Classifier, batch: Batch, *, chunk_size: int | None = None) -> Flo
         >>> logits(f, batch).shape
         (3, 2)
     """
-    parts = _chunks(jax.random.key(0), f, batch, chunk_size)
-    return np.concatenate([*parts.computed(_logits, ["inputs"], single(f))])[: parts.total]
+    parts = _chunks(f, batch, chunk_size)
+    return np.concatenate([*parts.computed(_logits, ["inputs"], single(f))])[: len(parts.labels)]
 
 
 @jax.jit
@@ -98,20 +105,22 @@ def correct(f: Classifier, batch: Batch, *, chunk_size: int | None = None) -> Bo
         >>> correct(f, batch)
         array([ True,  True, False])
     """
-    parts = _chunks(jax.random.key(0), f, batch, chunk_size)
-    return np.concatenate([*parts.computed(_correct, ["inputs", "labels"], single(f))])[: parts.total]
+    parts = _chunks(f, batch, chunk_size)
+    return np.concatenate([*parts.computed(_correct, ["inputs", "labels"], single(f))])[: len(parts.labels)]
 
 
 @partial(jax.jit, static_argnames="loss")
 def _attack(
     f: Callable,
     attack: AttackFn,
+    key: KeyArray,
     inputs: Num[Array, "batch ..."],
     labels: Num[Array, " batch"],
-    keys: Array,
+    places: Int[Array, " batch"],
     *,
     loss: Callable[..., Scalar],
 ) -> Float[Array, "batch ..."]:
+    keys = jax.vmap(lambda place: jax.random.fold_in(key, place))(places)
     return jax.vmap(lambda key, x, label: attack(key, aim(attack, f, label, loss), x))(keys, pixels(inputs), labels)
 
 
@@ -152,15 +161,29 @@ def attacked(
         >>> correct(f, moved)
         array([False,  True, False])
     """
-    parts = _chunks(key, f, batch, chunk_size)
+    parts = _chunks(f, batch, chunk_size)
+    moved = _moved(key, f, parts, attack, loss, progress)
+    return Batch(np.concatenate([*moved])[: len(parts.labels)], batch.labels)
+
+
+def _moved(
+    key: KeyArray,
+    f: Classifier,
+    parts: _Chunks,
+    attack: AttackFn,
+    loss: Callable[..., Scalar],
+    progress: Callable[[int], object],
+) -> Iterator[np.ndarray]:
+    """The points of each part, one part after another."""
     if isinstance(ball := getattr(attack, "ball", None), Ball) and np.issubdtype(parts.inputs.dtype, np.floating):
-        checks.inside(ball.box, inputs=batch.inputs)
-    points: list[np.ndarray] = []
-    compute = partial(_attack, loss=loss)
-    for moved in parts.computed(compute, ["inputs", "labels", "keys"], single(f), traceable(attack)):
-        points.append(moved)
-        progress(min(len(points) * len(moved), parts.total))
-    return Batch(np.concatenate(points)[: parts.total], batch.labels)
+        for rows in parts.rows:
+            checks.inside(ball.box, inputs=parts.inputs[rows])
+    whole = single(f), traceable(attack), key
+    done = 0
+    for moved in parts.computed(partial(_attack, loss=loss), ["inputs", "labels", "places"], *whole):
+        yield moved
+        done += len(moved)
+        progress(min(done, len(parts.labels)))
 
 
 def withstood(
@@ -183,8 +206,11 @@ def withstood(
         >>> withstood(jax.random.key(0), f, batch, attacks.fgsm(norms.linf.ball(0.1)))
         array([False,  True, False])
     """
-    after = attacked(key, f, batch, attack, loss=loss, chunk_size=chunk_size, progress=progress)
-    return correct(f, batch) & correct(f, after)
+    parts, after = _chunks(f, batch, chunk_size), []
+    for rows, moved in zip(parts.rows, _moved(key, f, parts, attack, loss, progress), strict=True):
+        # Points of one part only are kept.
+        after.append(correct(f, Batch(moved, parts.labels[rows]), chunk_size=len(rows)))
+    return correct(f, batch, chunk_size=chunk_size) & np.concatenate(after)[: len(batch.labels)]
 
 
 def corrupted(
@@ -207,5 +233,10 @@ def corrupted(
     name_key = jax.random.fold_in(key, zlib.crc32(str(corruption).encode()))
     if isinstance(corruption, Corruption) and "severity" in settings(corruption):
         corruption = corruption.replace(severity=severity)
-    images = corruptions.corrupt(jax.random.fold_in(name_key, severity), batch.inputs, corruption, severity, table)
-    return Batch(np.asarray(images), batch.labels)
+    key, inputs = jax.random.fold_in(name_key, severity), parallel.on_host(batch.inputs)
+    count, size = len(inputs), max(1, _AT_ONCE // math.prod(inputs.shape[1:]))
+    images = []
+    for start in range(0, count, size):  # the last part is filled up, so that one program serves all of them
+        rows = np.minimum(np.arange(start, start + min(size, count)), count - 1)
+        images.append(corruptions.corrupt(key, inputs[rows], corruption, severity, table, start=start))
+    return Batch(np.concatenate(images)[:count], batch.labels)

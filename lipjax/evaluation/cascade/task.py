@@ -123,7 +123,7 @@ def task_of(key: KeyArray, f: Classifier, batch: Batch, suite: Suite, chunk_size
     """The task of a cascade, if it can be done; arguments and errors as for `cascade`."""
     checks.at_least(1, chunk_size=chunk_size)
     checks.examples(batch.inputs, batch.labels)
-    mesh, images = parallel.current(), np.array(pixels(batch.inputs))
+    mesh, images = parallel.current(), _as_pixels(batch.inputs)
     classifier = parallel.replicate(single(f), mesh) if mesh else single(f)
     num_classes = jax.eval_shape(classifier, images[0]).shape[-1]
     checks.at_least(2, num_classes=num_classes)
@@ -134,6 +134,12 @@ def task_of(key: KeyArray, f: Classifier, batch: Batch, suite: Suite, chunk_size
     if len(set(names)) < len(names):
         raise ValueError(f"stages need different names, and none is called clean; got {', '.join(names[1:])}")
     return Task(key, classifier, images, np.asarray(batch.labels), suite.ball, stages, chunk_size)
+
+
+def _as_pixels(inputs: Any) -> Float[np.ndarray, "batch ..."]:
+    """The inputs as floats in the memory of the host."""
+    parts = parallel.on_host(inputs)
+    return np.concatenate([np.asarray(pixels(parts[row : row + 1024])) for row in range(0, len(parts), 1024)])
 
 
 def split(rows: Rows, chunk_size: int) -> Iterator[tuple[Rows, int]]:

@@ -11,7 +11,7 @@ def commands() -> dict[str, str]:
     found = {}
     for path in sorted(Path(__file__).parent.glob("*.py")):
         source = path.read_text(encoding="utf-8")
-        if "\n    cli.run_main(" in source:
+        if "\n    process.main(" in source:
             found[path.stem] = (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
     return found
 

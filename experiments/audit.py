@@ -16,7 +16,7 @@ import jax
 
 from lipjax import bounds, checks, measurements, norms, records, report
 
-from . import cli, measuring
+from . import cli, measuring, process
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,4 +61,4 @@ def run(config: Config) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    cli.run_main(Config, run, __doc__)
+    process.main(Config, run, __doc__)

@@ -1,39 +1,30 @@
-"""From a frozen `Config` to a command: one flag per field, and errors that are told without a traceback.
+"""From command line arguments to a frozen `Config`: one flag per field, each checked before any compute.
 
-    @dataclasses.dataclass(frozen=True, kw_only=True)
-    class Config:
-        radius: float = cli.flag(8 / 255, "Radius of the ball.", unit="pixels in [0, 1]")
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+radius: float = cli.flag(8 / 255, "Radius of the ball.", unit="pixels in [0, 1]")
 
-    def run(config: Config) -> Results: ...
+def run(config: Config) -> Results: ...
 
-    if __name__ == "__main__":
-        cli.run_main(Config, run, __doc__)
-
-A command exits with 2 if its flags are wrong or its run directory is in use, before any compute.
+if __name__ == "__main__":
+process.main(Config, run, __doc__)
 """
 
-import contextlib
 import dataclasses
 import inspect
 import os
 import re
 import shlex
-import sys
 import textwrap
-import traceback
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import jax
 from absl import flags
 
-from lipjax import checks, parallel
-from lipjax.bounds import BracketError
-from lipjax.datasets import cache
-from lipjax.records import RunRefused, to_json
-from lipjax.training import NonFiniteLoss, Stopped, raising
+from lipjax import checks
+from lipjax.records import read_json, to_json
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -45,25 +36,21 @@ MOST_VALUES = 100_000
 """Of one flag."""
 REFUSED = re.compile("--?undefok(=|$)")
 """What absl knows by itself: a flag that hides wrong ones."""
-FLAG_FILE = re.compile("--?flagfile(?:=(.*)|$)", re.DOTALL)
-PROCESSES = re.compile(r"(\S+:\d+),(\d+),(\d+)")
+FILES = re.compile("--?(flagfile|config)(?:=(.*)|$)", re.DOTALL)
 OF_EVERY_COMMAND = """\
 Flags of every command:
+  --config=FILE
+      The flags that an earlier command recorded, in its flags.json or results.json; of two equal flags the later one
+      counts, so --config=FILE --seed=3 is the same with another seed.
   --flagfile=FILE
-      Flags from a text file, one a line; of two equal flags the later one counts.
+      Flags from a text file, one a line.
   --processes=HOST:PORT,INDEX,COUNT
       Makes this one of several processes that run the command together, the first of which is at HOST.
       Those that srun, mpirun or a TPU pod started find each other without it; sweeps share cells instead."""
-_LOST = ("Gloo", "NCCL", "UNAVAILABLE", "DEADLINE_EXCEEDED", "heartbeat", "oordination")
-"""Words of what JAX says where another process is gone."""
 
 
 class UsageError(ValueError):
     """A flag has a value that can't be used."""
-
-
-class Incomplete(RuntimeError):  # noqa: N818 - reads as what happened
-    """Some parts of the work failed; what came out of the others is written."""
 
 
 def flag(
@@ -187,24 +174,38 @@ def parse(config_class: type[Config], arguments: Sequence[str]) -> Config:
 
 
 def _expanded(config_class: type, arguments: Sequence[str]) -> list[str]:
-    """The arguments, with the flags of a file in place of `--flagfile=FILE`."""
+    """The arguments, with the flags of a file in place of `--flagfile=FILE` and `--config=FILE`."""
     found = list[str]()
     for argument in arguments:
         if REFUSED.match(argument):
             raise UsageError(f"{argument} is not a flag")
-        named = FLAG_FILE.match(argument)
-        if named and not named[1]:
-            raise UsageError("--flagfile takes a file: --flagfile=FILE")
-        found += _in_file(config_class, named[1]) if named else [argument]
+        named = FILES.match(argument)
+        if named and not named[2]:
+            raise UsageError(f"--{named[1]} takes a file: --{named[1]}=FILE")
+        try:
+            found += IN_FILES[named[1]](config_class, Path(named[2]).expanduser()) if named else [argument]
+        except OSError as error:
+            raise UsageError(f"{argument} can't be read: {error}") from error
     return found
 
 
-def _in_file(config_class: type, path: str) -> list[str]:
-    """The flags of a file: one a line, quoted as in a shell; what follows a # is not read."""
+def _recorded(config_class: type, path: Path) -> list[str]:
+    """The flags that a command recorded: an object of JSON, or what it has as `settings`."""
+    found = read_json(path)
+    found = found.get("settings", found) if isinstance(found, Mapping) else found
     try:
-        lines = Path(path).expanduser().read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError) as error:
-        raise UsageError(f"--flagfile={path} can't be read: {error}") from error
+        config: Any = from_settings(config_class, found)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
+    return written_flags({name: getattr(config, name) for name in found})
+
+
+def _one_a_line(config_class: type, path: Path) -> list[str]:
+    """The flags of a text file, quoted as in a shell; what follows a # is not read."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is no text: {error}") from error
     found, values = list[str](), flags.FlagValues()
     _define(values, config_class)
     for number, line in enumerate(lines, start=1):
@@ -212,13 +213,17 @@ def _in_file(config_class: type, path: str) -> list[str]:
             words = shlex.split(line, comments=True)
             if len(words) > 1:
                 raise ValueError(f"one flag a line, and quotes around a value with spaces; got {line.strip()}")
-            if words and (not words[0].startswith("--") or REFUSED.match(words[0]) or FLAG_FILE.match(words[0])):
+            if words and (not words[0].startswith("--") or REFUSED.match(words[0]) or FILES.match(words[0])):
                 raise ValueError(f"{words[0]!r} is not a flag of a file: flags are written --name=value")
             values(["", *words])
         except (flags.Error, ValueError) as error:
             raise UsageError(f"{path}, line {number}: {error}") from error
         found += words
     return found
+
+
+IN_FILES: Mapping[str, Callable[[type, Path], Iterable[str]]] = {"config": _recorded, "flagfile": _one_a_line}
+"""Readers of files of flags, by the flag that names the file."""
 
 
 def checked(config: Config) -> Config:
@@ -290,18 +295,22 @@ def _explained(field: dataclasses.Field) -> str:
 
 
 def _written(value: Any) -> str:
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return ",".join(map(_written, value))
     return "" if value is None else str(value)
 
 
 def arguments(config: Any) -> list[str]:
     """Command line arguments from which `parse` makes the config again."""
-    given = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
-    return [f"--{name}={_written(value)}" for name, value in given.items() if value is not None]
+    return written_flags({field.name: getattr(config, field.name) for field in dataclasses.fields(config)})
 
 
-def command(name: str, config: Any) -> str:
+def written_flags(settings: Mapping[str, Any]) -> list[str]:
+    """Settings as command line arguments; those that are None are left out."""
+    return [f"--{name}={_written(value)}" for name, value in settings.items() if value is not None]
+
+
+def command_line(name: str, config: Any) -> str:
     """The line for a shell that gives a command the flags of a config, those of its defaults left out."""
     defaults = set(arguments(type(config)()))
     return shlex.join(
@@ -328,95 +337,3 @@ def from_settings(config_class: type[Config], recorded: Mapping[str, Any]) -> Co
         raise UsageError(f"settings of another experiment or version: unknown {', '.join(unknown)}")
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in recorded.items()}
     return checked(config_class(**values))
-
-
-def keep_programs() -> None:
-    """Compiled programs are kept in lipjax's cache folder, unless JAX was told where to, for the next command."""
-    if not getattr(jax.config, "jax_compilation_cache_dir", None):
-        jax.config.update("jax_compilation_cache_dir", str(cache.root() / "programs"))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-
-
-def joined(arguments: Sequence[str]) -> list[str]:
-    """Joins the other processes of this program, where there are; the arguments without the flag for that.
-
-    Raises:
-        UsageError: If the flag is not of its form, or the others can't be reached.
-    """
-    given = [argument.partition("=")[2] for argument in arguments if argument.startswith("--processes=")]
-    rest = [argument for argument in arguments if not argument.startswith("--processes=")]
-    if given and not (form := PROCESSES.fullmatch(given[-1])):
-        raise UsageError(f"--processes must be HOST:PORT,INDEX,COUNT with the index below the count, got {given[-1]}")
-    try:
-        parallel.join(*((form[1], int(form[2]), int(form[3])) if given and form else ()))
-    except (RuntimeError, ValueError) as error:
-        raise UsageError(f"the other processes can't be reached: {one_line(error)}") from error
-    return rest
-
-
-def _over_devices(count: int | None) -> contextlib.AbstractContextManager:
-    """Inside, what is computed for each example by itself is shared by so many devices; None for all."""
-    if count is None:
-        return contextlib.nullcontext()
-    if count > jax.device_count():
-        raise UsageError(f"--num_devices must be at most {jax.device_count()} here, got {count}")
-    return parallel.over(parallel.mesh(jax.devices()[:count]) if count > 1 else None)
-
-
-def _leave(error: Exception) -> NoReturn:
-    """Ends one of several processes: without a word to the others, one of which may be what is missing."""
-    if any(word in str(error) for word in _LOST):
-        reason = f"another process of this program ended ({one_line(error)[:200]})"
-        print(f"error: {reason}; the same command on all of them continues", file=sys.stderr)
-    else:
-        traceback.print_exception(error)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(1)
-
-
-def run_main(
-    config_class: type[Config], run: Callable[[Config], Any], doc: str | None, arguments: Sequence[str] | None = None
-) -> None:
-    """Runs an experiment as a command: flags to config, config to `run`.
-
-    Args:
-        config_class: Frozen dataclass whose fields are made by `flag`.
-        run: The experiment.
-        doc: Its docstring, shown by --help.
-        arguments: Command line arguments; None for those of this process.
-    """
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if {"--help", "-h", "-help"} & set(arguments):
-        print(help_text(config_class, doc or ""))
-        return
-    try:
-        arguments = joined(arguments) if getattr(config_class, "JOINS", True) else arguments
-        told = contextlib.nullcontext() if parallel.is_main_process() else contextlib.redirect_stdout(None)
-        with raising(), told:
-            config = parse(config_class, arguments)
-            keep_programs()
-            with _over_devices(getattr(config, "num_devices", None)):
-                run(config)
-    except Stopped as stopped:
-        print(f"{stopped}: the same command continues", file=sys.stderr)
-        sys.exit(128 + stopped.signal_number)
-    except (UsageError, RunRefused) as error:
-        print(f"error: {one_line(error)} (--help explains the flags)", file=sys.stderr)
-        sys.exit(2)
-    except Incomplete as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
-    except (NonFiniteLoss, BracketError, OSError, MemoryError) as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        sys.exit(1)
-    except Exception as error:
-        if not parallel.is_one_of_several():
-            raise
-        _leave(error)
-
-
-def one_line(error: BaseException) -> str:
-    """What an error says, in one line that does nothing to a terminal."""
-    text = " ".join((str(error) or type(error).__name__).split())
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

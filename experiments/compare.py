@@ -19,7 +19,7 @@ import scipy.stats
 from lipjax import measurements, records, report
 from lipjax.values import Json
 
-from . import cli, sweep
+from . import cli, process, sweep
 from .language import flag_errors
 
 if TYPE_CHECKING:
@@ -93,4 +93,4 @@ def run(config: Config) -> list[Json]:
 
 
 if __name__ == "__main__":
-    cli.run_main(Config, run, __doc__)
+    process.main(Config, run, __doc__)

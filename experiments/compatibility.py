@@ -31,7 +31,7 @@ from lipjax import checks, datasets, norms, records, report
 from lipjax.compatibility import PairDistances, pair_distances
 from lipjax.types import Batch, Dataset, pixels
 
-from . import cli
+from . import cli, process
 from .language import flag_errors
 
 EVENLY = 0.05 * np.arange(1, 21)
@@ -258,4 +258,4 @@ def _of_different_images(pairs: np.ndarray, distances: np.ndarray, *, within: bo
 
 
 if __name__ == "__main__":
-    cli.run_main(Config, run, __doc__)
+    process.main(Config, run, __doc__)

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from lipjax import corruptions, datasets, evaluation, records, report
 from lipjax.types import Batch
 
-from . import cli, corruption_sets
+from . import cli, corruption_sets, process
 from .language import flag_errors
 
 
@@ -103,4 +103,4 @@ def run(config: Config) -> list[Path]:
 
 
 if __name__ == "__main__":
-    cli.run_main(Config, run, __doc__)
+    process.main(Config, run, __doc__)

@@ -12,7 +12,7 @@ from lipjax import records, report
 from lipjax.records import Listed
 from lipjax.values import Json
 
-from . import cli
+from . import cli, process
 
 COLUMNS = Listed._fields
 
@@ -77,4 +77,4 @@ def run(config: Config) -> list[Listed]:
 
 
 if __name__ == "__main__":
-    cli.run_main(Config, run, __doc__)
+    process.main(Config, run, __doc__)

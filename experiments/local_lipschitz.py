@@ -30,7 +30,7 @@ from lipjax import estimators, measurements, records, report
 from lipjax.measurements import Told
 from lipjax.types import Batch, pixels
 
-from . import cli, gallery, measuring, progress
+from . import cli, gallery, measuring, process, progress
 from .reported import of_alpha
 
 if TYPE_CHECKING:
@@ -169,4 +169,4 @@ def _gallery(answers: "xarray.Dataset", inputs: np.ndarray, trained: measuring.T
 
 
 if __name__ == "__main__":
-    cli.run_main(Config, run, __doc__)
+    process.main(Config, run, __doc__)

@@ -23,7 +23,7 @@ import jax
 from lipjax import bounds, checks, norms, records
 from lipjax.types import pixels
 
-from . import cli, measuring
+from . import cli, measuring, process
 from .language import flag_errors
 
 
@@ -64,4 +64,4 @@ def run(config: Config) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    cli.run_main(Config, run, __doc__)
+    process.main(Config, run, __doc__)

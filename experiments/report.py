@@ -10,8 +10,8 @@ network and nothing beside it. What is missing or damaged is said on it.
 
 import base64
 import dataclasses
+import glob
 import shlex
-import sys
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from lipjax import measurements, records, report
 from lipjax.report import Picture, RunOf
 
-from . import cli
+from . import cli, process
 
 if TYPE_CHECKING:
     import xarray
@@ -40,8 +40,9 @@ MOST_STEPS = 60
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """Flags of the command."""
+    """Which runs, and where their page is written."""
 
+    runs: tuple[str, ...] = cli.flag(("runs/*",), "Run directories, or patterns of them.", positional=True)
     out: str = cli.flag("report.html", "Where the page is written.", recorded=False)
     title: str = cli.flag("Steepness and robustness", "Title of the page.", recorded=False)
     certified_radii: tuple[float, ...] = cli.flag(
@@ -60,10 +61,9 @@ def run_of(path: Path, system: str, seed: int) -> RunOf:
     environment = _read(path / "results.json").get("environment", {})
     versions = ", ".join(f"{name} {number}" for name, number in dict(environment.get("versions") or {}).items())
     made = {name: environment[name] for name in ("date", "git_commit", "device", "python") if environment.get(name)}
-    words = [f"--{name}={value}" for name, value in flags.items()]
-    command = shlex.join(["python", "-m", f"{__package__}.train", *words]) if words else ""
+    line = shlex.join(["python", "-m", f"{__package__}.train", *cli.written_flags(flags)]) if flags else ""
     settings = flags | made | ({"versions": versions} if versions else {})
-    return RunOf(system, seed, path.name, settings, command, _losses(path))
+    return RunOf(system, seed, path.name, settings, line, _losses(path))
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -162,12 +162,14 @@ def read(
     return found, others, problems
 
 
-def run(config: Config, paths: Sequence[Path]) -> Path:
+def run(config: Config) -> Path:
     """Reads runs and writes their page.
 
     Raises:
         UsageError: If nothing was measured of any of them.
     """
+    # A name that fits nothing is kept: that it is missing is said on the page.
+    paths = [Path(name) for pattern in config.runs for name in sorted(glob.glob(pattern)) or [pattern]]
     found, others, problems = read(paths, config.certified_radii)
     if not found:
         raise cli.UsageError(f"nothing was measured of any of {len(paths)} directories; {' '.join(problems[:5])}")
@@ -191,10 +193,4 @@ def run(config: Config, paths: Sequence[Path]) -> Path:
 
 
 if __name__ == "__main__":
-    words = [word for word in sys.argv[1:] if not word.startswith("-")]
-    cli.run_main(
-        Config,
-        lambda config: run(config, [Path(word) for word in words]),
-        __doc__,
-        [word for word in sys.argv[1:] if word.startswith("-")],
-    )
+    process.main(Config, run, __doc__)

@@ -20,7 +20,7 @@ import pandas
 
 from lipjax import measurements, records, report
 
-from . import cli, findings, results_figures, results_page, sweep, train, zoos
+from . import cli, findings, process, results_figures, results_page, sweep, train, zoos
 
 PLACE = ("name", *zoos.PLACE)
 SETTINGS = tuple(sweep.SWEPT)
@@ -122,9 +122,9 @@ def run(config: Config) -> None:
         return
     written, computed = page.read_text().splitlines(), text.splitlines()
     if difference := "\n".join(difflib.unified_diff(written, computed, "written", "computed", lineterm="")):
-        raise cli.Incomplete(f"{page} differs from what {tables} says:\n{difference}")
+        raise process.Incomplete(f"{page} differs from what {tables} says:\n{difference}")
     print(f"{page} is what {tables} says")
 
 
 if __name__ == "__main__":
-    cli.run_main(Config, run, __doc__)
+    process.main(Config, run, __doc__)

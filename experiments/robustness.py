@@ -23,7 +23,7 @@ import jax
 from lipjax import measurements, records, report
 from lipjax.measurements import Told
 
-from . import cli, corruption_sets, gallery, measuring, progress, reported
+from . import cli, corruption_sets, gallery, measuring, process, progress, reported
 
 Json = dict[str, Any]
 
@@ -108,4 +108,4 @@ def run(config: Config) -> Json:
 
 
 if __name__ == "__main__":
-    cli.run_main(Config, run, __doc__)
+    process.main(Config, run, __doc__)

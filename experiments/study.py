@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from lipjax import estimators, measurements, records, report
 
-from . import cli, corruption_sets, flags, measuring, reported, sweep, verdict, workers, zoos
+from . import cli, corruption_sets, flags, measuring, process, reported, sweep, verdict, workers, zoos
 from . import report as page
 
 if TYPE_CHECKING:
@@ -172,11 +172,11 @@ def run(config: Config) -> Json:
         drawn = report.frames.joined(figures, answers)
         _draw(held.path, drawn, about)
         places = [(place.cell.name, place.cell.seed, place.path) for place in cells.places]
-        page.write(held.path / "page.html", drawn, places, about=about, commands=[cli.command("study", config)])
+        page.write(held.path / "page.html", drawn, places, about=about, commands=[cli.command_line("study", config)])
     _show(found, config, held.path)
     workers.refuse(failures)
     return found
 
 
 if __name__ == "__main__":
-    cli.run_main(Config, run, __doc__)
+    process.main(Config, run, __doc__)

@@ -29,7 +29,7 @@ from lipjax.sweep import Sweep
 from lipjax.types import Dataset
 from lipjax.values import Json
 
-from . import cli, flags, language, measuring, train, verdict, workers
+from . import cli, flags, language, measuring, process, train, verdict, workers
 from . import report as page
 from .language import flag_errors
 
@@ -223,7 +223,7 @@ def run(config: Config) -> Json:
             measurements.table(figures).to_csv(partial, index=False)
         places = [(place.cell.name, place.cell.seed, place.path) for place in sweep.places]
         drawn = report.frames.joined(figures, answers)
-        commands = [cli.command("sweep", config)]
+        commands = [cli.command_line("sweep", config)]
         page.write(held.path / "page.html", drawn, places, about=config.dataset, commands=commands)
     print(report.text_table(rows))
     print(f"\nnetworks.csv and page.html: {held.path}")
@@ -232,4 +232,4 @@ def run(config: Config) -> Json:
 
 
 if __name__ == "__main__":
-    cli.run_main(Config, run, __doc__)
+    process.main(Config, run, __doc__)

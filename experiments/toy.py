@@ -20,7 +20,7 @@ from jaxtyping import Array, Float
 from lipjax import checks, datasets, layers, methods, networks, norms, records, report, training
 from lipjax.types import Batch, Method, Model, Output, System, Terms
 
-from . import cli
+from . import cli, process
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -119,4 +119,4 @@ def _fitted(config: Config, folder: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    cli.run_main(Config, run, __doc__)
+    process.main(Config, run, __doc__)

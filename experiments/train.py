@@ -23,7 +23,7 @@ from lipjax import measurements, parallel, records, sweep, training
 from lipjax.types import Dataset
 from lipjax.values import Json
 
-from . import cli, flags
+from . import cli, flags, process
 from .flags import DataFlags, SystemFlags, TrainingFlags
 
 STEPS_PER_DISPATCH = 10
@@ -148,4 +148,4 @@ def _print(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    cli.run_main(Config, _print, __doc__)
+    process.main(Config, _print, __doc__)

@@ -11,7 +11,7 @@ import jax
 from lipjax import checks
 from lipjax.sweep import PACKS, Place, Sweep, local, num_cores, slurm
 
-from . import cli, language, progress
+from . import cli, language, process, progress
 
 if TYPE_CHECKING:
     import xarray
@@ -105,7 +105,7 @@ def refuse(failures: Mapping[str, str]) -> None:
     """Raises Incomplete, with the reasons, if cells failed."""
     if failures:
         reasons = "\n".join(f"  {label}: {problem}" for label, problem in failures.items())
-        raise cli.Incomplete(f"{len(failures)} failed, the same command tries again what may succeed:\n{reasons}")
+        raise process.Incomplete(f"{len(failures)} failed, the same command tries again what may succeed:\n{reasons}")
 
 
 def is_worker(config: WorkerFlags) -> bool:

@@ -13,7 +13,7 @@ import jaxtyping
 import numpy as np
 import pytest
 
-from experiments import cli
+from experiments import process
 from lipjax import (
     attacks,
     augmentation,
@@ -282,6 +282,8 @@ FLAGS: list[tuple[str, list[str], str]] = [
     ("train", ["--speed=3"], "Unknown command line flag 'speed'"),
     ("train", ["--undefok=speed", "--speed=3"], "--undefok=speed is not a flag"),
     ("train", ["--flagfile=flags.txt"], "--flagfile=flags.txt can't be read: [Errno 2] No such file"),
+    ("train", ["--config=config.json"], "--config=config.json can't be read: [Errno 2] No such file"),
+    ("train", ["--config="], "--config takes a file: --config=FILE"),
     ("train", ["stray"], "'stray' is not a flag"),
     ("train", ["--num_steps=ten"], "num_steps=ten"),
     ("train", ["--num_steps=0"], "num_steps=0"),
@@ -464,7 +466,7 @@ def test_a_bad_command_ends_with_one_line_and_changes_nothing(
     before = content(files)
     module = importlib.import_module(f"experiments.{command}")
     with pytest.raises(SystemExit) as end:
-        cli.run_main(module.Config, module.run, module.__doc__, flags)
+        process.main(module.Config, module.run, module.__doc__, flags)
     told = capsys.readouterr()
     assert (end.value.code, told.out) == (2, "")
     assert told.err.startswith("error: ")

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import cli, corrupt, toy
+from experiments import corrupt, process, toy
 from lipjax import compatibility, datasets, norms, records
 from lipjax.bounds import BracketError
 from lipjax.records.checkpoints import Checkpoints
@@ -115,7 +115,7 @@ def test_a_fault_of_the_machine_ends_a_command_with_one_line(
         raise error
 
     with pytest.raises(SystemExit) as end:
-        cli.run_main(toy.Config, run, "", [])
+        process.main(toy.Config, run, "", [])
     assert end.value.code == 1
     assert capsys.readouterr().err == told
 

@@ -24,7 +24,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from experiments import cli, flags, language, measuring
+from experiments import flags, language, measuring, process
 from lipjax import (
     attacks,
     augmentation,
@@ -307,7 +307,7 @@ def nothing_computed() -> Iterator[None]:
 def ended(module: Any, arguments: list[str]) -> Any:
     """The status that a command exits with; None where it has reached its computation, or its end."""
     try:
-        cli.run_main(module.Config, module.run, module.__doc__, arguments)
+        process.main(module.Config, module.run, module.__doc__, arguments)
     except Reached:
         return None
     except SystemExit as end:

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from experiments import cli, local_lipschitz, train, workers
+from experiments import cli, local_lipschitz, process, train, workers
 from lipjax import parallel, records
 
 ROOT = Path(__file__).parents[1]
@@ -86,11 +86,11 @@ def test_a_measurement_of_two_processes_is_that_of_one(tmp_path: Path, undisturb
 @pytest.mark.parametrize("given", ["127.0.0.1", "host:1,0", "host:port,0,2", "host:1,-1,2"])
 def test_a_flag_that_names_no_process_is_refused(given: str) -> None:
     with pytest.raises(cli.UsageError, match="HOST:PORT,INDEX,COUNT"):
-        cli.joined([f"--processes={given}"])
+        process.joined([f"--processes={given}"])
 
 
 def test_processes_join_only_those_that_were_started_together() -> None:
-    assert cli.joined(["--seed=1"]) == ["--seed=1"]
+    assert process.joined(["--seed=1"]) == ["--seed=1"]
     assert not parallel.is_one_of_several()
     assert not parallel._were_started_together({"SLURM_JOB_ID": "1", "SLURM_STEP_NUM_TASKS": "1"})
     assert not parallel._were_started_together({"TPU_WORKER_HOSTNAMES": "localhost"})

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from experiments import cli, train
+from experiments import process, train
 from lipjax import records
 from lipjax.training import Log, Tracker, mlflow, tensorboard, wandb
 
@@ -29,7 +29,7 @@ class remembered(Tracker):
 def test_a_command_tells_a_tracker_of_ones_own_what_metrics_jsonl_has(tmp_path: Path) -> None:
     TOLD.clear()
     flags = (*FLAGS, f"--log={__name__}:remembered", f"--out_dir={tmp_path / 'run'}")
-    cli.run_main(train.Config, train.run, "", flags)
+    process.main(train.Config, train.run, "", flags)
     begun, *lines, ended = TOLD
     assert begun == (tmp_path / "run", "vanilla")
     written = records.read_metrics(tmp_path / "run")
@@ -43,7 +43,7 @@ def test_a_tracker_without_its_library_is_refused_before_compute(
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "wandb", None)
     with pytest.raises(SystemExit) as end:
-        cli.run_main(train.Config, train.run, "", (*FLAGS, "--log=wandb", f"--out_dir={tmp_path / 'run'}"))
+        process.main(train.Config, train.run, "", (*FLAGS, "--log=wandb", f"--out_dir={tmp_path / 'run'}"))
     assert end.value.code == 2
     assert "--log: wandb: needs wandb, which is not installed: pip install wandb" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

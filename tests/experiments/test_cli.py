@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments import cli
-from lipjax.records import RunRefused
+from experiments import cli, process
+from lipjax.records import RunRefused, write_json
 from lipjax.training import NonFiniteLoss
 
 
@@ -112,6 +112,33 @@ def test_a_wrong_line_of_a_file_is_named(line: str, message: str, tmp_path: Path
     assert message in str(caught.value)
 
 
+def test_what_a_command_recorded_are_flags_again_and_later_ones_win(tmp_path: Path) -> None:
+    config = Config(radius=0.1, systems=("V", "L(weight=1e-3, power=2)"), quick=True, limit=None, out_dir="elsewhere")
+    for number, recorded in enumerate((cli.settings(config), {"settings": cli.settings(config), "accuracy": 0.5})):
+        write_json(tmp_path / f"{number}.json", recorded)
+        file = f"--config={tmp_path}/{number}.json"
+        assert cli.parse(Config, [file]) == dataclasses.replace(config, out_dir="runs/x")
+        given = ["--radius=0.3", "--out_dir=here", file, "--noquick"]
+        assert cli.parse(Config, given) == dataclasses.replace(config, quick=False, out_dir="here")
+
+
+@pytest.mark.parametrize(
+    ("recorded", "message"),
+    [
+        ({"settings": {"depth": 2}}, "my.json: settings of another experiment or version: unknown depth"),
+        ({"steps": 0}, "my.json: --steps must be at least 1"),
+        ({"steps": "3"}, "my.json: --steps"),
+        ([1], "my.json: settings must be a JSON object, got a list"),
+        (None, "my.json: settings must be a JSON object, got a NoneType"),
+    ],
+)
+def test_a_wrong_record_is_named(recorded: object, message: str, tmp_path: Path) -> None:
+    write_json(tmp_path / "my.json", recorded)
+    with pytest.raises(cli.UsageError) as caught:
+        cli.parse(Config, [f"--config={tmp_path}/my.json"])
+    assert message in str(caught.value)
+
+
 def test_help_is_grouped_by_what_flags_are_of_and_its_lines_are_short() -> None:
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Base:
@@ -178,7 +205,7 @@ def test_expected_errors_end_without_a_traceback(
         raise error
 
     with pytest.raises(SystemExit) as end:
-        cli.run_main(Config, run, "", [])
+        process.main(Config, run, "", [])
     assert end.value.code == code
     assert capsys.readouterr().err.startswith(message)
 
@@ -195,7 +222,7 @@ def test_a_command_that_is_asked_to_stop_says_how_to_go_on(
 
     before = signal.getsignal(number)
     with pytest.raises(SystemExit) as end:
-        cli.run_main(Config, run, "", [])
+        process.main(Config, run, "", [])
     assert end.value.code == 128 + number
     assert capsys.readouterr().err == f"stopped by {number.name}: the same command continues\n"
     assert signal.getsignal(number) is before
@@ -205,5 +232,5 @@ def test_help_runs_nothing(capsys: pytest.CaptureFixture) -> None:
     def run(config: Config) -> None:
         raise AssertionError("help ran the experiment")
 
-    cli.run_main(Config, run, "What it shows.", ["--help"])
+    process.main(Config, run, "What it shows.", ["--help"])
     assert "--radius=" in capsys.readouterr().out

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import cli, compatibility
+from experiments import compatibility, process
 from lipjax import datasets
 from lipjax.compatibility import pair_distances
 
@@ -27,7 +27,7 @@ FIELDS = {
 def command(*arguments: str) -> int:
     """The exit code of the command in this process."""
     try:
-        cli.run_main(compatibility.Config, compatibility.run, compatibility.__doc__, arguments)
+        process.main(compatibility.Config, compatibility.run, compatibility.__doc__, arguments)
     except SystemExit as end:
         return int(end.code or 0)
     return 0

@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import cli, corrupt
+from experiments import corrupt, process
 from lipjax import corruptions, datasets, evaluation
 
 SMALL = ["--dataset=fashion_mnist_mini", "--num_test=12", "--noprogress"]
@@ -11,7 +11,7 @@ SMALL = ["--dataset=fashion_mnist_mini", "--num_test=12", "--noprogress"]
 def command(*arguments: str) -> int:
     """The exit code of the command in this process."""
     try:
-        cli.run_main(corrupt.Config, corrupt.run, corrupt.__doc__, arguments)
+        process.main(corrupt.Config, corrupt.run, corrupt.__doc__, arguments)
     except SystemExit as end:
         return int(end.code or 0)
     return 0

@@ -40,8 +40,8 @@ def runs(tmp_path: Path) -> Path:
 
 def page(runs: Path, *more: Path, **options: str) -> str:
     """The text of the page of all runs in a folder."""
-    config = report.Config(out=str(runs.parent / "page.html"), **options)
-    return report.run(config, [*sorted(runs.iterdir()), *more]).read_text()
+    given = (f"{runs}/*", *map(str, more))
+    return report.run(report.Config(runs=given, out=str(runs.parent / "page.html"), **options)).read_text()
 
 
 def test_runs_are_shown_with_their_numbers_settings_and_commands(runs: Path) -> None:
@@ -98,12 +98,15 @@ def test_pictures_of_run_directories_are_in_the_gallery(runs: Path) -> None:
 
 def test_directories_without_any_measurement_are_a_wrong_use(tmp_path: Path) -> None:
     with pytest.raises(cli.UsageError, match="nothing was measured of any of 1 directories"):
-        report.run(report.Config(out=str(tmp_path / "page.html")), [tmp_path])
+        report.run(report.Config(runs=(str(tmp_path),), out=str(tmp_path / "page.html")))
 
 
 def test_a_command_is_written_with_what_differs_from_its_defaults() -> None:
     config = report.Config(title="two words", certified_radii=(0.1, 0.2))
-    assert cli.command("report", config) == "python -m experiments.report '--title=two words' --certified_radii=0.1,0.2"
+    assert (
+        cli.command_line("report", config)
+        == "python -m experiments.report '--title=two words' --certified_radii=0.1,0.2"
+    )
 
 
 def test_figures_of_answers_have_what_is_drawn_point_by_point() -> None:

@@ -8,7 +8,7 @@ import pandas
 import pytest
 import xarray
 
-from experiments import cli, findings, results, results_figures, results_page, train, zoos
+from experiments import findings, process, results, results_figures, results_page, train, zoos
 from experiments.findings import alpha
 from lipjax import corruptions, records
 from lipjax.records import answers
@@ -81,7 +81,7 @@ def test_a_page_is_checked_against_its_tables(tmp_path: Path, monkeypatch: pytes
     results.run(results.Config(docs=str(tmp_path), check=True))
     page = tmp_path / "RESULTS.md"
     page.write_text(page.read_text().replace("48 networks of", "47 networks of"))
-    with pytest.raises(cli.Incomplete, match=r"-47 networks of 48"):
+    with pytest.raises(process.Incomplete, match=r"-47 networks of 48"):
         results.run(results.Config(docs=str(tmp_path), check=True))
 
 

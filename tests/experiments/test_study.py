@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import audit, cli, flags, local_lipschitz, robustness, study, sweep, toy, train
+from experiments import audit, cli, flags, local_lipschitz, process, robustness, study, sweep, toy, train
 from lipjax import measurements, records
 from lipjax.sweep import computing
 
@@ -174,7 +174,7 @@ def test_a_study_that_was_stopped_continues_to_the_same_results(
     config = cli.parse(study.Config, [*ARGUMENTS, f"--store={tmp_path / 'runs'}", f"--out_dir={tmp_path / 'stopped'}"])
     with monkeypatch.context() as patch:
         patch.setattr(measurements.corrupted, "run", lambda *arguments, **keywords: 1 / 0)
-        with pytest.raises(cli.Incomplete, match="V, seed 0: ZeroDivisionError"):
+        with pytest.raises(process.Incomplete, match="V, seed 0: ZeroDivisionError"):
             study.run(config)
     continued = study.run(config)
     assert continued["ranking"] == results["ranking"]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import lipjax
-from experiments import cli, flags, measuring, train
+from experiments import cli, flags, measuring, process, train
 from lipjax import evaluation, records
 from lipjax.measurements import Parts
 
@@ -26,7 +26,7 @@ KILLED = [*TOY, "--system=laplacian", "--num_steps=300", "--log_every=10", "--ch
 def command(*arguments: str) -> int:
     """The exit code of the command in this process."""
     try:
-        cli.run_main(train.Config, train.run, train.__doc__, arguments)
+        process.main(train.Config, train.run, train.__doc__, arguments)
     except SystemExit as end:
         return int(end.code or 0)
     return 0

@@ -190,12 +190,13 @@ def draw(rows: pd.DataFrame, stem: str) -> None:
         alt.Chart(figures.data(rows))
         .mark_line(point=True)
         .encode(
-            x=alt.X("number:Q", scale=alt.Scale(type="log", base=2), title="number"),
-            y=alt.Y("seconds:Q", scale=alt.Scale(type="log"), title="processor time (s)"),
+            x=alt.X("number:Q", scale=alt.Scale(type="log", base=2), title="number of cells, examples or radii"),
+            y=alt.Y("seconds:Q", scale=alt.Scale(type="log", nice=False), title="processor time (s)"),
             color="what:N",
         )
     )
-    print(*report.save(figures.finished(chart, "How the cost grows"), stem), sep="\n")
+    about = f"V on {jax.devices()[0].device_kind}, compiled"
+    print(*report.save(figures.finished(chart, "How the cost grows", about), stem), sep="\n")
 
 
 def show(flags: argparse.Namespace, dataset: Dataset) -> None:

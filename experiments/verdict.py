@@ -164,19 +164,24 @@ def _said(tau: Interval) -> str:
 def rows(verdict: Json) -> list[Json]:
     """One row per target."""
 
+    def number(value: float) -> str:
+        return "" if math.isnan(value) else f"{value:+.2f}"
+
     def interval(low: float, high: float) -> str:
         return "" if math.isnan(low) else f"[{low:+.2f}, {high:+.2f}]"
+
+    def both(one: Json, name: str, of: str) -> str:
+        return f"{number(one[name])} {interval(one[f'{of}low'], one[f'{of}high'])}".strip()
 
     return [
         {
             "robustness": name + ("" if name in PRIMARY else " (exploratory)"),
-            "tau of alpha": f"{one['tau']:+.2f} {interval(one['low'], one['high'])}",
+            "tau of alpha": both(one, "tau", ""),
             "over families": interval(one["family_low"], one["family_high"]),
-            "given clean accuracy": f"{one['given_clean']:+.2f} "
-            + interval(one["given_clean_low"], one["given_clean_high"]),
-            "within families": f"{one['within']:+.2f}",
-            "between families": f"{one['between']:+.2f}",
-            "tau of clean accuracy": f"{one['clean']:+.2f}",
+            "given clean accuracy": both(one, "given_clean", "given_clean_"),
+            "within families": number(one["within"]),
+            "between families": number(one["between"]),
+            "tau of clean accuracy": number(one["clean"]),
         }
         for name, one in verdict["targets"].items()
     ]

@@ -126,7 +126,7 @@ def test_what_a_command_recorded_are_flags_again_and_later_ones_win(tmp_path: Pa
     ("recorded", "message"),
     [
         ({"settings": {"depth": 2}}, "my.json: settings of another experiment or version: unknown depth"),
-        ({"steps": 0}, "my.json: --steps must be at least 1"),
+        ({"steps": 0}, "my.json: --steps must be a whole number of at least 1"),
         ({"steps": "3"}, "my.json: --steps"),
         ([1], "my.json: settings must be a JSON object, got a list"),
         (None, "my.json: settings must be a JSON object, got a NoneType"),

@@ -40,8 +40,8 @@ FILES = re.compile("--?(flagfile|config)(?:=(.*)|$)", re.DOTALL)
 OF_EVERY_COMMAND = """\
 Flags of every command:
   --config=FILE
-      The flags that a command recorded: flags.json of a training, results.json of others. Of two equal flags
-      the later one counts, so --config=FILE --seed=3 is the same with another seed.
+      The flags that a command recorded: flags.json of a training, results.json of others. Of two flags of
+      one name the later one counts, so --config=FILE --seed=3 is the same with another seed.
   --flagfile=FILE
       Flags from a text file, one a line.
   --processes=HOST:PORT,INDEX,COUNT

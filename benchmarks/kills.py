@@ -117,7 +117,11 @@ def killed(case: Case, num_kills: int, draw: random.Random) -> tuple[int, int]:
                 kills += 1
             _end(case, folder)
             ends += 1
-            differing += contents(folder) != expected
+            found = contents(folder)
+            differing += found != expected
+            for name in sorted(found.keys() | expected.keys()):
+                if found.get(name) != expected.get(name):
+                    print(f"end {ends} differs: {name}", flush=True)
         return ends, differing
 
 

@@ -201,14 +201,17 @@ def test_a_directory_whose_settings_can_not_be_read_is_refused(tmp_path: Path, t
 
 HOLDER = """
 import sys, time
+from pathlib import Path
 from lipjax import records
-with records.open_run(sys.argv[1], {}):
+from lipjax.records.files import replacing
+with records.open_run(sys.argv[1], {}), replacing(Path(sys.argv[1], "results.json")) as partial:
+    partial.write_text("to be")
     print("held", flush=True)
     time.sleep(600)
 """
 
 
-def test_a_second_process_is_refused_until_the_first_is_killed(tmp_path: Path) -> None:
+def test_a_second_process_is_refused_until_the_first_is_killed_and_clears_what_it_left(tmp_path: Path) -> None:
     command = [sys.executable, "-c", HOLDER, str(tmp_path)]
     environment = {**os.environ, "PYTHONPATH": str(Path(records.__file__).parents[2])}
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as holder:
@@ -218,9 +221,11 @@ def test_a_second_process_is_refused_until_the_first_is_killed(tmp_path: Path) -
             with records.open_run(tmp_path, {}):
                 pass
         holder.send_signal(signal.SIGKILL)
+    assert len(list(tmp_path.glob(".results.*.partial.json"))) == 1
     with records.open_run(tmp_path, {}) as run:
         run.finish({"done": True})
     assert records.read_json(tmp_path / "results.json") == {"done": True}
+    assert {path.name for path in tmp_path.iterdir()} == {".lock", "config.json", "results.json"}
 
 
 def test_the_environment_names_the_versions_and_the_device() -> None:

@@ -83,6 +83,12 @@ def replacing(path: Path, *, by_every_process: bool = False) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def remove_partial(folder: Path) -> None:
+    """Removes what writers that were killed left in a folder: for who holds it, so that no writer is at work."""
+    for left in folder.glob(".*.partial*"):
+        left.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a text file, as UTF-8; it appears whole or not at all.
 

@@ -11,7 +11,7 @@ import filelock
 
 from lipjax import checks, parallel
 from lipjax.records.checkpoints import Checkpoints
-from lipjax.records.files import Json, read_json, read_metrics, to_json, write_json, write_text
+from lipjax.records.files import Json, read_json, read_metrics, remove_partial, to_json, write_json, write_text
 
 Tree = TypeVar("Tree")
 
@@ -148,6 +148,8 @@ def hold(path: str | os.PathLike, *, wait: bool = False) -> Iterator[Path]:
     except OSError as error:
         raise RunRefused(f"can't write into {path}, choose another directory: {error}") from error
     try:
+        for folder in (path, path / "measurements"):
+            remove_partial(folder)
         yield path
     finally:
         lock.release()

@@ -217,6 +217,25 @@ def gathered(tree: PyTree, mesh: Mesh | None) -> PyTree:
     return tree if mesh is None else jax.lax.with_sharding_constraint(tree, NamedSharding(mesh, PartitionSpec()))
 
 
+def shared_out(fn: Callable[..., PyTree], mesh: Mesh | None) -> Callable[..., PyTree]:
+    """`on_parts` for any number of examples, filled up with repetitions, with results whole in every process.
+
+    Examples:
+        >>> shared_out(lambda x: 2 * x, mesh(jax.devices()[:1]))(jax.numpy.arange(3.0))
+        Array([0., 2., 4.], dtype=float32)
+    """
+    if mesh is None:
+        return fn
+
+    def shared(*args: PyTree) -> PyTree:
+        count = len(jax.tree.leaves(args)[0])
+        rows = np.minimum(np.arange(count + -count % mesh.size), count - 1)
+        filled = jax.tree.map(lambda leaf: leaf[rows], args)
+        return jax.tree.map(lambda leaf: leaf[:count], gathered(on_parts(fn, mesh)(*filled), mesh))
+
+    return shared
+
+
 def join(coordinator: str = "", process: int | None = None, num_processes: int | None = None) -> bool:
     """Makes this process one of several that run one program; to be called before JAX computes anything.
 

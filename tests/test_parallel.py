@@ -30,6 +30,13 @@ def train(mesh):
     )
     return model, lines
 
+streamed = training.fit(
+    jax.random.key(0), system, dataset, optax.sgd(0.1, momentum=0.9), num_steps=6, batch_size=64,
+    augment=augmentation.random_crop(2), execution=training.Execution(
+        log_every=1, checkpoint_every=1, mesh=parallel.mesh(), stream=True
+    ),
+)
+
 batch = parallel.shard_batch(jnp.arange(16.0), parallel.mesh())
 assert len({shard.device for shard in batch.addressable_shards}) == 8
 assert all(shard.data.shape == (2,) for shard in batch.addressable_shards)
@@ -42,23 +49,29 @@ for a, b in zip(jax.tree.leaves(one.variables), jax.tree.leaves(model.variables)
 for a, b in zip(lines, parallel_lines, strict=True):
     np.testing.assert_allclose(a["loss"], b["loss"], rtol=1e-4)
 
+for a, b in zip(jax.tree.leaves(streamed.variables), jax.tree.leaves(model.variables), strict=True):
+    np.testing.assert_array_equal(a, b)
+
 pack = [training.Trainee(jax.random.key(seed), system, training.sgd(0.1)) for seed in range(3)]
 execution = training.Execution(log_every=2, checkpoint_every=2, steps_per_dispatch=2)
 options = {"num_steps": 4, "batch_size": 50, "way": "map"}  # neither divides among eight
 together = [
-    training.fit_together(pack, dataset, execution=execution._replace(mesh=mesh), **options)
-    for mesh in (None, parallel.mesh())
+    training.fit_together(pack, dataset, execution=execution._replace(mesh=mesh, stream=stream), **options)
+    for mesh, stream in [(None, False), (parallel.mesh(), False), (parallel.mesh(), True)]
 ]
-for one, eight in zip(*together, strict=True):
-    for a, b in zip(jax.tree.leaves(one.variables), jax.tree.leaves(eight.variables), strict=True):
-        np.testing.assert_array_equal(a, b)
+for one, *others in zip(*together, strict=True):
+    for a, *eight in zip(*(jax.tree.leaves(each.variables) for each in (one, *others)), strict=True):
+        for b in eight:
+            np.testing.assert_array_equal(a, b)
 
 few = datasets.subset(dataset, 20, 13)
 asked = [
     measurements.clean(),
     measurements.corrupted(("contrast",), severities=(3,)),
     measurements.attacked(attacks.fgsm(norms.linf.ball(0.05))),
-    measurements.alpha((0.1,), estimators.sampled_slope(num_samples=2), num_points=5),
+    measurements.alpha((0.1,), estimators.sampled_slope(num_samples=2), num_points=5, num_bounded=3),
+    measurements.confidence(num_points=5),
+    measurements.smoothed(num_samples=50, num_examples=1),
 ]
 answers = []
 for mesh in (None, parallel.mesh()):

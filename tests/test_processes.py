@@ -55,7 +55,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_one_that_dies_ends_the_other_and_any_number_of_processes_continues(tmp_path: Path, undisturbed: Path) -> None:
     run = tmp_path / "run"
-    survivor, dying = two("train", *TRAINING, f"--out_dir={run}")
+    survivor, dying = two("train", *TRAINING, "--stream", f"--out_dir={run}")  # each reads its part of the data
     while not (run / "checkpoints" / "40").exists():
         assert survivor.poll() is None, survivor.communicate()
         time.sleep(0.05)

@@ -8,9 +8,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, ArrayLike, Float
 
-from lipjax import checks, loops
+from lipjax import checks, loops, parallel
 from lipjax.bounds.everywhere import global_bound
 from lipjax.bounds.local import local_bound
 from lipjax.bounds.program import unmasked
@@ -89,17 +90,18 @@ def upper_curve(
     points, levels = jnp.asarray(xs), jnp.asarray(radii, jnp.result_type(float))
     checks.inside(ball.box, xs=points)
     checks.not_negative(radii=levels)
-    num_local = min(num_local, len(points))
+    num_local, mesh = min(num_local, len(points)), parallel.current()
     of_network = "sdp" if method == "sdp" else "average"
     everywhere = global_bound(model, points.shape[1:], norm_in=ball.norm, norm_out=norm_out, method=of_network)
     constants = np.full((len(points), levels.size), everywhere)
     if num_local:
-        local = _local if method != "sdp" else _one_by_one
+        local = partial(_local, mesh=mesh) if method != "sdp" else _one_by_one
         found = np.minimum(everywhere, local(single(model), points[:num_local], levels, ball, norm_out, method=method))
         constants[:num_local] = _monotone(found, np.asarray(levels))
     if of_probabilities:
         norm_out = unmasked(ball.norm) if norm_out is None else norm_out
-        constants = _through_softmax(single(model), points, jnp.asarray(constants, points.dtype), levels, norm_out)
+        of_points = jnp.asarray(constants, points.dtype)
+        constants = _through_softmax(single(model), points, of_points, levels, norm_out, mesh=mesh)
     return UpperCurve(np.asarray(constants, np.float64), everywhere, num_local)
 
 
@@ -121,26 +123,32 @@ def _one_by_one(
     return np.array([[bound(x, radius) for radius in radii] for x in xs])
 
 
-@partial(jax.jit, static_argnames="method")
+@partial(jax.jit, static_argnames=("method", "mesh"))
 def _local(
-    f: VectorFn, xs: Array, radii: Array, ball: Ball, norm_out: Norm | None, *, method: str
+    f: VectorFn, xs: Array, radii: Array, ball: Ball, norm_out: Norm | None, *, method: str, mesh: Mesh | None
 ) -> Float[Array, "points radii"]:
     def bound(x: Array, radius: Array) -> Array:
         return local_bound(f, x, ball.replace(radius=radius), norm_out=norm_out, method=method)
 
-    return loops.map(lambda x: loops.map(lambda radius: bound(x, radius), radii), xs)
+    def of_points(xs: Array) -> Array:
+        return loops.map(lambda x: loops.map(lambda radius: bound(x, radius), radii), xs)
+
+    return parallel.shared_out(of_points, mesh)(xs)
 
 
-@jax.jit
+@partial(jax.jit, static_argnames="mesh")
 def _through_softmax(
-    f: VectorFn, xs: Array, constants: Array, radii: Array, norm_out: Norm
+    f: VectorFn, xs: Array, constants: Array, radii: Array, norm_out: Norm, *, mesh: Mesh | None
 ) -> Float[Array, "points radii"]:
     def of_point(point: tuple[Array, Array]) -> Float[Array, " radii"]:
         own_f, x = in_full(f, point[0])
         bound = partial(softmax_bound, own_f(x), norm_out=norm_out)
         return jax.vmap(bound)(point[1], radii)
 
-    return loops.map(of_point, (xs, constants), batch_size=64)
+    def of_points(*points: Array) -> Array:
+        return loops.map(of_point, points, batch_size=64)
+
+    return parallel.shared_out(of_points, mesh)(xs, constants)
 
 
 def check_bracket(

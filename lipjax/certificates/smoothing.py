@@ -22,9 +22,10 @@ from typing import Any, NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, ArrayLike, Float, Int, Num
 
-from lipjax import checks
+from lipjax import checks, parallel
 from lipjax.batching import example_keys, in_chunks
 from lipjax.evaluation import Classifier
 from lipjax.types import KeyArray, Point, VectorFn, pixels, single
@@ -58,7 +59,14 @@ class Certificate(NamedTuple):
 
 
 def class_counts(
-    key: KeyArray, f: VectorFn, x: Point, *, sigma: ArrayLike, num_samples: int, chunk_size: int = 250
+    key: KeyArray,
+    f: VectorFn,
+    x: Point,
+    *,
+    sigma: ArrayLike,
+    num_samples: int,
+    chunk_size: int = 250,
+    mesh: Mesh | None = None,
 ) -> Int[Array, " classes"]:
     """How often `f(x + sigma N(0, I))` is largest in each class.
 
@@ -68,7 +76,8 @@ def class_counts(
         x: The input.
         sigma: Standard deviation of the noise, in input units (pixels in [0, 1]).
         num_samples: Number of draws.
-        chunk_size: Draws that are computed at once: memory grows with it and not with their number.
+        chunk_size: Draws that a device computes at once: memory grows with it and not with their number.
+        mesh: Devices that share the draws, from `parallel.mesh`; None for one.
 
     Returns:
         Counts that add up to `num_samples`.
@@ -83,7 +92,7 @@ def class_counts(
         return jnp.argmax(f(x + sigma * jax.random.normal(draw, x.shape, x.dtype)))
 
     num_classes = jax.eval_shape(f, x).size
-    votes = in_chunks(vote, chunk_size)(example_keys(key, num_samples))
+    votes = parallel.shared_out(in_chunks(vote, chunk_size), mesh)(example_keys(key, num_samples))
     return jnp.bincount(votes, length=num_classes).astype(jnp.int32)
 
 
@@ -126,12 +135,19 @@ def certified_radius(probability: Float[np.ndarray, "..."] | float, sigma: Numbe
     return sigma * scipy.special.ndtri(np.maximum(probability, 0.5))
 
 
-@partial(jax.jit, static_argnames=("nums", "chunk_size"))
+@partial(jax.jit, static_argnames=("nums", "chunk_size", "mesh"))
 def _counts(
-    f: Callable, key: KeyArray, x: Num[Array, "..."], sigma: ArrayLike, *, nums: tuple[int, ...], chunk_size: int
+    f: Callable,
+    key: KeyArray,
+    x: Num[Array, "..."],
+    sigma: ArrayLike,
+    *,
+    nums: tuple[int, ...],
+    chunk_size: int,
+    mesh: Mesh | None = None,
 ) -> Int[Array, "sets classes"]:
     """Counts of independent sets of `nums` draws for one example."""
-    draw = partial(class_counts, f=f, x=pixels(x), sigma=sigma, chunk_size=chunk_size)
+    draw = partial(class_counts, f=f, x=pixels(x), sigma=sigma, chunk_size=chunk_size, mesh=mesh)
     keys = jax.random.split(key, len(nums))
     return jnp.stack([draw(key, num_samples=num) for key, num in zip(keys, nums, strict=True)])
 
@@ -145,7 +161,7 @@ class smoothed(Value):
             `sigma Phi^-1(failure^(1 / num_samples))`, 3.8 sigma for 100 000 and 2.5 sigma for 1000.
         num_selection: Draws for the guess of the class.
         failure: Probability, for each example, with which what is said of it may be wrong.
-        chunk_size: Draws that are computed at once: memory grows with it, not with the draws nor the examples.
+        chunk_size: Draws that a device computes at once: memory grows with it, not with the draws nor the examples.
 
     Raises:
         ValueError: If sigma is not positive, failure not above 0 and below 1, or a number not a whole one from 1.
@@ -231,8 +247,9 @@ class smoothed(Value):
         self, key: KeyArray, f: Classifier, inputs: Any, nums: tuple[int, ...], progress: Progress
     ) -> Int[np.ndarray, "examples sets classes"]:
         classify, counts = single(f), []
+        options: Any = {"nums": nums, "chunk_size": self.chunk_size, "mesh": parallel.current()}
         for example_key, x in zip(example_keys(key, len(inputs)), inputs, strict=True):
-            counted = _counts(classify, example_key, jnp.asarray(x), self.sigma, nums=nums, chunk_size=self.chunk_size)
+            counted = _counts(classify, example_key, jnp.asarray(x), self.sigma, **options)
             counts.append(np.asarray(counted))
             progress(len(counts))
         return np.stack(counts)

@@ -174,12 +174,7 @@ def _corrupt(
         draws = jax.lax.optimization_barrier(corruption.sample(image_key, image.shape, constants))
         return corruption.transform(_as_levels(image), draws, constants)
 
-    if mesh is None:
-        return batching.in_chunks(one, chunk_size)(keys, images)
-    rows = jnp.minimum(jnp.arange(parallel.filled(len(images))), len(images) - 1)
-    filled = keys[rows], jnp.asarray(images)[rows]
-    corrupted = parallel.on_parts(batching.in_chunks(one, chunk_size), mesh)(*filled)
-    return parallel.gathered(corrupted, mesh)[: len(images)]
+    return parallel.shared_out(batching.in_chunks(one, chunk_size), mesh)(keys, images)
 
 
 def _as_levels(image: Num[Array, "height width channel"]) -> Levels:

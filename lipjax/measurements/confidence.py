@@ -1,14 +1,16 @@
 """How sure a model is, and how large: what alpha is compared with as a predictor of robustness."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
-from lipjax import estimators, evaluation
-from lipjax.batching import in_chunks, over_examples
+from lipjax import estimators, evaluation, parallel
+from lipjax.batching import example_keys, in_chunks
 from lipjax.losses import cross_entropy, margin
 from lipjax.measurements.measurement import Measurement
 from lipjax.types import Batch, Dataset, KeyArray, Model, Params, pixels, single
@@ -49,11 +51,12 @@ class confidence(Measurement):
 
         test, train = _of_batch(model, dataset.test), _of_batch(model, dataset.train)
         points, labels = (part[: self.num_points] for part in dataset.train)
-        points = pixels(points)
+        points, mesh = pixels(points), parallel.current()
         answers: dict[str, Any] = {name: ("example", column) for name, column in test.items()}
         answers["train_loss"] = ("train_example", train["negative_log_likelihood"])
-        answers["jacobian_norm"] = ("point", np.asarray(_jacobian_norms(key, single(model), points)))
-        answers["boundary_distance"] = ("point", np.asarray(_distances(single(model), points, jnp.asarray(labels))))
+        answers["jacobian_norm"] = ("point", np.asarray(_jacobian_norms(key, single(model), points, mesh)))
+        distances = _distances(single(model), points, jnp.asarray(labels), mesh)
+        answers["boundary_distance"] = ("point", np.asarray(distances))
         return xarray.Dataset(answers | _of_weights(model))
 
     def cost(self, dataset: Dataset) -> float:
@@ -77,19 +80,22 @@ def _of_example(logits: Float[Array, " classes"], label: Array) -> dict[str, Arr
     }
 
 
-@jax.jit
-def _jacobian_norms(key: KeyArray, f: Any, points: Float[Array, "points ..."]) -> Float[Array, " points"]:
+@partial(jax.jit, static_argnames="mesh")
+def _jacobian_norms(
+    key: KeyArray, f: Any, points: Float[Array, "points ..."], mesh: Mesh | None
+) -> Float[Array, " points"]:
     estimator = estimators.jacobian_norm(num_restarts=1)
-    return over_examples(lambda own, x: estimator(own, f, x).value, chunk_size=50)(key, points)
+    of_points = in_chunks(lambda own, x: estimator(own, f, x).value, chunk_size=50)
+    return parallel.shared_out(of_points, mesh)(example_keys(key, len(points)), points)
 
 
-@jax.jit
-def _distances(f: Any, points: Float[Array, "points ..."], labels: Array) -> Float[Array, " points"]:
+@partial(jax.jit, static_argnames="mesh")
+def _distances(f: Any, points: Float[Array, "points ..."], labels: Array, mesh: Mesh | None) -> Float[Array, " points"]:
     def distance(x: Array, label: Array) -> Array:
         value, gradient = jax.value_and_grad(lambda point: margin(f(point), label))(x)
         return value / jnp.linalg.norm(gradient)
 
-    return in_chunks(distance, 50)(points, labels)
+    return parallel.shared_out(in_chunks(distance, 50), mesh)(points, labels)
 
 
 def _of_weights(model: Any) -> dict[str, float]:

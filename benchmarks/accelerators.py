@@ -175,6 +175,8 @@ def main() -> None:
         row = {"program": job.name} | {f"{platform} kB": exported(job, platform) for platform in PLATFORMS}
         rows.append(row | (compiled(job, devices) if devices and job.name.startswith("train") else {}))
         print(*rows[-1].values(), flush=True)
+    if not rows:
+        parser.error(f"no program has {options.only!r} in its name; training steps are named train vanilla, ...")
     print(report.text_table(rows))
 
 

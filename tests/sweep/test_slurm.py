@@ -45,6 +45,11 @@ def sweep(folder: Path, launcher: str, *more: str, **environment: str) -> subpro
     )
 
 
+def saved(folder: Path) -> int:
+    """The step of the last checkpoint, 0 without one."""
+    return max([0, *(int(path.name) for path in folder.glob("*/checkpoints/*") if path.name.isdigit())])
+
+
 def trained(folder: Path) -> list[Path]:
     return sorted(path.parent for path in folder.glob("*/model.json"))
 
@@ -146,15 +151,23 @@ def _said(words: list[str], environment: dict[str, str]) -> str:
 
 
 @pytest.mark.slow
-def test_a_requeued_job_of_a_real_slurm_ends_with_the_bits_of_an_undisturbed_training(
+def test_a_cancelled_and_a_requeued_job_of_a_real_slurm_end_with_the_bits_of_an_undisturbed_training(
     cluster: dict[str, str], tmp_path: Path
 ) -> None:
     long = ("--num_steps=20000", "--seed=0")
-    done = sweep(tmp_path, "slurm(num_jobs=1, minutes=5)", *long, **cluster)
-    assert done.returncode == 0, done.stderr
-    number = done.stdout.split("submitted sweep as ")[1].split(";")[0]
-    eventually(lambda: bool(list(tmp_path.glob("*/checkpoints/*"))), "saved")
-    subprocess.run(["scontrol", "requeue", number], env={**os.environ, **cluster}, check=True)
+    reached = 0
+    for is_cancelled in (True, False):
+        done = sweep(tmp_path, "slurm(num_jobs=1, minutes=5)", *long, **cluster)
+        assert done.returncode == 0, done.stderr
+        number = done.stdout.split("submitted sweep as ")[1].split(";")[0]
+        eventually(lambda before=reached: saved(tmp_path) > before, "saved")
+        # The job that writes the results computes what is missing too, so it is cancelled as well.
+        interrupt = ["scancel", "--user=root"] if is_cancelled else ["scontrol", "requeue", number]
+        subprocess.run(interrupt, env={**os.environ, **cluster}, check=True)
+        if is_cancelled:
+            eventually(lambda: not _said(["squeue", "-h"], cluster).strip(), "ended")
+            reached = saved(tmp_path)
+            assert not trained(tmp_path)
     eventually(lambda: bool(list(tmp_path.glob("sweep-*/networks.csv"))), "finished")
     (run,) = trained(tmp_path)
     steps = [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]

@@ -46,6 +46,7 @@ class Activation(NamedTuple):
     dips: Sequence[float] = (0.0,)  # between these points g is monotone
     turns: Sequence[float] = (0.0,)  # between these points g' is
     noise: float = 0.0  # how far computed derivatives may be off, in units of the last place of 1
+    bend: int = 0  # 1 where g is convex, -1 where it is concave
 
     def image(self, low: Any, high: Any) -> Interval:
         """Range of g on an interval."""
@@ -55,6 +56,27 @@ class Activation(NamedTuple):
         """Range of g' on an interval."""
         least, largest = _range(self.derivative, low, high, self.turns)
         return least - self.noise * eps(), largest + self.noise * eps()
+
+    def secants(self, low: Any, high: Any, first: Any, last: Any) -> Interval:
+        """Range of `(g(z) - g(a)) / (z - a)` over z in an interval and a between two points of it.
+
+        For a convex g it grows with both z and a.
+        """
+        least, largest = self.slopes(low, high)
+        if self.bend == 0:
+            return least, largest
+        ends = [_secant(self.value, *pair) for pair in ((low, first), (last, high))]
+        (below, under), (above, over) = ends[:: self.bend]
+        return jnp.fmax(least, below - under), jnp.fmin(largest, above + over)
+
+
+def _secant(g: Function, one: Any, other: Any) -> tuple[Any, Any]:
+    """The slope of a chord and how far rounding may have moved it; any way where the points are one."""
+    gap = other - one
+    distance = jnp.where(gap == 0.0, 1.0, gap)
+    slope = (g(other) - g(one)) / distance
+    noise = 8 * eps() * (jnp.abs(slope) + (jnp.abs(g(one)) + jnp.abs(g(other))) / jnp.abs(distance))
+    return slope, jnp.where(gap == 0.0, jnp.inf, noise)
 
 
 def _chord(g: Function, derivative: Function, low: Any, high: Any) -> Interval:
@@ -82,7 +104,7 @@ def convex(value: Function, derivative: Function) -> Activation:
             shift + _rounding(value, slope, low, high),
         )
 
-    return Activation(value, derivative, lines)
+    return Activation(value, derivative, lines, bend=1)
 
 
 def concave(value: Function, derivative: Function) -> Activation:
@@ -93,7 +115,7 @@ def concave(value: Function, derivative: Function) -> Activation:
         lower_slope, lower_shift, upper_slope, upper_shift = mirrored.lines(low, high)
         return Lines(-upper_slope, -upper_shift, -lower_slope, -lower_shift)
 
-    return Activation(value, derivative, lines)
+    return Activation(value, derivative, lines, bend=-1)
 
 
 def s_shaped(value: Function, derivative: Function) -> Activation:

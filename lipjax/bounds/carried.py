@@ -24,6 +24,7 @@ class Region(NamedTuple):
     spread: Scalar  # bound of the l2 distance to `center`
     norm: Scalar  # bound of the l2 operator norm of the derivative with respect to the input
     slopes: Any = math.inf  # bounds of the dual norms of the entries' gradients; inf where not computed
+    drift: Any = None  # how far `center` can be from the exact value there; None: slopes are of all pairs of points
 
     @property
     def farthest(self) -> Entries:

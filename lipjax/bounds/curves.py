@@ -61,6 +61,7 @@ def upper_curve(
     norm_out: Norm | None = None,
     of_probabilities: bool = False,
     method: str = "interval",
+    constant: str = "pairwise",
     num_local: int = 0,
 ) -> UpperCurve:
     """Upper bounds around many points: `min(global_bound, local_bound)` of the logits, carried through the softmax.
@@ -73,10 +74,12 @@ def upper_curve(
         norm_out: Norm of output differences; default the ball's.
         of_probabilities: Bound the probabilities, by `softmax_bound`; otherwise the logits.
         method: How local bounds are found, see `local_bound`.
+        constant: "pairwise", or "slope", of which local bounds may be smaller; see `local_bound`.
         num_local: Number of points that get local bounds, the first ones: they cost far more than the global one.
 
     Returns:
-        The bounds, non-decreasing in the radius but for the softmax. They hold for `slope` and for `pairwise` alike.
+        The bounds, non-decreasing in the radius but for the softmax. What holds for "pairwise" holds for "slope"
+        too.
 
     Raises:
         ValueError: If a point is not finite or outside the box, a radius or num_local is negative, or method is not a
@@ -96,8 +99,8 @@ def upper_curve(
     constants = np.full((len(points), levels.size), everywhere)
     if num_local:
         local = partial(_local, mesh=mesh) if method != "sdp" else _one_by_one
-        found = np.minimum(everywhere, local(single(model), points[:num_local], levels, ball, norm_out, method=method))
-        constants[:num_local] = _monotone(found, np.asarray(levels))
+        found = local(single(model), points[:num_local], levels, ball, norm_out, method=method, constant=constant)
+        constants[:num_local] = _monotone(np.minimum(everywhere, found), np.asarray(levels))
     if of_probabilities:
         norm_out = unmasked(ball.norm) if norm_out is None else norm_out
         of_points = jnp.asarray(constants, points.dtype)
@@ -115,23 +118,28 @@ def _monotone(
 
 
 def _one_by_one(
-    f: VectorFn, xs: Array, radii: Array, ball: Ball, norm_out: Norm | None, *, method: str
+    f: VectorFn, xs: Array, radii: Array, ball: Ball, norm_out: Norm | None, *, method: str, constant: str
 ) -> Float[np.ndarray, "points radii"]:
-    def bound(x: Array, radius: Array) -> float:
-        return float(local_bound(f, x, ball.replace(radius=radius), norm_out=norm_out, method=method))
-
-    return np.array([[bound(x, radius) for radius in radii] for x in xs])
+    bound = partial(local_bound, f, norm_out=norm_out, method=method, constant=constant)
+    return np.array([[float(bound(x, ball.replace(radius=radius))) for radius in radii] for x in xs])
 
 
-@partial(jax.jit, static_argnames=("method", "mesh"))
+@partial(jax.jit, static_argnames=("method", "constant", "mesh"))
 def _local(
-    f: VectorFn, xs: Array, radii: Array, ball: Ball, norm_out: Norm | None, *, method: str, mesh: Mesh | None
+    f: VectorFn,
+    xs: Array,
+    radii: Array,
+    ball: Ball,
+    norm_out: Norm | None,
+    *,
+    method: str,
+    constant: str,
+    mesh: Mesh | None,
 ) -> Float[Array, "points radii"]:
-    def bound(x: Array, radius: Array) -> Array:
-        return local_bound(f, x, ball.replace(radius=radius), norm_out=norm_out, method=method)
+    bound = partial(local_bound, f, norm_out=norm_out, method=method, constant=constant)
 
     def of_points(xs: Array) -> Array:
-        return loops.map(lambda x: loops.map(lambda radius: bound(x, radius), radii), xs)
+        return loops.map(lambda x: loops.map(lambda radius: bound(x, ball.replace(radius=radius)), radii), xs)
 
     return parallel.shared_out(of_points, mesh)(xs)
 

@@ -59,7 +59,7 @@ def forward_with_center(
             center = jax.tree.map(lambda field: field[0], pairs[wire.index])
             region = regions[wire.index] = refine(regions, wire, center)
             pairs[wire.index] = jax.tree.map(
-                lambda *fields: jnp.stack(fields), center, region._replace(slopes=math.inf)
+                lambda *fields: jnp.stack(fields), center, region._replace(slopes=math.inf, drift=None)
             )
         pairs.append(
             jax.vmap(lambda *operands, step=step, rule=rule: rule.region(step, list(operands)))(

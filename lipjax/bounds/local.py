@@ -27,14 +27,15 @@ from lipjax.operators import is_plain
 from lipjax.types import Model, Point, Scalar, VectorFn
 
 
-def _refined(program: Program, x: Point, ball: Ball, cut: Refine) -> list[Region]:
-    """Regions of all wires, those of nonlinear steps by slopes from the center too."""
+def _refined(program: Program, x: Point, ball: Ball, cut: Refine, anchored: bool) -> list[Region]:
+    """Regions of all wires, those of nonlinear steps by slopes from the center too; anchored or of all pairs."""
 
     def refine(regions: list[Region], wire: Wire, center: Region) -> Region:
         region = measure(program, regions, wire, norm_in=ball.norm)
         reach = region.slopes * ball.radius * (1 + 4 * eps()) + 4 * eps() * region.magnitude
         lower, upper = jnp.fmax(region.lower, center.lower - reach), jnp.fmin(region.upper, center.upper + reach)
-        regions[wire.index] = region._replace(lower=lower, upper=upper).within(math.inf)
+        drift = jnp.maximum(center.upper - region.center, region.center - center.lower) if anchored else None
+        regions[wire.index] = region._replace(lower=lower, upper=upper, drift=drift).within(math.inf)
         return cut(program, regions, wire)
 
     return forward_with_center(program, x, ball, refine)
@@ -53,14 +54,14 @@ def _by_intervals(derivative: Derivative, result: Region, norm_in: Norm, norm_ou
     )
 
 
-def _expansion(program: Program, x: Point, ball: Ball, norm_out: Norm) -> Scalar:
-    regions = _refined(program, x, ball, keep)
+def _expansion(program: Program, x: Point, ball: Ball, norm_out: Norm, anchored: bool) -> Scalar:
+    regions = _refined(program, x, ball, keep, anchored)
     derivative, result = output_derivative(program, regions), regions[program.output.index]
     bounds = _by_intervals(derivative, result, ball.norm, norm_out), expanded(program, regions, ball.norm, norm_out)
     return jnp.minimum(*bounds)
 
 
-def _linear(program: Program, x: Point, ball: Ball, norm_out: Norm) -> Scalar:
+def _linear(program: Program, x: Point, ball: Ball, norm_out: Norm, anchored: bool) -> Scalar:
     """The least of all bounds, by expansion without and with linear relaxation: tighter values move middles of slopes.
 
     Both are turns of one loop, which is compiled once.
@@ -71,7 +72,7 @@ def _linear(program: Program, x: Point, ball: Ball, norm_out: Norm) -> Scalar:
         def cut(program: Program, regions: list[Region], wire: Wire) -> Region:
             return jax.lax.cond(cuts, lambda r: linear.cut(program, r, wire), lambda r: keep(program, r, wire), regions)
 
-        regions = _refined(program, x, ball, cut)
+        regions = _refined(program, x, ball, cut, anchored)
         return expanded(program, regions, ball.norm, norm_out), regions
 
     bounds, both = loops.map(turn, jnp.array([False, True]))
@@ -89,20 +90,20 @@ def _by_rows(program: Program, regions: list[Region], norm_in: Norm, norm_out: N
     )
 
 
-def _semidefinite(program: Program, x: Point, ball: Ball, norm_out: Norm) -> Scalar:
+def _semidefinite(program: Program, x: Point, ball: Ball, norm_out: Norm, anchored: bool) -> Scalar:
     """The semidefinite bound or that by linear relaxation, the smaller one."""
-    regions = _refined(program, x, ball, linear.cut)
+    regions = _refined(program, x, ball, linear.cut, anchored)
     bounds = semidefinite(program, regions, ball.norm, norm_out), expanded(program, regions, ball.norm, norm_out)
     return least(*bounds, _by_rows(program, regions, ball.norm, norm_out))
 
 
-def _interval(program: Program, x: Point, ball: Ball, norm_out: Norm) -> Scalar:
+def _interval(program: Program, x: Point, ball: Ball, norm_out: Norm, anchored: bool) -> Scalar:
     regions = forward(program, input_region(x, ball))
     return _by_intervals(output_derivative(program, regions), regions[program.output.index], ball.norm, norm_out)
 
 
 # Tighter values move the middles of slopes too, which may loosen an expansion: a method takes the least of all before.
-_METHODS: dict[str, tuple[Callable[[Program, Point, Ball, Norm], Scalar], ...]] = {
+_METHODS: dict[str, tuple[Callable[[Program, Point, Ball, Norm, bool], Scalar], ...]] = {
     "interval": (_interval,),
     "expansion": (_expansion,),
     "linear": (_linear,),
@@ -117,6 +118,7 @@ def local_bound(
     *,
     norm_out: Norm | None = None,
     method: str = "interval",
+    constant: str = "pairwise",
 ) -> Scalar:
     """An upper bound of the pairwise Lipschitz constant of f on a ball: no two points of it violate it.
 
@@ -136,6 +138,9 @@ def local_bound(
             "expansion".
             "sdp" adds a semidefinite bound with a multiplier for each unit that may switch on the ball (see
             `global_bound`); it needs known points, radii and weights.
+        constant: "pairwise", or "slope": the bound is of `sup ||f(z) - f(x)|| / ||z - x||` only, which may be less.
+            Where an activation is convex or concave, slopes are then those of its chords from the value at x. With
+            "interval" both are the same.
 
     Returns:
         The bound, outside jit and vmap never above `global_bound`; of a function with a layer that has no rule for
@@ -157,12 +162,15 @@ def local_bound(
         >>> x, balls = jnp.array([1.0, -1.0]), [l2.ball(radius, box=None) for radius in (0.5, 2.0)]
         >>> [round(float(local_bound(f, x, ball)), 3) for ball in balls]  # the second unit is off, then on
         [3.0, 4.0]
+        >>> round(float(local_bound(f, x, balls[1], method="expansion", constant="slope")), 3)  # 4 of half the way
+        3.0
 
     References:
         Weng et al. 2018, "Towards Fast Computation of Certified Robustness for ReLU Networks" (arXiv 1804.09699), for
         intervals of Jacobians. Zhang et al. 2018, "Efficient Neural Network Robustness Certification with General
         Activation Functions" (arXiv 1811.00866), for the relaxation of values, Shi
-        et al. 2022 (arXiv 2210.07394) for that of derivatives. The l2 distances and the expansion are ours.
+        et al. 2022 (arXiv 2210.07394) for that of derivatives. The l2 distances, the expansion
+        and the chords from x are ours.
     """
     if not isinstance(ball, Ball):
         raise TypeError(f"ball must be a ball such as lipjax.norms.l2.ball(0.1), got {ball!r}")
@@ -173,13 +181,14 @@ def local_bound(
     norm_out = norm_in if norm_out is None else norm_out
     is_plain(norm=norm_in, norm_out=norm_out)
     checks.one_of("method", method, list(_METHODS))
+    checks.one_of("constant", constant, ["pairwise", "slope"])
     program = recognize(trace(f, x.shape))
     if not isinstance(program.output, Wire):
         return jnp.zeros(())
     known = not is_traced(program) and not any(isinstance(value, jax.core.Tracer) for value in (x, ball.radius))
     if method == "sdp" and not known:
         raise ValueError("method 'sdp' needs known points, radii and weights: it does not run inside jit or vmap")
-    asked = take_apart(program), x, ball.replace(norm=norm_in), norm_out, method
+    asked = take_apart(program), x, ball.replace(norm=norm_in), norm_out, constant == "slope", method
     if method == "sdp":
         with jax.enable_x64(True):
             found: Any = float(_smallest(in_float64(asked[0]), jnp.asarray(x, np.float64), *asked[2:]))
@@ -189,7 +198,7 @@ def local_bound(
     return jnp.minimum(found, everywhere(program, norm_in, norm_out) * (1 + 2 * eps()) if known else math.inf)
 
 
-def _smallest(program: Program, x: Point, ball: Ball, norm_out: Norm, method: str) -> Scalar:
+def _smallest(program: Program, x: Point, ball: Ball, norm_out: Norm, anchored: bool, method: str) -> Scalar:
     if not all(map(has_local_rule, program.steps)):
         return jnp.array(math.inf)
-    return reduce(jnp.minimum, [bound(program, x, ball, norm_out) for bound in _METHODS[method]])
+    return reduce(jnp.minimum, [bound(program, x, ball, norm_out, anchored) for bound in _METHODS[method]])

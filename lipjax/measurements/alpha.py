@@ -89,6 +89,7 @@ class alpha(Measurement):
             norm_out=self.estimator.norm_out,
             of_probabilities=self.of == "probabilities",
             method=self.bound,
+            constant="slope" if self.estimator.constant == "slope" else "pairwise",
             num_local=self.num_bounded,
         )
         bounds.check_bracket(self.label, self.radii, curve.values, upper.values)

@@ -35,10 +35,10 @@ def mlp(layers, x):
 UNOPTIMISED = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}  # compiles faster
 
 
-@functools.partial(jax.jit, static_argnames=("norm", "method"), compiler_options=UNOPTIMISED)
-def mlp_bounds(layers, x, radii, *, norm, method):
-    f = functools.partial(mlp, layers)
-    return jax.vmap(lambda radius: local_bound(f, x, norm.ball(radius, box=None), method=method))(radii)
+@functools.partial(jax.jit, static_argnames=("norm", "method", "constant"), compiler_options=UNOPTIMISED)
+def mlp_bounds(layers, x, radii, *, norm, method, constant="pairwise"):
+    bound = functools.partial(local_bound, functools.partial(mlp, layers), x, method=method, constant=constant)
+    return jax.vmap(lambda radius: bound(norm.ball(radius, box=None)))(radii)
 
 
 def jacobians(layers, points):
@@ -143,6 +143,47 @@ def test_linear_relaxation_is_never_looser_than_the_expansion_where_tighter_valu
         return jax.vmap(bound)(*kernels)
 
     assert np.all(bounds("linear") <= bounds("expansion") * (1 + 1e-6))
+
+
+def steepest_from(layers, x, radius, norm):
+    """The largest `||f(z) - f(x)|| / ||z - x||` over corners of linear pieces and over the sphere, in float64."""
+    x, turn = x.astype(np.float64), np.linspace(0, 2 * np.pi, 2000)
+    around = np.c_[np.cos(turn), np.sin(turn)]
+    around /= np.linalg.norm(around, norm.exponent, axis=1, keepdims=True)
+    points = np.r_[corners(kinks(layers, x, radius), x, radius), x + (1 - 1e-7) * radius * around]
+    values = points = points[np.linalg.norm(points - x, norm.exponent, axis=1) <= radius]
+    values = np.r_[x[None], values]
+    for index, (kernel, bias) in enumerate(layers):
+        values = (np.maximum(values, 0) if index else values) @ kernel.astype(np.float64) + bias
+    rises, lengths = (np.linalg.norm(moved, norm.exponent, axis=1) for moved in (values[1:] - values[0], points - x))
+    return np.max(rises[lengths > 1e-3 * radius] / lengths[lengths > 1e-3 * radius])
+
+
+@pytest.mark.parametrize(("norm", "method"), [(l2, "expansion"), (l2, "linear"), (linf, "expansion")], ids=str)
+def test_bounds_of_the_slope_are_above_it_and_far_below_those_of_all_pairs(norm, method, enumerated):
+    gains = []
+    for seed in range(3):
+        layers, x = random_layers(seed, (2, 5, 5, 2)), np.random.default_rng(100 + seed).normal(size=2)
+        bounds = mlp_bounds(layers, x.astype(np.float32), RADII, norm=norm, method=method, constant="slope")
+        _, _, _, *of_pairs = enumerated[seed, (2, 5, 5, 2), norm]
+        of_pairs = of_pairs[method == "linear"]
+        assert np.all([steepest_from(layers, x.astype(np.float32), r, norm) for r in RADII] <= bounds * (1 + 1e-7))
+        assert np.all(bounds <= of_pairs * (1 + 1e-5))
+        gains.append(of_pairs / bounds)
+    assert np.median(np.array(gains)[:, -2:]) > 1.2
+
+
+@pytest.mark.parametrize("name", ["relu", "abs", "square", "softplus", "log1p", "tanh", "silu"])
+def test_slopes_of_chords_from_a_point_are_within_their_range(name):
+    function = ACTIVATIONS[name]()
+    for low, high, first, last in ((-0.7, 0.9, 0.2, 0.2), (-0.7, 0.9, -0.3, 0.1), (0.1, 0.1, 0.1, 0.1)):
+        ends, starts = jnp.linspace(low, high, 101), jnp.linspace(first, last, 11)[:, None]
+        chords = (function.value(ends) - function.value(starts)) / jnp.where(ends == starts, 1.0, ends - starts)
+        chords = jnp.where(jnp.abs(ends - starts) < 1e-3, function.derivative(starts), chords)
+        least, most = function.secants(*map(jnp.asarray, (low, high, first, last)))
+        assert jnp.all((chords >= least - 1e-4) & (chords <= most + 1e-4))
+        if function.bend and low < high:
+            assert most - least <= jnp.max(chords) - jnp.min(chords) + 1e-3
 
 
 def test_interval_bounds_never_decrease_with_the_radius(enumerated):

@@ -121,8 +121,7 @@ class Elementwise(LocalRule):
 
     def derivative(self, around: Around, derivative: Derivative) -> list[Derivative]:
         (region,), function = around.operands, activation(around.step)
-        slopes = function.slopes(region.lower, region.upper)
-        return [scaled_derivative(derivative, function.derivative(region.center), *slopes)]
+        return [scaled_derivative(derivative, function.derivative(region.center), *slopes_on(region, function))]
 
     def relaxation(self, around: Around, form: Entries) -> Relaxed:
         part, shift = enclosed(activation(around.step), form, around.operands[0])
@@ -130,11 +129,11 @@ class Elementwise(LocalRule):
 
     def onwards(self, around: Around, forms: list[Entries], rows: list[Interval]) -> tuple[Entries, Scalar]:
         (region,), function = around.operands, activation(around.step)
-        return steepest_chord(forms[0], rows[0], *function.slopes(region.lower, region.upper))
+        return steepest_chord(forms[0], rows[0], *slopes_on(region, function))
 
     def expansion(self, around: Around, form: Form) -> Expanded:
         (region,), function = around.operands, activation(around.step)
-        slope, change = middle_and_half(*function.slopes(region.lower, region.upper))
+        slope, change = middle_and_half(*slopes_on(region, function))
         return Expanded([scaled_form(form, slope)], [Gate(form, change, region.slopes, region.norm)])
 
 
@@ -146,6 +145,15 @@ def _largest(*arrays: Any) -> Scalar:
 def activation(step: Step) -> Activation:
     """The function of one entry that the step is."""
     return ACTIVATIONS[step.op](*step.constants)
+
+
+def slopes_on(region: Region, function: Activation) -> tuple[Any, Any]:
+    """Range of the slopes on a region: derivatives, or where it is anchored those of chords from the center."""
+    if region.drift is None:
+        return function.slopes(region.lower, region.upper)
+    first = jnp.maximum(region.center - region.drift, region.lower)
+    last = jnp.minimum(region.center + region.drift, region.upper)
+    return function.secants(region.lower, region.upper, first, last)
 
 
 def scaled_derivative(derivative: Derivative, slope: Any, low: Any, high: Any) -> Derivative:

@@ -169,7 +169,7 @@ class Moves(Affine):
         return power_sum(constants, norm)
 
     def region(self, step: Step, regions: list[Region]) -> Region:
-        center, lower, upper, spreads, gains, _ = zip(*regions, strict=True)
+        center, lower, upper, spreads, gains, *_ = zip(*regions, strict=True)
         spread, norm = (scalars[0] if len(scalars) == 1 else length(jnp.stack(scalars)) for scalars in (spreads, gains))
         region = Region(step(*center), step(*lower), step(*upper), spread, norm)
         if step.op not in ("add", "scatter-add"):

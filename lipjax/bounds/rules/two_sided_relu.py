@@ -8,7 +8,7 @@ from lipjax.bounds.activations import ACTIVATIONS
 from lipjax.bounds.carried import Around, Derivative, Entries, Expanded, Form, Gain, Gate, Region, Relaxed
 from lipjax.bounds.program import Builder, Step, Wire, is_constant
 from lipjax.bounds.rounding import eps, middle_and_half, spectral, total
-from lipjax.bounds.rules.activation import enclosed
+from lipjax.bounds.rules.activation import enclosed, slopes_on
 from lipjax.bounds.rules.rule import LocalRule
 from lipjax.norms import Norm
 
@@ -75,7 +75,7 @@ class TwoSidedRelu(LocalRule):
         # The slope of relu(-x) is that of relu(x) minus 1: both halves change together.
         (region,), axis = around.operands, around.step.params["dimension"] + 1
         positive, negative = jnp.split(form.rows, 2, axis)
-        slope, change = middle_and_half(1.0 * (region.lower > 0.0), 1.0 * (region.upper > 0.0))
+        slope, change = middle_and_half(*slopes_on(region, ACTIVATIONS["relu"]()))
         together = Form(positive + negative, math.sqrt(2.0) * form.norm * (1 + 2 * eps()))
         before = Form(together.rows * slope - negative, form.norm)
         return Expanded([before], [Gate(together, change, region.slopes, region.norm)])

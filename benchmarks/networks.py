@@ -1,9 +1,10 @@
 """lipjax's networks against the same ones in PyTorch: a training step and inference, in one run.
 
-    python -m benchmarks.networks [--num_rounds=5] [--batch_size=100] [--networks=cnn,resnet]
+    python -m benchmarks.networks [--num_rounds=5] [--batch_size=100] [--networks=cnn,resnet] [--compiled]
 
-Adam on random images; PyTorch is eager, channels_last, with as many threads as this process has cores. Both take turns
-and processor time is told, as medians; compilation apart. Without PyTorch only lipjax's times are told.
+Adam on random images; PyTorch is channels_last, with as many threads as this process has cores, eager, and by
+`torch.compile` too with `--compiled`: the ratio is with the better of both. All take turns; processor time is told, as
+medians, compilation apart. Without PyTorch only lipjax's times are told.
 """
 
 import argparse
@@ -11,7 +12,7 @@ import importlib.util
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -45,8 +46,8 @@ def torch_cnn(shape: tuple[int, int, int], channels: tuple[int, ...], width: int
     return nn.Sequential(*layers)
 
 
-def torch_preact_resnet(width: int) -> Any:
-    """`networks.preact_resnet(depth=18)` as a module."""
+def torch_resnet(stem: int, stages: Sequence[int], num_blocks: int = 2) -> Any:
+    """`networks.preact_resnet` or `networks.wide_resnet` as a module, by the channels of its stages."""
     from torch import nn
 
     class Block(nn.Module):
@@ -55,20 +56,21 @@ def torch_preact_resnet(width: int) -> Any:
             self.norms = nn.ModuleList([nn.BatchNorm2d(before), nn.BatchNorm2d(features)])
             self.first = nn.Conv2d(before, features, 3, stride, 1, bias=False)
             self.second = nn.Conv2d(features, features, 3, 1, 1, bias=False)
-            self.skip = nn.Conv2d(before, features, 1, stride, bias=False) if stride > 1 else None
+            is_same = stride == 1 and before == features
+            self.skip = None if is_same else nn.Conv2d(before, features, 1, stride, bias=False)
 
         def forward(self, x: Any) -> Any:
             active = self.norms[0](x).relu()
             skip = x if self.skip is None else self.skip(active)
             return skip + self.second(self.norms[1](self.first(active)).relu())
 
-    stages = [(width, 1), (2 * width, 2), (4 * width, 2), (8 * width, 2)]
-    blocks, before = [], width
-    for features, stride in stages:
-        blocks += [Block(before, features, stride), Block(features, features, 1)]
+    blocks, before = [], stem
+    for stage, features in enumerate(stages):
+        blocks.append(Block(before, features, 2 if stage else 1))
+        blocks += [Block(features, features, 1) for _ in range(num_blocks - 1)]
         before = features
     end = [nn.BatchNorm2d(before), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, 10)]
-    return nn.Sequential(nn.Conv2d(3, width, 3, 1, 1, bias=False), *blocks, *end)
+    return nn.Sequential(nn.Conv2d(3, stem, 3, 1, 1, bias=False), *blocks, *end)
 
 
 GREY, COLOUR = (28, 28, 1), (32, 32, 3)
@@ -77,7 +79,11 @@ CONTESTS = {
     "wide cnn": Contest(
         networks.cnn(10, channels=(32, 64), widths=(128,)), COLOUR, lambda: torch_cnn(COLOUR, (32, 64), 128)
     ),
-    "resnet": Contest(networks.preact_resnet(10, width=16), COLOUR, lambda: torch_preact_resnet(16)),
+    "resnet": Contest(networks.preact_resnet(10, width=16), COLOUR, lambda: torch_resnet(16, (16, 32, 64, 128))),
+    "resnet64": Contest(networks.preact_resnet(10), COLOUR, lambda: torch_resnet(64, (64, 128, 256, 512))),
+    "wide resnet": Contest(
+        networks.wide_resnet(10, depth=16, width=4), COLOUR, lambda: torch_resnet(16, (64, 128, 256))
+    ),
 }
 
 
@@ -104,7 +110,7 @@ def by_lipjax(network: Network, batch: Batch) -> tuple[dict[str, Run], float, in
     return runs, seconds, memory.temp_size_in_bytes
 
 
-def by_torch(module: Any, batch: Batch) -> dict[str, Run]:
+def by_torch(module: Any, batch: Batch, is_compiled: bool = False) -> dict[str, Run]:
     """The same in PyTorch."""
     import torch
 
@@ -113,6 +119,8 @@ def by_torch(module: Any, batch: Batch) -> dict[str, Run]:
     images = torch.from_numpy(np.array(batch.inputs)).permute(0, 3, 1, 2).to(memory_format=torch.channels_last)
     labels = torch.from_numpy(np.array(batch.labels, np.int64))
     optimizer = torch.optim.Adam(module.parameters(), 1e-3)
+    if is_compiled:
+        module = torch.compile(module)
 
     def advance() -> None:
         module.train()
@@ -146,7 +154,7 @@ class Outcome(NamedTuple):
     temporary_bytes: int
 
 
-def measured(name: str, batch_size: int, num_rounds: int) -> Outcome:
+def measured(name: str, batch_size: int, num_rounds: int, with_compiled: bool = False) -> Outcome:
     """Medians of rounds in which the rivals take turns."""
     contest = CONTESTS[name]
     images = jax.random.uniform(jax.random.key(1), (batch_size, *contest.shape))
@@ -155,6 +163,8 @@ def measured(name: str, batch_size: int, num_rounds: int) -> Outcome:
     rivals = {"lipjax": ours}
     if importlib.util.find_spec("torch") is not None:
         rivals["PyTorch"] = by_torch(contest.in_torch(), batch)
+        if with_compiled:
+            rivals["PyTorch, compiled"] = by_torch(contest.in_torch(), batch, is_compiled=True)
     for runs in rivals.values():
         for run in runs.values():
             run()
@@ -169,12 +179,17 @@ def measured(name: str, batch_size: int, num_rounds: int) -> Outcome:
 def rows(name: str, outcome: Outcome) -> list[dict[str, str]]:
     """Rows of the table for one network."""
     spent = outcome.milliseconds
+
+    def ratio(work: str) -> float:
+        theirs = [time for (rival, one), time in spent.items() if one == work and rival != "lipjax"]
+        return min(theirs, default=float("nan")) / spent["lipjax", work]
+
     return [
         {
             "network": name,
             "work": work,
             **{f"{rival} ms": f"{spent[rival, work]:.1f}" for rival, one in spent if one == work},
-            "PyTorch / lipjax": f"{spent.get(('PyTorch', work), float('nan')) / spent['lipjax', work]:.2f}",
+            "PyTorch / lipjax": f"{ratio(work):.2f}",
             "compiled in s": f"{outcome.compilation:.1f}" if work == "training" else "",
             "temporary MB": f"{outcome.temporary_bytes / 1e6:.0f}" if work == "training" else "",
         }
@@ -187,8 +202,11 @@ def main() -> None:
     parser.add_argument("--num_rounds", type=int, default=5, help="rounds in which both take turns")
     parser.add_argument("--batch_size", type=int, default=100, help="images at once")
     parser.add_argument("--networks", default=",".join(CONTESTS), help=f"of {', '.join(CONTESTS)}")
+    parser.add_argument("--compiled", action="store_true", help="torch.compile too, which takes minutes")
     flags = parser.parse_args()
-    outcomes = {name: measured(name, flags.batch_size, flags.num_rounds) for name in flags.networks.split(",")}
+    outcomes = {
+        name: measured(name, flags.batch_size, flags.num_rounds, flags.compiled) for name in flags.networks.split(",")
+    }
     print(f"{len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f}, batch {flags.batch_size}")
     print(report.text_table([row for name, outcome in outcomes.items() for row in rows(name, outcome)]))
 

@@ -164,7 +164,7 @@ def test_bounds_of_the_slope_are_above_it_and_far_below_those_of_all_pairs(norm,
     gains = []
     for seed in range(3):
         layers, x = random_layers(seed, (2, 5, 5, 2)), np.random.default_rng(100 + seed).normal(size=2)
-        bounds = mlp_bounds(layers, x.astype(np.float32), RADII, norm=norm, method=method, constant="slope")
+        bounds = np.array(mlp_bounds(layers, x.astype(np.float32), RADII, norm=norm, method=method, constant="slope"))
         _, _, _, *of_pairs = enumerated[seed, (2, 5, 5, 2), norm]
         of_pairs = of_pairs[method == "linear"]
         assert np.all([steepest_from(layers, x.astype(np.float32), r, norm) for r in RADII] <= bounds * (1 + 1e-7))

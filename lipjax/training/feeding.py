@@ -33,15 +33,10 @@ def is_streamed(examples: Batch, stream: bool | None) -> bool:
     return bool(parallel.largest(int(size > parallel.memory() / 2)))
 
 
-def streamed(
-    keys: Sequence[KeyArray],
-    examples: Batch,
-    batch_size: int,
-    spans: Spans,
-    way: Way,
-    mesh: Mesh | None,
-) -> Iterator[Batch]:
-    """The batches of every dispatch, the same as from all examples on the device; threads of grain read ahead.
+class Dispatches:
+    """The batches of every dispatch by its number, in any order: the same as from all examples on the device.
+
+    For each dispatch examples `[steps, batch, ...]`, after an axis of networks if there are several.
 
     Args:
         keys: Of the orders, one for each network.
@@ -51,19 +46,7 @@ def streamed(
         spans: The updates of each dispatch.
         way: How networks are trained together.
         mesh: Spreads batches of a network that is trained alone, and else networks.
-
-    Returns:
-        For each dispatch examples `[steps, batch, ...]`, after an axis of networks if there are several.
     """
-    import grain
-
-    dispatches = _Dispatches(keys, examples, batch_size, spans, way, mesh)
-    options = grain.ReadOptions(num_threads=_AHEAD, prefetch_buffer_size=_AHEAD)
-    return iter(grain.MapDataset.source(dispatches).to_iter_dataset(options))
-
-
-class _Dispatches:
-    """Batches by the number of the dispatch, in any order: what grain reads from."""
 
     def __init__(
         self,
@@ -95,3 +78,11 @@ class _Dispatches:
         count = len(self._examples.labels)
         orders = [np.asarray(epoch_order(key, epoch, count)) for key in self._keys]
         return orders[0] if self._way == "alone" else np.stack(orders)
+
+
+def read_ahead(dispatches: Dispatches) -> Iterator[Batch]:
+    """The batches of every dispatch, in order; threads of grain read them while the device works."""
+    import grain
+
+    options = grain.ReadOptions(num_threads=_AHEAD, prefetch_buffer_size=_AHEAD)
+    return iter(grain.MapDataset.source(dispatches).to_iter_dataset(options))

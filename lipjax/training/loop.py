@@ -13,7 +13,7 @@ from tqdm import tqdm
 from lipjax import checks, parallel
 from lipjax.augmentation import Augmenting
 from lipjax.records import Run
-from lipjax.training.feeding import is_streamed, streamed
+from lipjax.training.feeding import Dispatches, is_streamed, read_ahead
 from lipjax.training.interruption import Stopped, deferred
 from lipjax.training.optimizers import as_optimizer
 from lipjax.training.program import Keys, Order, Program, Span, Way, advance, finite, one_of, together
@@ -92,7 +92,7 @@ def _train(
     order: Order | None = None
     if is_streamed(train, execution.stream):
         orders = [one.keys.order for one in filled]
-        blocks = streamed(orders, train, pack[0].program.batch_size, spans, way, mesh)
+        blocks = read_ahead(Dispatches(orders, train, pack[0].program.batch_size, spans, way, mesh))
     else:
         count, blocks = len(train.labels), itertools.repeat(parallel.replicate(train, mesh))
         order = parallel.replicate(jnp.zeros(count if way == "alone" else (len(filled), count), int), mesh)

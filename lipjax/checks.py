@@ -35,21 +35,35 @@ def numbers(**values: Any) -> None:
         ValueError: x must be numbers, got ['a', 'b']
     """
     for name, value in values.items():
-        if _known(value) and not _array(name, value).size:
+        if _known(value) and not _real(name, value).size:
             raise ValueError(f"{name} must have at least one entry, got shape {np.shape(value)}")
 
 
-def _array(name: str, value: Any) -> np.ndarray:
+def array(name: str, value: Any) -> np.ndarray:
+    """The value as an array.
+
+    Raises:
+        ValueError: If it is none, as keys of random numbers and rows of several lengths are not.
+
+    Examples:
+        >>> array("inputs", [[1, 2], [3]])
+        Traceback (most recent call last):
+        ValueError: inputs must be an array, got [[1, 2], [3]]
+    """
     try:
-        array = np.asarray(value)
-    except (TypeError, ValueError):  # keys of random numbers, rows of several lengths
-        array = np.asarray(None)
-    is_real = jax.numpy.issubdtype(array.dtype, np.number) and not jax.numpy.issubdtype(array.dtype, np.complexfloating)
+        return np.asarray(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be an array, got {value!r:.100}") from None
+
+
+def _real(name: str, value: Any) -> np.ndarray:
+    found = array(name, value)
+    is_real = jax.numpy.issubdtype(found.dtype, np.number) and not jax.numpy.issubdtype(found.dtype, np.complexfloating)
     if not is_real:
         raise ValueError(f"{name} must be numbers, got {value!r:.100}")
-    if jax.numpy.issubdtype(array.dtype, np.integer) and array.size and np.abs(array.astype(float)).max() > MOST:
+    if jax.numpy.issubdtype(found.dtype, np.integer) and found.size and np.abs(found.astype(float)).max() > MOST:
         raise ValueError(f"{name} must be whole numbers of at most {MOST:,}, got {value!r:.100}")
-    return array
+    return found
 
 
 def shape(**values: Any) -> None:
@@ -76,7 +90,7 @@ def positive(**values: ArrayLike) -> None:
         ValueError: radius must be positive, got -0.1
     """
     for name, value in values.items():
-        if _known(value) and not np.all(_array(name, value) > 0):
+        if _known(value) and not np.all(_real(name, value) > 0):
             raise ValueError(f"{name} must be positive, got {value}")
         finite(**{name: value})
 
@@ -84,14 +98,14 @@ def positive(**values: ArrayLike) -> None:
 def not_negative(**values: ArrayLike) -> None:
     """Raises ValueError unless every value is 0 or greater."""
     for name, value in values.items():
-        if _known(value) and not np.all(_array(name, value) >= 0):
+        if _known(value) and not np.all(_real(name, value) >= 0):
             raise ValueError(f"{name} must be 0 or greater, got {value}")
 
 
 def finite(**values: ArrayLike) -> None:
     """Raises ValueError unless every number is finite."""
     for name, value in values.items():
-        if _known(value) and not np.all(np.isfinite(_array(name, value).astype(float))):
+        if _known(value) and not np.all(np.isfinite(_real(name, value).astype(float))):
             raise ValueError(f"{name} must be finite, got {value}")
 
 
@@ -111,7 +125,7 @@ def _is_whole(value: Any) -> bool:
 def fraction(**values: ArrayLike) -> None:
     """Raises ValueError unless every value is in [0, 1]."""
     for name, value in values.items():
-        if _known(value) and not np.all((_array(name, value) >= 0) & (_array(name, value) <= 1)):
+        if _known(value) and not np.all((_real(name, value) >= 0) & (_real(name, value) <= 1)):
             raise ValueError(f"{name} must be between 0 and 1, got {value}")
 
 
@@ -147,7 +161,7 @@ def inside(box: "tuple[float, float] | None", **values: ArrayLike) -> None:
     for name, value in values.items():
         if not _known(value):
             continue
-        found = _array(name, value)
+        found = _real(name, value)
         if not np.all(np.isfinite(found)):
             raise ValueError(f"{name} must be finite numbers")
         if np.any((found < low - _ROUNDING) | (found > high + _ROUNDING)):
@@ -183,7 +197,7 @@ def examples(inputs: Any, labels: Any) -> None:
         raise ValueError(
             f"need one label for every input, and at least one input; got {len(inputs)} inputs and {len(labels)} labels"
         )
-    found = np.asarray(labels)
+    found = array("labels", labels)
     is_whole = np.issubdtype(found.dtype, np.integer)
     if not is_whole or found.min() < 0:
         got = f"{found.dtype} from {found.min()}" if is_whole else found.dtype

@@ -24,8 +24,11 @@ from lipjax.bounds.program import Program, Step, Wire
 from lipjax.bounds.rules import has_local_rule, local_rule_of
 from lipjax.norms import Norm, l2, linf
 
-LARGEST = 1200
+LARGEST = 1600
 """Units whose slope may change, and inputs where each has a multiplier: matrices of that side are factorised."""
+
+_SLIGHT = 2.0**-40
+"""Changes of slopes up to this one are of rounding, and get no multiplier."""
 
 
 class _Gate(NamedTuple):
@@ -43,7 +46,7 @@ class _Derivative(NamedTuple):
 
     middle: np.ndarray  # with respect to the input, with all slopes in the middle
     gates: dict[Hashable, _Gate]
-    rounding: float  # how far, in l2, rounding can have moved it
+    rounding: float  # how far, in l2, rounding and slight changes can have moved it
 
 
 def _derivative(program: Program, regions: list[Region], wire: Wire, chosen: Any) -> _Derivative:
@@ -56,6 +59,8 @@ def _derivative(program: Program, regions: list[Region], wire: Wire, chosen: Any
         moved = 0.0
         for index, gate in enumerate(expanded.gates):
             norm, change = float(gate.form.norm), np.ravel(np.broadcast_to(gate.change, gate.form.rows.shape[1:]))
+            slight = float(change.max(initial=0.0, where=change <= _SLIGHT))
+            rounding.append(slight * norm * regions[step.wires[index].index].norm * jnp.ones(len(rows)))
             found = np.asarray(gate.form.rows).reshape(len(rows), -1)
             gates[step, index] = _Gate(step, step.wires[index], change, found, norm)
             moved += norm * float(change.max(initial=0.0))
@@ -73,7 +78,7 @@ def semidefinite(program: Program, regions: list[Region], norm_in: Norm, norm_ou
         return _nothing(f"{without[0].scope or without[0].op} has no rule for it")
     count, of_signs = math.prod(program.shape(program.output)), norm_in == linf
     output = _derivative(program, regions, program.output, slice(None))
-    changing = {key: (gate, np.flatnonzero(gate.change > 0.0)) for key, gate in reversed(output.gates.items())}
+    changing = {key: (gate, np.flatnonzero(gate.change > _SLIGHT)) for key, gate in reversed(output.gates.items())}
     gates = {key: found for key, found in changing.items() if len(found[1])}
     units = sum(len(changed) for _, changed in gates.values())
     if units + (math.prod(program.input_shape) if of_signs else 0) > LARGEST:

@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Num, Shaped, UInt8
 
+from lipjax import checks
 from lipjax.norms import Norm
 
 LEVELS = 255
@@ -76,8 +77,8 @@ def flat(inputs: Shaped[Array | np.ndarray, "_ ..."]) -> Features:
     Raises:
         ValueError: If they are neither, or if there are none.
     """
-    array = np.asarray(inputs)
-    if len(array) == 0:
+    array = checks.array("inputs", inputs)
+    if array.ndim == 0 or len(array) == 0:
         raise ValueError("inputs must hold at least one example, got none")
     if np.issubdtype(array.dtype, np.floating):
         array = array.astype(np.promote_types(array.dtype, np.float32), copy=False)

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 from jaxtyping import Int
 
+from lipjax import checks
 from lipjax.datasets.on_disk import OnDisk
 from lipjax.types import Batch, Box, Dataset
 
@@ -68,7 +69,7 @@ def _printable(name: str) -> str:
 
 
 def _checked_inputs(where: str, inputs: Any, box: Box) -> Any:
-    inputs = inputs if isinstance(inputs, OnDisk) else np.asarray(inputs)
+    inputs = inputs if isinstance(inputs, OnDisk) else checks.array(f"{where}: inputs", inputs)
     if inputs.ndim == 0 or 0 in inputs.shape:
         raise ValueError(f"{where}: there are no examples, inputs have shape {inputs.shape}")
     if inputs.dtype == np.uint8:
@@ -89,7 +90,7 @@ def _checked_inputs(where: str, inputs: Any, box: Box) -> Any:
 
 
 def _checked_labels(where: str, labels: AnyArray, count: int) -> Labels:
-    labels = np.asarray(labels)
+    labels = checks.array(f"{where}: labels", labels)
     if not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(f"{where}: labels must be integers, got dtype {labels.dtype}")
     if labels.shape not in ((count,), (count, 1)):

@@ -24,6 +24,7 @@ from lipjax.measurements.measure import measure as measure
 from lipjax.measurements.measure import measure_one as measure_one
 from lipjax.measurements.measurement import Measurement as Measurement
 from lipjax.measurements.measurement import as_measurement as as_measurement
+from lipjax.measurements.measurement import distinct as distinct
 from lipjax.measurements.smoothed import smoothed as smoothed
 from lipjax.measurements.summary import summary as summary
 from lipjax.measurements.table import table as table

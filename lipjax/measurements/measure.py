@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import jax
 
 from lipjax import records
-from lipjax.measurements.measurement import Advance, Measurement, as_measurement
+from lipjax.measurements.measurement import Advance, Measurement, distinct
 from lipjax.types import Dataset, KeyArray, Model, Variables, single
 from lipjax.values import Json, to_json
 
@@ -58,7 +58,7 @@ def measure(
         (('system', 'seed', 'example'), 1.0)
     """
     by_name = dict(models) if isinstance(models, Mapping) else {"model": models}
-    asked = [as_measurement(measurement) for measurement in measurements]
+    asked = distinct(measurements)
     for measurement in asked:
         measurement.refuse(dataset)
     total = sum(m.cost(dataset) for m in asked) * sum(len(_listed(given)) for given in by_name.values())
@@ -142,7 +142,7 @@ def measure_one(
         ...     return xarray.Dataset({"brightness": ("example", dataset.test.inputs.mean((1, 2, 3)))})
         >>> images, labels = jax.numpy.array([0.25, 0.75]).reshape(2, 1, 1, 1), jax.numpy.array([0, 1])
         >>> parts = Parts(datasets.from_arrays("mine", (images, labels), (images, labels)))
-        >>> measure_one(jax.random.key(0), lambda x: x.ravel(), parts, [as_measurement(brightness)]).brightness.values
+        >>> measure_one(jax.random.key(0), lambda x: x.ravel(), parts, distinct([brightness])).brightness.values
         array([0.25, 0.75], dtype=float32)
     """
     frozen = functools.cache(lambda: _frozen(model, parts.dataset))

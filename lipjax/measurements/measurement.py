@@ -1,7 +1,7 @@
 """What a measurement is, and how progress is told."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
@@ -105,3 +105,19 @@ def as_measurement(given: Any) -> Measurement:
     if callable(given) and not isinstance(given, type):
         return from_function(given)
     raise TypeError(f"{given!r} is no measurement: call its constructor, or give a function (key, model, dataset)")
+
+
+def distinct(given: Iterable[Any]) -> list[Measurement]:
+    """Measurements and plain functions as measurements, each of them once.
+
+    Examples:
+        >>> def brightness(key, model, dataset):
+        ...     return dataset.test.inputs.mean()
+        >>> [measurement.name for measurement in distinct([brightness, brightness])]
+        ['brightness']
+    """
+    found = list[Measurement]()
+    for measurement in map(as_measurement, given):
+        if measurement not in found:
+            found.append(measurement)
+    return found

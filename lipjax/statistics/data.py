@@ -31,7 +31,7 @@ def values(**named: ArrayLike) -> list[Values]:
 
 def columns(settings: Settings, num_networks: int) -> list[Column]:
     """The settings as arrays of floats or words; ValueError unless each network has a finite number or a word."""
-    arrays = {name: np.asarray(value) for name, value in settings.items()}
+    arrays = {name: checks.array(name, value) for name, value in settings.items()}
     for name, array in arrays.items():
         if array.shape != (num_networks,):
             raise ValueError(

@@ -179,7 +179,7 @@ def _drawn(
     clusters: ArrayLike, level: float, num_resamples: int, seed: int | np.random.Generator
 ) -> tuple[data.Codes, Int[np.ndarray, "resamples clusters"]]:
     """The cluster of each network, and the clusters of each resample."""
-    cluster = np.unique(np.asarray(clusters), return_inverse=True)[1]
+    cluster = np.unique(checks.array("clusters", clusters), return_inverse=True)[1]
     count = cluster.max(initial=0) + 1
     checks.at_least(2, number_of_clusters=count)
     checks.at_least(1, num_resamples=num_resamples)

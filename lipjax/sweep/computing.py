@@ -54,11 +54,11 @@ class Sweep:
         pack: str = "auto",
     ):
         checks.one_of("pack", pack, [*PACKS])
-        self._key, self._parts, self._asked = key, Parts(dataset), tuple(asked)
+        self._key, self._parts, self._asked = key, Parts(dataset), tuple(measurements.distinct(asked))
         self._folder, self._execution, self._pack = Path(folder), execution, pack
         for cell in cells:
             cell.refuse(dataset)
-        for measurement in asked:
+        for measurement in self._asked:
             measurement.refuse(dataset)
         known = records.index(folder)
         self.places = [Place(cell, self._path(cell, Path(folder), known)) for cell in cells]

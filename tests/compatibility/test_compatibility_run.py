@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -143,6 +144,7 @@ def test_an_error_in_a_worker_ends_the_run_before_the_other_blocks() -> None:
     def workers(pairs: Pairs, bins: Bins, block_size: int) -> list[Worker]:
         def count(block: Block) -> Counts:
             started.append(block)
+            time.sleep(0.001)  # as counting does, so that who waits for it hears of it
             raise RuntimeError("device lost")
 
         return [count]

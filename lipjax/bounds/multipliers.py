@@ -7,14 +7,15 @@ reads. For multipliers `p, q >= 0` with
     M = diag(p, q) - R^T diag(q) R - C^T C  positive semidefinite
 
 it follows that `||y||^2 <= sum p_j x_j^2`: at most p for l2, where all of p are equal, and the sum of p for linf. Any
-such multipliers are a certificate. The best ones are found by Newton steps on `t cost - log det M` for growing t, whose
-Hessian consists of squares of entries of the inverse; then M is shown to be positive by a Cholesky factorisation that
-leaves room for rounding.
+such multipliers are a certificate. Nearly the best ones are found by a primal-dual interior-point method; then M is shown to
+be positive by a Cholesky factorisation that leaves room for rounding.
+
+    Helmberg, Rendl, Vanderbei and Wolkowicz 1996, "An Interior-Point Method for Semidefinite Programming", for the
+    direction; Mehrotra 1992, "On the Implementation of a Primal-Dual Interior Point Method", for its second order.
 """
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -25,7 +26,10 @@ Matrix: TypeAlias = Float[np.ndarray, "..."]
 _GAP = 1e-3
 """Relative distance of the squared bound from the best one at which the search ends."""
 
-_GROWTH, _MOST_STEPS = 20.0, 200
+_MOST_STEPS = 100
+_SHORT = 0.95
+"""Part of the way to where a matrix would cease to be positive."""
+
 _UNIT = 2.0**-53
 
 
@@ -89,13 +93,6 @@ def _start(limited: Limited) -> Matrix:
     return weights
 
 
-class _Center(NamedTuple):
-    """Gradient and Hessian of `t cost - log det M`."""
-
-    gradient: Matrix
-    hessian: Matrix
-
-
 def _logdet(form: Matrix) -> float:
     try:
         return 2.0 * float(np.log(np.diag(np.linalg.cholesky(form))).sum())
@@ -103,63 +100,88 @@ def _logdet(form: Matrix) -> float:
         return -math.inf
 
 
-def _center(limited: Limited, free: Matrix, tie: Matrix, costs: Matrix) -> _Center:
-    weights, count = tie @ free, limited.num_inputs
-    form = _form(limited, weights)
-    scale = 1.0 / np.sqrt(np.diag(form))
-    inverse = np.linalg.inv(form * scale * scale[:, None]) * scale * scale[:, None]
-    across = inverse @ limited.reads.T  # [all, units]
-    among = limited.reads @ across  # [units, units]
-    gradient, hessian = -np.diag(inverse).copy(), inverse**2
-    gradient[count:] += np.diag(among)
-    hessian[:, count:] -= across**2
-    hessian[count:] -= across.T**2
-    hessian[count:, count:] += among**2
-    return _Center(costs + gradient @ tie, tie.T @ hessian @ tie)
-
-
 def _search(limited: Limited, of_signs: bool) -> Matrix:
-    """Multipliers with M positive, near the best ones."""
+    """Multipliers with M positive, near the best ones.
+
+    A primal-dual interior-point method: M is the slack of the multipliers' program, and X, a moment matrix of u, that of
+    its dual. Each step solves `M X = s` linearised, with the second order of a first step to `s = 0` (Mehrotra).
+    """
     count, size = limited.num_inputs, limited.outputs.shape[1]
-    tie = (
-        np.eye(size)
-        if of_signs
-        else np.concatenate([np.eye(size)[:, :count].sum(1)[:, None], np.eye(size)[:, count:]], 1)
-    )
-    start, costs = _start(limited), np.zeros(tie.shape[1])
-    costs[: count if of_signs else 1] = 1.0
-    free = start if of_signs else start[count - 1 :]
-    barrier = size / (costs @ free)
+    tie, weights = np.eye(size), _start(limited)
+    if not of_signs:
+        tie, weights = np.concatenate([tie[:, :count].sum(1)[:, None], tie[:, count:]], 1), weights[count - 1 :]
+    costs = (np.arange(len(weights)) < (count if of_signs else 1)).astype(float)
+    form, wrong = _form(limited, tie @ weights), 1.0  # how much of X's violation of its constraints is left
+    dual = _inverse(form) * (costs @ weights) / size
     for _ in range(_MOST_STEPS):
-        center = _center(limited, free, tie, barrier * costs)
-        step = _newton(center)
-        if -float(center.gradient @ step) > 0.5:
-            free = _descended(partial(_value, limited, tie, barrier * costs), center, free, step)
-        elif size / barrier > _GAP * (costs @ free):
-            barrier *= _GROWTH
-        else:
+        gap = float(np.sum(dual * form))
+        if max(gap, wrong * (costs @ weights)) <= _GAP * (costs @ weights):
             break
-    return tie @ free
+        inverse = _inverse(form)
+        solve = _solver(tie.T @ _hessian(limited, inverse, dual) @ tie)
+
+        def step(aim: Matrix, inverse: Matrix = inverse, dual: Matrix = dual, solve: Solve = solve) -> _Step:
+            moved = solve(_diagonal(limited, aim) @ tie - costs)
+            slack = _form(limited._replace(outputs=0.0 * limited.outputs), tie @ moved)
+            change = aim - dual - dual @ slack @ inverse
+            return _Step(moved, slack, (change + change.T) / 2)
+
+        first = step(0.0 * inverse)
+        reached = (dual + _reach(dual, first.dual) * first.dual) * (form + _reach(form, first.slack) * first.slack)
+        product = first.dual @ first.slack @ inverse
+        chosen = step(min(1.0, np.sum(reached) / gap) ** 2 * gap / size * inverse - (product + product.T) / 2)
+        weights = weights + _SHORT * _reach(form, chosen.slack) * chosen.weights
+        form, length = _form(limited, tie @ weights), _SHORT * _reach(dual, chosen.dual)
+        dual, wrong = dual + length * chosen.dual, wrong * (1.0 - length)
+    return tie @ weights
 
 
-def _value(limited: Limited, tie: Matrix, costs: Matrix, free: Matrix) -> float:
-    return float(costs @ free) - _logdet(_form(limited, tie @ free))
+class _Step(NamedTuple):
+    """Changes of the multipliers, of M, and of X."""
+
+    weights: Matrix
+    slack: Matrix
+    dual: Matrix
 
 
-def _newton(center: _Center) -> Matrix:
-    scale = 1.0 / np.sqrt(np.diag(center.hessian))
-    scaled = center.hessian * scale * scale[:, None] + 1e-12 * np.eye(len(scale))
-    return -scale * np.linalg.solve(scaled, center.gradient * scale)
+Solve: TypeAlias = Callable[[Matrix], Matrix]
 
 
-def _descended(value: Callable[[Matrix], float], center: _Center, free: Matrix, step: Matrix) -> Matrix:
-    """Where a step of a good length leads: half as long until the value falls, or twice as long while it does."""
-    slope, length, start = 0.1 * float(center.gradient @ step), 1.0, value(free)
-    while length > 1e-9 and value(free + length * step) > start + length * slope:
-        length *= 0.5
-    while length >= 1.0 and value(free + 2 * length * step) < value(free + length * step) + length * slope:
-        length *= 2.0
-    return free + length * step
+def _inverse(form: Matrix) -> Matrix:
+    scale = 1.0 / np.sqrt(np.diag(form))
+    return np.linalg.inv(form * scale * scale[:, None]) * scale * scale[:, None]
+
+
+def _diagonal(limited: Limited, matrix: Matrix) -> Matrix:
+    """The inner products of a matrix with what each multiplier adds to M."""
+    found = np.diag(matrix).copy()
+    found[limited.num_inputs :] -= np.einsum("ij,ij->i", limited.reads @ matrix, limited.reads)
+    return found
+
+
+def _hessian(limited: Limited, inverse: Matrix, dual: Matrix) -> Matrix:
+    """How what X has of each multiplier's constraint changes with each multiplier."""
+    count, reads, found = limited.num_inputs, limited.reads, inverse * dual
+    across, across_dual = inverse @ reads.T, dual @ reads.T
+    found[:, count:] -= across * across_dual
+    found[count:] -= (across * across_dual).T
+    found[count:, count:] += (reads @ across) * (reads @ across_dual)
+    return found
+
+
+def _solver(matrix: Matrix) -> Solve:
+    """Solves with the matrix, whose diagonal is made 1 first."""
+    scale = 1.0 / np.sqrt(np.diag(matrix))
+    inverse = np.linalg.inv(matrix * scale * scale[:, None] + 1e-12 * np.eye(len(scale)))
+    return lambda right: scale * (inverse @ (right * scale))
+
+
+def _reach(matrix: Matrix, change: Matrix) -> float:
+    """The longest step, up to 1 and nearly, that leaves a positive matrix positive."""
+    length = 1.0
+    while length > 1e-9 and _logdet(matrix + length * change) == -math.inf:
+        length *= 0.85
+    return length
 
 
 def _is_certain(limited: Limited, weights: Matrix) -> bool:

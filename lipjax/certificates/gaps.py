@@ -1,4 +1,4 @@
-"""Radii in which a prediction can't change, by a global bound of the classifier.
+"""Radii in which a prediction can't change, by a global bound of the classifier or by local ones.
 
 A right prediction stays right as long as the lead of its logit can't be lost:
 
@@ -20,12 +20,13 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Array, ArrayLike, Bool, Float
 
-from lipjax import checks
+from lipjax import bounds, checks
 from lipjax.evaluation import Classifier, logits
 from lipjax.losses import margin
-from lipjax.types import Batch
+from lipjax.norms import Ball, l2, linf
+from lipjax.types import Batch, Point, Scalar, VectorFn, pixels, single
 
 
 def certified_radii(
@@ -55,6 +56,67 @@ def certified_radii(
     gaps = np.asarray(jax.vmap(margin)(jnp.asarray(logits(f, batch, chunk_size=chunk_size)), jnp.asarray(batch.labels)))
     radii = np.full_like(gaps, math.inf) if bound == 0.0 else gaps / bound
     return np.where(gaps > 0.0, radii, -1.0).astype(gaps.dtype)
+
+
+def locally_certified_radii(
+    f: Classifier,
+    batch: Batch,
+    radii: Sequence[float],
+    *,
+    ball: Ball = l2.ball(math.inf, box=None),  # noqa: B008
+    method: str = "linear",
+) -> Float[np.ndarray, " batch"]:
+    """For every example, the largest of these radii within which a local bound lets no perturbation change it.
+
+    With the gaps `g_i = z_y - z_i` as fractions of what they are at x, `h = g / g(x)`, it is the largest r at which
+    `sup max_i |h_i(u) - h_i(x)| / ||u - x|| < 1 / r`, the supremum over `||u - x|| <= r`: the slope from x alone.
+
+    Args:
+        f: A model, or a callable from one input to its logits.
+        batch: Examples with labels.
+        radii: Radii in input units (pixels in [0, 1]).
+        ball: Norm of perturbations, and the box of legal inputs, None for no limits; every radius takes the place of
+            its.
+        method: How the bounds are found, see `bounds.local_bound`.
+
+    Returns:
+        One radius per example, 0 where no bound is small enough; -1 where the prediction is wrong already. Up to the
+        rounding of the logits.
+
+    Raises:
+        ValueError: If a radius is negative, an input is outside the box, or method is not a legal word.
+
+    Examples:
+        >>> f = lambda x: jax.nn.relu(x - jnp.array([1.0, 0.0]))  # the first logit rises from 1 on
+        >>> locally_certified_radii(f, Batch(jnp.array([[0.0, 1.0]]), jnp.array([1])), [0.5, 0.9, 1.5])
+        array([0.9], dtype=float32)
+    """
+    checks.not_negative(radii=np.asarray(radii))
+    checks.inside(ball.box, inputs=pixels(batch.inputs))
+    own = single(f)
+    found = logits(f, batch)
+    gaps = np.take_along_axis(found, np.asarray(batch.labels)[:, None], 1) - found
+    rivals = np.arange(found.shape[1]) != np.asarray(batch.labels)[:, None]
+    is_right = np.all(gaps > 0.0, axis=1, where=rivals)
+    certified = np.where(is_right, 0.0, -1.0).astype(found.dtype)
+    of_point = _slope_of_gaps if method == "sdp" else jax.jit(_slope_of_gaps, static_argnames="method")
+    for index in np.flatnonzero(is_right):
+        fractions = np.where(rivals[index], 1.0 / np.where(rivals[index], gaps[index], 1.0), 0.0)
+        x, label = pixels(jnp.asarray(batch.inputs[index])), batch.labels[index]
+        for radius in sorted(radii):
+            slope = of_point(own, x, jnp.asarray(fractions), label, ball.replace(radius=float(radius)), method=method)
+            if not float(slope) * radius < 1.0:
+                break
+            certified[index] = radius
+    return certified
+
+
+def _slope_of_gaps(
+    f: VectorFn, x: Point, fractions: Float[Array, " classes"], label: ArrayLike, ball: Ball, *, method: str
+) -> Scalar:
+    """A bound of how fast the gaps, as fractions of what they are, change away from x."""
+    matrix = fractions[:, None] * (jax.nn.one_hot(label, len(fractions)) - jnp.eye(len(fractions)))
+    return bounds.local_bound(lambda z: matrix @ f(z), x, ball, norm_out=linf, method=method, constant="slope")
 
 
 def certified(radii: Float[np.ndarray, " batch"], at: Sequence[float]) -> Bool[np.ndarray, "batch lengths"]:

@@ -25,7 +25,9 @@ def _positive(**radii: tuple[float, ...]) -> None:
         checks.positive(**{name: np.asarray(given)})
 
 
-def _legal(*words: str) -> Check:
+def legal(*words: str) -> Check:
+    """The check that a setting is one of these words."""
+
     def check(**settings: str) -> None:
         for name, given in settings.items():
             checks.one_of(name, given, words)
@@ -61,9 +63,9 @@ class alpha(Measurement):
 
     radii: tuple[float, ...] = setting(RADII, _positive, unit="pixels in [0, 1]")
     estimator: estimators.LocalEstimator = estimators.growing_slope(num_samples=4, num_restarts=1)
-    of: str = setting("probabilities", _legal(*OUTPUTS))
+    of: str = setting("probabilities", legal(*OUTPUTS))
     num_points: int = count(100)
-    bound: str = setting("interval", _legal(*LOCAL))
+    bound: str = setting("interval", legal(*LOCAL))
     num_bounded: int = count(0, least=0)
     num_witnesses: int = count(0, least=0)
 

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lipjax import certificates, layers, networks
+from lipjax import attacks, certificates, evaluation, layers, networks
 from lipjax.bounds import gap_bound, global_bound
-from lipjax.norms import l2, linf
+from lipjax.norms import Norm, l2, linf
 from lipjax.types import Batch, Model
 
 
@@ -70,6 +70,47 @@ def test_wrong_arguments_are_refused():
         certificates.certified_radii(lambda x: x, Batch(np.ones((1, 2), np.float32), np.array([0])), -1.0)
     with pytest.raises(ValueError, match="radius must be 0 or greater"):
         certificates.certified(np.ones(2, np.float32), [-0.5])
+    one = Batch(np.ones((1, 2), np.float32), np.array([0]))
+    with pytest.raises(ValueError, match="radii must be 0 or greater"):
+        certificates.locally_certified_radii(lambda x: x, one, [-1.0])
+    with pytest.raises(ValueError, match="method"):
+        certificates.locally_certified_radii(lambda x: 2 * x * jnp.array([1.0, 0.5]), one, [1.0], method="exact")
+
+
+def test_local_radii_of_a_linear_classifier_end_at_its_boundary() -> None:
+    weights = np.array([[1.0, 0.5], [-1.0, 1.0], [0.0, -2.0]], np.float32)
+    x = np.array([[0.3, -0.1]], np.float32)
+    logits = weights @ x[0]
+    label = int(np.argmax(logits))
+    rivals = [i for i in range(3) if i != label]
+    distance = float(min((logits[label] - logits[i]) / np.linalg.norm(weights[label] - weights[i]) for i in rivals))
+    batch, radii = Batch(x, np.array([label])), [0.5 * distance, 0.999 * distance, 1.001 * distance]
+    found = certificates.locally_certified_radii(lambda x: weights @ x, batch, radii, method="interval")
+    assert found[0] == np.float32(radii[1])
+
+
+@pytest.mark.parametrize(("norm", "method"), [(l2, "linear"), (l2, "sdp"), (linf, "linear")])
+def test_no_attack_succeeds_within_a_local_radius_which_is_often_above_the_global_one(norm: Norm, method: str) -> None:
+    network = networks.mlp(3, widths=(12, 12))
+    model = Model(network, network.init(jax.random.key(0), (6,)))
+    xs = np.asarray(jax.random.uniform(jax.random.key(1), (3 if method == "sdp" else 12, 6)))
+    batch = Batch(xs, evaluation.logits(model, Batch(xs, np.zeros(len(xs), int))).argmax(1))
+    radii = [0.01, 0.03, 0.1, 0.2] if method != "sdp" else [0.1]
+    ball = norm.ball(math.inf, box=(0.0, 1.0))
+    found = certificates.locally_certified_radii(model, batch, radii, ball=ball, method=method)
+    for radius in radii:
+        attack = attacks.pgd(ball.replace(radius=radius), num_steps=20, num_restarts=3)
+        withstood = evaluation.withstood(jax.random.key(2), model, batch, attack)
+        assert np.all(withstood[found >= radius])
+    if norm == l2:
+        everywhere = certificates.certified_radii(model, batch, gap_bound(model, (6,)))
+        certified, before = (certificates.certified(each, radii).mean() for each in (found, everywhere))
+        assert certified > before
+
+
+def test_local_radii_are_0_for_unknown_layers_and_minus_1_for_wrong_predictions() -> None:
+    batch = Batch(np.full((2, 3), 2.0, np.float32), np.array([2, 0]))
+    np.testing.assert_array_equal(certificates.locally_certified_radii(jnp.cumprod, batch, [0.1]), [0.0, -1.0])
 
 
 def test_a_constant_classifier_is_certified_everywhere_where_it_is_right():

@@ -28,7 +28,9 @@ class RobustnessFlags(CorruptionFlags):
     norm: str = cli.flag("linf", "Norm of the attacks' ball.", legal=NORMS)
     radius: float = cli.flag(8 / 255, "Radius of the attacks' ball.", unit="pixels in [0, 1]")
     measurements: tuple[str, ...] = cli.flag(
-        (), f"What else is measured and kept: any of {', '.join(MEASUREMENTS)}, with options, or module:name."
+        (),
+        f"What else is measured and kept: any of {', '.join(MEASUREMENTS)}, or module:name; with options: "
+        "certified(radii=(36/255,), num_local=100) also asks local bounds.",
     )
     certified_radii: tuple[float, ...] = cli.flag(
         (36 / 255,),
@@ -153,7 +155,9 @@ def robustness(config: RobustnessFlags, dataset: Dataset, data_dir: str | None =
         corrupted = measurements.corrupted(corruption_sets.names(config.corruptions), images=images)
     with flag_errors("measurements"):
         others = [measurements.as_measurement(build(text, MEASUREMENTS)) for text in config.measurements]
-    return refused(dataset, [measurements.clean(), corrupted, *attackers, measurements.certified(), *others])
+    if not any(isinstance(other, measurements.certified) for other in others):
+        others.insert(0, measurements.certified())
+    return refused(dataset, [measurements.clean(), corrupted, *attackers, *others])
 
 
 def alpha(config: AlphaFlags, dataset: Dataset, *, num_witnesses: int = 0) -> measurements.alpha:

@@ -7,8 +7,8 @@ reads. For multipliers `p, q >= 0` with
     M = diag(p, q) - R^T diag(q) R - C^T C  positive semidefinite
 
 it follows that `||y||^2 <= sum p_j x_j^2`: at most p for l2, where all of p are equal, and the sum of p for linf. Any
-such multipliers are a certificate. Nearly the best ones are found by a primal-dual interior-point method; then M is shown
-to be positive by a Cholesky factorisation that leaves room for rounding.
+such multipliers are a certificate. Nearly the best ones are found by a primal-dual interior-point method; that M is
+positive is then shown by a Cholesky factorisation that leaves room for rounding.
 
     Helmberg, Rendl, Vanderbei and Wolkowicz 1996, "An Interior-Point Method for Semidefinite Programming", for the
     direction; Mehrotra 1992, "On the Implementation of a Primal-Dual Interior Point Method", for its second order.

@@ -26,6 +26,14 @@ LAYERS = {
     "maxout": lambda x: jnp.max(x.reshape(8, 4), -1),
     "minimum of two": lambda x: jnp.minimum(x[0], x[1]),
     "GroupSort": grouped,
+    "stack": lambda x: jnp.stack([x[0], jax.nn.relu(x[1])], 1),
+    "unstack": lambda x: jnp.unstack(x)[1],
+    "tile": lambda x: jnp.tile(x[:, 0], (1, 3)),
+    "entries by index": lambda x: x.ravel()[jnp.array([3, 1, 3, 3])],
+    "entries replaced": lambda x: x.ravel().at[jnp.array([3, 1])].set(5.0, unique_indices=True),
+    "entries placed": lambda x: jnp.zeros(40).at[jnp.arange(32)].add(x.ravel()),
+    "entries added": lambda x: jnp.ones(4).at[jnp.array([3, 1, 3, 3])].add(x[0, :, 0]),
+    "running sums": lambda x: jnp.cumsum(x, 0),
 }
 
 

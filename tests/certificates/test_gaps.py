@@ -93,7 +93,7 @@ def test_local_radii_of_a_linear_classifier_end_at_its_boundary() -> None:
 def test_no_attack_succeeds_within_a_local_radius_which_is_often_above_the_global_one(norm: Norm, method: str) -> None:
     network = networks.mlp(3, widths=(12, 12))
     model = Model(network, network.init(jax.random.key(0), (6,)))
-    xs = np.asarray(jax.random.uniform(jax.random.key(1), (3 if method == "sdp" else 12, 6)))
+    xs = np.asarray(jax.random.uniform(jax.random.key(1), (2 if method == "sdp" else 12, 6)))
     batch = Batch(xs, evaluation.logits(model, Batch(xs, np.zeros(len(xs), int))).argmax(1))
     radii = [0.01, 0.03, 0.1, 0.2] if method != "sdp" else [0.1]
     ball = norm.ball(math.inf, box=(0.0, 1.0))

@@ -6,6 +6,7 @@ from lipjax.bounds.program import Idiom, Program, rewrite
 from lipjax.bounds.program.idioms import IDIOMS as PLAIN
 from lipjax.bounds.rules.activation import Elementwise
 from lipjax.bounds.rules.affine import Addition, Affine, Copies, Moves, Scaling, Sum, WindowSum
+from lipjax.bounds.rules.by_matrix import ByMatrix
 from lipjax.bounds.rules.convolution import Convolution
 from lipjax.bounds.rules.dense import Dense
 from lipjax.bounds.rules.norm_pool import NormPool
@@ -28,6 +29,7 @@ KINDS += [
     Copies(),
     Sum(),
     WindowSum(),
+    ByMatrix(),
     Elementwise(),
     TwoSidedRelu(),
     NormPool(),

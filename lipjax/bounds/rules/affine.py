@@ -153,7 +153,7 @@ class Moves(Affine):
 
     ops = (
         "concatenate", "dynamic_slice", "expand_dims", "pad", "reshape", "rev",
-        "select_n", "slice", "split", "squeeze", "transpose",
+        "select_n", "slice", "split", "squeeze", "stack", "transpose", "unstack",
     )  # fmt: skip
 
     def covers(self, step: Step) -> bool:
@@ -224,9 +224,9 @@ class Scaling(Affine):
 
 
 class Copies(Affine):
-    """Copies of a wire along new axes."""
+    """Copies of a wire along new axes or its own."""
 
-    ops = ("broadcast_in_dim",)
+    ops = ("broadcast_in_dim", "tile")
 
     def gain(self, step: Step, norm: Norm) -> Gain:
         return Gain(ratio(step) ** (1 / norm.exponent), "exact", "number of copies")

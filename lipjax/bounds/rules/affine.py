@@ -226,7 +226,7 @@ class Scaling(Affine):
 class Copies(Affine):
     """Copies of a wire along new axes or its own."""
 
-    ops = ("broadcast_in_dim", "tile")
+    ops: ClassVar[tuple[str, ...]] = ("broadcast_in_dim", "tile")
 
     def gain(self, step: Step, norm: Norm) -> Gain:
         return Gain(ratio(step) ** (1 / norm.exponent), "exact", "number of copies")

@@ -17,7 +17,6 @@ class ByMatrix(Affine):
     """Entries that are chosen, placed or added, by known indices."""
 
     ops = ("gather", "scatter", "scatter-add", "cumsum")
-    name = "chosen entries"
 
     def covers(self, step: Step) -> bool:
         is_known = not any(isinstance(constant, jax.core.Tracer) for constant in step.constants)

@@ -12,7 +12,6 @@ process.main(Config, run, __doc__)
 
 import dataclasses
 import inspect
-import os
 import re
 import shlex
 import textwrap
@@ -88,7 +87,7 @@ class _Text(flags.ArgumentParser):
     def parse(self, argument: str) -> str:
         if not argument.isprintable():
             raise ValueError(f"{argument!r:.200} is not {self.syntactic_help}")
-        return os.path.expanduser(argument) if argument.startswith("~") else argument
+        return str(checks.path(argument)) if argument.startswith("~") else argument
 
 
 class _Number(flags.ArgumentParser):
@@ -183,7 +182,7 @@ def _expanded(config_class: type, arguments: Sequence[str]) -> list[str]:
         if named and not named[2]:
             raise UsageError(f"--{named[1]} takes a file: --{named[1]}=FILE")
         try:
-            found += IN_FILES[named[1]](config_class, Path(named[2]).expanduser()) if named else [argument]
+            found += IN_FILES[named[1]](config_class, checks.path(named[2])) if named else [argument]
         except OSError as error:
             raise UsageError(f"{argument} can't be read: {error}") from error
     return found

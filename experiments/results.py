@@ -18,7 +18,7 @@ from typing import Any
 
 import pandas
 
-from lipjax import measurements, records, report
+from lipjax import checks, measurements, records, report
 
 from . import cli, findings, process, results_figures, results_page, sweep, train, zoos
 
@@ -109,7 +109,7 @@ def run(config: Config) -> None:
     tables.mkdir(parents=True, exist_ok=True)
     if config.zoo:
         table = tables / f"{config.zoo}.csv"
-        _write(table, extended(table, collected(Path(config.runs).expanduser(), config.zoo), config.zoo))
+        _write(table, extended(table, collected(checks.path(config.runs), config.zoo), config.zoo))
     if config.pairs:
         _write(tables / "pairs.csv", counted(Path(config.pairs)))
     known = {path.stem: pandas.read_csv(path) for path in sorted(tables.glob("*.csv"))}

@@ -52,7 +52,7 @@ class Config(TrainingFlags, SystemFlags, DataFlags):
 
     def __post_init__(self) -> None:
         if self.checkpoint_every % self.log_every:
-            raise ValueError(
+            raise cli.UsageError(
                 f"--checkpoint_every must be a multiple of --log_every, got {self.checkpoint_every} and "
                 f"{self.log_every}"
             )

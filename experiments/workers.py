@@ -3,7 +3,6 @@
 import dataclasses
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import jax
@@ -89,7 +88,7 @@ def submit(sweep: Sweep, config: WorkerFlags, command: str) -> dict[str, list[st
     chosen = launcher(config) or slurm()
     count = max(min(chosen.num_jobs, len(sweep.unfinished())), 1)
     here = dataclasses.replace(config, launcher="local", progress=False)
-    folder = Path(config.store).expanduser() / "slurm"
+    folder = checks.path(config.store) / "slurm"
     with language.flag_errors("launcher"):
         jobs = chosen.submit(_commands(here, command, count), folder, command)
         after = jobs[0].partition("_")[0]

@@ -10,6 +10,7 @@ import os
 import sys
 import types
 import typing
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -64,6 +65,23 @@ def _real(name: str, value: Any) -> np.ndarray:
     if jax.numpy.issubdtype(found.dtype, np.integer) and found.size and np.abs(found.astype(float)).max() > MOST:
         raise ValueError(f"{name} must be whole numbers of at most {MOST:,}, got {value!r:.100}")
     return found
+
+
+def path(given: str | Path) -> Path:
+    """The path, which may begin in a home folder.
+
+    Raises:
+        ValueError: If there is no such home.
+
+    Examples:
+        >>> path("~nobody_of_this_name/runs")
+        Traceback (most recent call last):
+        ValueError: ~nobody_of_this_name/runs begins in a home folder that there is not
+    """
+    try:
+        return Path(given).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{given} begins in a home folder that there is not") from None
 
 
 def shape(**values: Any) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Shaped
 
+from lipjax import checks
+
 Arrays = dict[str, Shaped[np.ndarray, "..."]]
 CHECKSUMS = "checksums.json"
 
@@ -18,7 +20,7 @@ CHECKSUMS = "checksums.json"
 def root() -> Path:
     """The cache folder: `$LIPJAX_CACHE`, else `$XDG_CACHE_HOME/lipjax`, else `~/.cache/lipjax`."""
     if chosen := os.environ.get("LIPJAX_CACHE"):
-        return Path(chosen).expanduser()
+        return checks.path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lipjax"
 
 

@@ -78,7 +78,7 @@ def load_test(name: str, data_dir: str | Path | None = None) -> Batch:
 
 def _find(name: str | Path, data_dir: str | Path | None) -> Dataset:
     if _is_path(name):
-        return from_path(Path(name).expanduser())
+        return from_path(checks.path(name))
     if name in EMBEDDED:
         return EMBEDDED[name]()
     _check_local(str(name))

@@ -18,6 +18,7 @@ from jaxtyping import Int
 from tensorflow_datasets.core import DatasetBuilder, DatasetNotFoundError
 from tensorflow_datasets.core.features import ClassLabel, Image, Text
 
+from lipjax import checks
 from lipjax.datasets import cache
 from lipjax.datasets.arrays import from_arrays
 from lipjax.datasets.embedded import EMBEDDED
@@ -92,10 +93,10 @@ def _quiet() -> Iterator[None]:
 
 
 def _builder(name: str, data_dir: str | Path | None) -> DatasetBuilder:
-    if data_dir is not None and not Path(data_dir).expanduser().is_dir():
+    if data_dir is not None and not checks.path(data_dir).is_dir():
         raise FileNotFoundError(f"there is no data_dir {data_dir}; it must be the TFDS data directory")
     try:
-        return tensorflow_datasets.builder(name, data_dir=data_dir and Path(data_dir).expanduser())
+        return tensorflow_datasets.builder(name, data_dir=data_dir and checks.path(data_dir))
     except DatasetNotFoundError as error:
         known = tensorflow_datasets.list_builders(with_community_datasets=False)
         near = difflib.get_close_matches(name.lower(), known) or ["cifar10", "mnist"]

@@ -218,7 +218,7 @@ def open_run(run_dir: str | os.PathLike, config: Any, *, num_checkpoints: int = 
         [{'step': 1, 'loss': 0.5}]
     """
     checks.at_least(1, num_checkpoints=num_checkpoints)
-    path = Path(run_dir).expanduser().absolute()
+    path = checks.path(run_dir).absolute()
     with hold(path), _forgetting(path):
         if parallel.is_main_process():
             _agree(path / "config.json", to_json(config))
@@ -247,7 +247,7 @@ def load_state(run_dir: str | os.PathLike, template: Tree) -> Tree:
         ...     load_state(folder, {"weights": np.zeros(2)})
         {'weights': array([0.5, 0.5])}
     """
-    path = Path(run_dir).expanduser().absolute() / "checkpoints"
+    path = checks.path(run_dir).absolute() / "checkpoints"
     if path.is_dir():
         with contextlib.closing(Checkpoints(path, keep=None)) as checkpoints:
             found = checkpoints.newest(template)

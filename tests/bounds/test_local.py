@@ -173,6 +173,17 @@ def test_bounds_of_the_slope_are_above_it_and_far_below_those_of_all_pairs(norm,
     assert np.median(np.array(gains)[:, -2:]) > 1.2
 
 
+@pytest.mark.parametrize("norm", [l2, linf], ids=str)
+def test_semidefinite_bounds_of_the_slope_are_above_it_and_below_those_by_linear_relaxation(norm):
+    layers, x = random_layers(0, (2, 5, 5, 2)), np.random.default_rng(100).normal(size=2).astype(np.float32)
+    linear = mlp_bounds(layers, x, RADII, norm=norm, method="linear", constant="slope")
+    for radius, loose in list(zip(RADII, linear, strict=True))[1::2]:
+        ball = norm.ball(radius, box=None)
+        bound = float(local_bound(functools.partial(mlp, layers), jnp.asarray(x), ball, method="sdp", constant="slope"))
+        assert steepest_from(layers, x, radius, norm) <= bound * (1 + 1e-9)
+        assert bound <= loose * (1 + 1e-5)
+
+
 @pytest.mark.parametrize("name", ["relu", "abs", "square", "softplus", "log1p", "tanh", "silu"])
 def test_slopes_of_chords_from_a_point_are_within_their_range(name):
     function = ACTIVATIONS[name]()

@@ -118,14 +118,7 @@ def _search(limited: Limited, of_signs: bool) -> Matrix:
         if max(gap, wrong * (costs @ weights)) <= _GAP * (costs @ weights):
             break
         inverse = _inverse(form)
-        solve = _solver(tie.T @ _hessian(limited, inverse, dual) @ tie)
-
-        def step(aim: Matrix, inverse: Matrix = inverse, dual: Matrix = dual, solve: Solve = solve) -> _Step:
-            moved = solve(_diagonal(limited, aim) @ tie - costs)
-            slack = _form(limited._replace(outputs=0.0 * limited.outputs), tie @ moved)
-            change = aim - dual - dual @ slack @ inverse
-            return _Step(moved, slack, (change + change.T) / 2)
-
+        step = _stepper(limited, tie, costs, dual, inverse)
         first = step(0.0 * inverse)
         reached = (dual + _reach(dual, first.dual) * first.dual) * (form + _reach(form, first.slack) * first.slack)
         product = first.dual @ first.slack @ inverse
@@ -144,7 +137,17 @@ class _Step(NamedTuple):
     dual: Matrix
 
 
-Solve: TypeAlias = Callable[[Matrix], Matrix]
+def _stepper(limited: Limited, tie: Matrix, costs: Matrix, dual: Matrix, inverse: Matrix) -> Callable[[Matrix], _Step]:
+    """The steps to where X is what is asked for, up to first order; `s M^-1` is that of `M X = s`."""
+    solve, without = _solver(tie.T @ _hessian(limited, inverse, dual) @ tie), np.zeros_like(limited.outputs)
+
+    def step(aim: Matrix) -> _Step:
+        moved = solve(_diagonal(limited, aim) @ tie - costs)
+        slack = _form(limited._replace(outputs=without), tie @ moved)
+        change = aim - dual - dual @ slack @ inverse
+        return _Step(moved, slack, (change + change.T) / 2)
+
+    return step
 
 
 def _inverse(form: Matrix) -> Matrix:
@@ -169,7 +172,7 @@ def _hessian(limited: Limited, inverse: Matrix, dual: Matrix) -> Matrix:
     return found
 
 
-def _solver(matrix: Matrix) -> Solve:
+def _solver(matrix: Matrix) -> Callable[[Matrix], Matrix]:
     """Solves with the matrix, whose diagonal is made 1 first."""
     scale = 1.0 / np.sqrt(np.diag(matrix))
     inverse = np.linalg.inv(matrix * scale * scale[:, None] + 1e-12 * np.eye(len(scale)))
@@ -177,7 +180,7 @@ def _solver(matrix: Matrix) -> Solve:
 
 
 def _reach(matrix: Matrix, change: Matrix) -> float:
-    """The longest step, up to 1 and nearly, that leaves a positive matrix positive."""
+    """A step up to 1, nearly the longest, that leaves a positive matrix positive."""
     length = 1.0
     while length > 1e-9 and _logdet(matrix + length * change) == -math.inf:
         length *= 0.85

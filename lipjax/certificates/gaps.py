@@ -99,7 +99,7 @@ def locally_certified_radii(
     rivals = np.arange(found.shape[1]) != np.asarray(batch.labels)[:, None]
     is_right = np.all(gaps > 0.0, axis=1, where=rivals)
     certified = np.where(is_right, 0.0, -1.0).astype(found.dtype)
-    of_point = _slope_of_gaps if method == "sdp" else jax.jit(_slope_of_gaps, static_argnames="method")
+    of_point = _slope_of_gaps if method == "sdp" else _compiled_slope_of_gaps
     for index in np.flatnonzero(is_right):
         fractions = np.where(rivals[index], 1.0 / np.where(rivals[index], gaps[index], 1.0), 0.0)
         x, label = pixels(jnp.asarray(batch.inputs[index])), batch.labels[index]
@@ -117,6 +117,9 @@ def _slope_of_gaps(
     """A bound of how fast the gaps, as fractions of what they are, change away from x."""
     matrix = fractions[:, None] * (jax.nn.one_hot(label, len(fractions)) - jnp.eye(len(fractions)))
     return bounds.local_bound(lambda z: matrix @ f(z), x, ball, norm_out=linf, method=method, constant="slope")
+
+
+_compiled_slope_of_gaps = jax.jit(_slope_of_gaps, static_argnames="method")
 
 
 def certified(radii: Float[np.ndarray, " batch"], at: Sequence[float]) -> Bool[np.ndarray, "batch lengths"]:

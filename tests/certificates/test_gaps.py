@@ -109,6 +109,22 @@ def test_no_attack_succeeds_within_a_local_radius_which_is_often_above_the_globa
         assert certified > before or method == "sdp"
 
 
+def test_local_radii_of_another_network_and_image_are_found_by_the_same_program() -> None:
+    network, traced, counts = networks.mlp(3, widths=(4,)), [], []
+
+    def logits(variables: dict, x: jax.Array) -> jax.Array:
+        traced.append(x)
+        return network.apply(variables, x[None], train=False)[0].logits[0]
+
+    for seed in range(3):
+        f = jax.tree_util.Partial(logits, network.init(jax.random.key(seed), (6,)))
+        x = np.asarray(jax.random.uniform(jax.random.key(seed), (1, 6)))
+        batch = Batch(x, evaluation.logits(f, Batch(x, np.zeros(1, int))).argmax(1))
+        certificates.locally_certified_radii(f, batch, [0.01, 0.02], method="interval")
+        counts.append(len(traced))
+    assert len(set(counts)) == 1
+
+
 def test_local_radii_are_0_for_unknown_layers_and_minus_1_for_wrong_predictions() -> None:
     batch = Batch(np.full((2, 3), 2.0, np.float32), np.array([2, 0]))
     np.testing.assert_array_equal(certificates.locally_certified_radii(jnp.cumprod, batch, [0.1]), [0.0, -1.0])

@@ -67,7 +67,7 @@ def _real(name: str, value: Any) -> np.ndarray:
     return found
 
 
-def path(given: str | Path) -> Path:
+def path(given: str | os.PathLike) -> Path:
     """The path, which may begin in a home folder.
 
     Raises:

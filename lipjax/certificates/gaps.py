@@ -15,7 +15,7 @@ A right prediction stays right as long as the lead of its logit can't be lost:
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -65,6 +65,7 @@ def locally_certified_radii(
     *,
     ball: Ball = l2.ball(math.inf, box=None),  # noqa: B008
     method: str = "linear",
+    progress: Callable[[int], object] = lambda done: None,
 ) -> Float[np.ndarray, " batch"]:
     """For every example, the largest of these radii within which a local bound lets no perturbation change it.
 
@@ -78,6 +79,7 @@ def locally_certified_radii(
         ball: Norm of perturbations, and the box of legal inputs, None for no limits; every radius takes the place of
             its.
         method: How the bounds are found, see `bounds.local_bound`.
+        progress: Called with the number of examples that are done.
 
     Returns:
         One radius per example, 0 where no bound is small enough; -1 where the prediction is wrong already. Up to the
@@ -89,7 +91,7 @@ def locally_certified_radii(
     Examples:
         >>> f = lambda x: jax.nn.relu(x - jnp.array([1.0, 0.0]))  # the first logit rises from 1 on
         >>> locally_certified_radii(f, Batch(jnp.array([[0.0, 1.0]]), jnp.array([1])), [0.5, 0.9, 1.5])
-        array([0.9], dtype=float32)
+        array([0.9])
     """
     checks.not_negative(radii=np.asarray(radii))
     checks.inside(ball.box, inputs=pixels(batch.inputs))
@@ -98,9 +100,10 @@ def locally_certified_radii(
     gaps = np.take_along_axis(found, np.asarray(batch.labels)[:, None], 1) - found
     rivals = np.arange(found.shape[1]) != np.asarray(batch.labels)[:, None]
     is_right = np.all(gaps > 0.0, axis=1, where=rivals)
-    certified = np.where(is_right, 0.0, -1.0).astype(found.dtype)
+    certified = np.where(is_right, 0.0, -1.0)
     of_point = _slope_of_gaps if method == "sdp" else _compiled_slope_of_gaps
     for index in np.flatnonzero(is_right):
+        progress(int(index))
         fractions = np.where(rivals[index], 1.0 / np.where(rivals[index], gaps[index], 1.0), 0.0)
         x, label = pixels(jnp.asarray(batch.inputs[index])), batch.labels[index]
         for radius in sorted(radii):
@@ -108,6 +111,7 @@ def locally_certified_radii(
             if not float(slope) * radius < 1.0:
                 break
             certified[index] = radius
+    progress(len(certified))
     return certified
 
 

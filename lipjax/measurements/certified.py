@@ -7,13 +7,17 @@ import numpy as np
 
 from lipjax import bounds, certificates, checks
 from lipjax.measurements.alpha import LOCAL, legal
-from lipjax.measurements.measurement import Measurement
+from lipjax.measurements.measurement import Advance, Measurement, ignore
 from lipjax.norms import l2
 from lipjax.types import Batch, Dataset, KeyArray
 from lipjax.values import count, setting
 
 if TYPE_CHECKING:
     import xarray
+
+
+_COST = 1000.0
+"""Of a local bound, about, in gradients of one image."""
 
 
 def _not_negative(**radii: tuple[float, ...]) -> None:
@@ -47,17 +51,27 @@ class certified(Measurement):
 
     splits = ("test",)
 
-    def __call__(self, key: KeyArray, model: Any, dataset: Dataset) -> "xarray.Dataset":
+    def __call__(self, key: KeyArray, model: Any, dataset: Dataset, advance: Advance = ignore) -> "xarray.Dataset":
         import xarray
+
+        before = 0
+
+        def tell(done: int) -> None:
+            nonlocal before
+            advance(_COST * len(self.radii) * (done - before))
+            before = done
 
         bound = bounds.gap_bound(model, dataset.input_shape)
         found = certificates.certified_radii(model, dataset.test, bound)
         if self.radii:
             first = Batch(*(part[: self.num_local] for part in dataset.test))
             ball = l2.ball(math.inf, dataset.box)
-            local = certificates.locally_certified_radii(model, first, self.radii, ball=ball, method=self.method)
+            local = certificates.locally_certified_radii(
+                model, first, self.radii, ball=ball, method=self.method, progress=tell
+            )
+            found = found.astype(local.dtype)  # radii as they were asked for: in float32 some are less
             found[: len(local)] = np.maximum(found[: len(local)], local)
         return xarray.Dataset({"certified_radius": ("example", found), "gap_bound": bound})
 
     def cost(self, dataset: Dataset) -> float:
-        return 1.0 + 1000.0 * len(self.radii) * len(dataset.test.labels[: self.num_local])
+        return super().cost(dataset) + _COST * len(self.radii) * len(dataset.test.labels[: self.num_local])

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lipjax import attacks, certificates, evaluation, layers, networks
+from lipjax import attacks, certificates, datasets, evaluation, layers, measurements, networks
 from lipjax.bounds import gap_bound, global_bound
 from lipjax.norms import Norm, l2, linf
 from lipjax.types import Batch, Model
@@ -86,7 +86,7 @@ def test_local_radii_of_a_linear_classifier_end_at_its_boundary() -> None:
     distance = float(min((logits[label] - logits[i]) / np.linalg.norm(weights[label] - weights[i]) for i in rivals))
     batch, radii = Batch(x, np.array([label])), [0.5 * distance, 0.999 * distance, 1.001 * distance]
     found = certificates.locally_certified_radii(lambda x: weights @ x, batch, radii, method="interval")
-    assert found[0] == np.float32(radii[1])
+    assert found[0] == radii[1]
 
 
 @pytest.mark.parametrize(("norm", "method"), [(l2, "linear"), (l2, "sdp"), (linf, "linear")])
@@ -123,6 +123,16 @@ def test_local_radii_of_another_network_and_image_are_found_by_the_same_program(
         certificates.locally_certified_radii(f, batch, [0.01, 0.02], method="interval")
         counts.append(len(traced))
     assert len(set(counts)) == 1
+
+
+def test_the_measurement_certifies_at_just_the_radii_asked_for_and_tells_how_far_it_is() -> None:
+    images, labels = np.array([[0.0, 1.0]] * 2, np.float32), np.array([1, 0])
+    dataset = datasets.from_arrays("mine", (images, labels), (images, labels))
+    told: list[float] = []
+    measured = measurements.certified(radii=(0.9, 3.0), method="interval")  # 0.9 in float32 is less
+    answers = measured(jax.random.key(0), lambda x: jax.nn.relu(x - jnp.array([1.0, 0.0])), dataset, told.append)
+    assert answers.certified_radius.values.tolist() == [0.9, -1.0]
+    assert sum(told) == pytest.approx(measured.cost(dataset), rel=0.01)
 
 
 def test_local_radii_are_0_for_unknown_layers_and_minus_1_for_wrong_predictions() -> None:

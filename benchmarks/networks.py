@@ -204,6 +204,8 @@ def main() -> None:
     parser.add_argument("--networks", default=",".join(CONTESTS), help=f"of {', '.join(CONTESTS)}")
     parser.add_argument("--compiled", action="store_true", help="torch.compile too, which takes minutes")
     flags = parser.parse_args()
+    if unknown := set(flags.networks.split(",")) - set(CONTESTS):
+        parser.error(f"--networks: {', '.join(sorted(unknown))} is none of {', '.join(CONTESTS)}")
     outcomes = {
         name: measured(name, flags.batch_size, flags.num_rounds, flags.compiled) for name in flags.networks.split(",")
     }

@@ -86,7 +86,8 @@ def locally_certified_radii(
         rounding of the logits.
 
     Raises:
-        ValueError: If a radius is negative, an input is outside the box, or method is not a legal word.
+        ValueError: If a radius is negative, an input is outside the box, a label is no class, or method is not a legal
+            word.
 
     Examples:
         >>> f = lambda x: jax.nn.relu(x - jnp.array([1.0, 0.0]))  # the first logit rises from 1 on
@@ -97,6 +98,7 @@ def locally_certified_radii(
     checks.inside(ball.box, inputs=pixels(batch.inputs))
     own = single(f)
     found = logits(f, batch)
+    checks.classes(found.shape[1], batch.labels)
     gaps = np.take_along_axis(found, np.asarray(batch.labels)[:, None], 1) - found
     rivals = np.arange(found.shape[1]) != np.asarray(batch.labels)[:, None]
     is_right = np.all(gaps > 0.0, axis=1, where=rivals)

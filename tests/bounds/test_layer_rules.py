@@ -88,6 +88,15 @@ def test_a_layer_has_a_bound_on_balls_that_no_jacobian_exceeds(name):
     assert not audit(f, SHAPE).unknown
 
 
+@pytest.mark.parametrize("name", ["entries placed", "entries replaced", "running sums"])
+def test_semidefinite_bounds_know_a_layer_in_float64(name):
+    kernel = jax.random.normal(jax.random.key(1), (LAYERS[name](jnp.zeros(SHAPE)).size, 2))
+    f = lambda x: LAYERS[name](x).ravel() @ kernel  # noqa: E731
+    bound = local_bound(f, jnp.zeros(SHAPE), l2.ball(0.1, box=None), method="sdp")
+    exact = np.linalg.norm(np.asarray(jax.jacobian(f)(jnp.zeros(SHAPE))).reshape(2, -1), 2)
+    assert float(bound) == pytest.approx(exact, rel=1e-4)
+
+
 ROWS = jax.random.normal(jax.random.key(3), (2, 3))
 
 

@@ -73,6 +73,8 @@ def test_wrong_arguments_are_refused():
     one = Batch(np.ones((1, 2), np.float32), np.array([0]))
     with pytest.raises(ValueError, match="radii must be 0 or greater"):
         certificates.locally_certified_radii(lambda x: x, one, [-1.0])
+    with pytest.raises(ValueError, match="labels must be from 0 to 1"):
+        certificates.locally_certified_radii(lambda x: x, one._replace(labels=np.array([2])), [1.0])
     with pytest.raises(ValueError, match="method"):
         certificates.locally_certified_radii(lambda x: 2 * x * jnp.array([1.0, 0.5]), one, [1.0], method="exact")
 

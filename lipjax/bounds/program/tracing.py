@@ -6,6 +6,7 @@ that an interpreter needs one rule for each thing that is really different.
 """
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -84,6 +85,10 @@ _FULL_PRECISION = {"precision": (jax.lax.Precision.HIGHEST,) * 2, "preferred_ele
 _IN_FULL = {"conv_general_dilated": _FULL_PRECISION, "dot_general": _FULL_PRECISION}
 
 
+_OF_ONE_TYPE = {"scatter": jax.lax.scatter, "scatter-add": jax.lax.scatter_add}
+"""Primitives with parameters of the type they were traced with; JAX's functions make these anew."""
+
+
 def _results(builder: Builder, equation: JaxprEqn, operands: list[Operand], scope: str) -> list[Operand]:
     name = equation.primitive.name
     params = {**equation.params, **_IN_FULL.get(name, {})}
@@ -109,7 +114,11 @@ def _results(builder: Builder, equation: JaxprEqn, operands: list[Operand], scop
 
 
 def _bound(equation: JaxprEqn, params: Mapping[str, Any], index: int) -> Callable[..., Any]:
-    """The primitive as a function of its operands; of its results the one with this index."""
+    """The primitive as a function of its operands, of any type of floats; of its results the one with this index."""
+    if equation.primitive.name in _OF_ONE_TYPE:
+        scatter = _OF_ONE_TYPE[equation.primitive.name]
+        names = ("dimension_numbers", "indices_are_sorted", "unique_indices", "mode")
+        return functools.partial(scatter, **{name: params[name] for name in names})
 
     def apply(*values: Any) -> Any:
         results = equation.primitive.bind(*values, **params)

@@ -9,8 +9,10 @@ import pytest
 
 from lipjax import attacks, certificates, datasets, evaluation, layers, measurements, networks
 from lipjax.bounds import gap_bound, global_bound
-from lipjax.norms import Norm, l2, linf
+from lipjax.norms import Norm, l1, l2, linf, masked
 from lipjax.types import Batch, Model
+
+LEFT = masked(l2, np.arange(6) < 3)
 
 
 def test_the_radius_of_a_linear_classifier_of_opposite_weights_is_the_distance_to_its_boundary():
@@ -91,7 +93,9 @@ def test_local_radii_of_a_linear_classifier_end_at_its_boundary() -> None:
     assert found[0] == radii[1]
 
 
-@pytest.mark.parametrize(("norm", "method"), [(l2, "linear"), (l2, "sdp"), (linf, "linear")])
+@pytest.mark.parametrize(
+    ("norm", "method"), [(l2, "linear"), (l2, "sdp"), (linf, "linear"), (l1, "interval"), (LEFT, "interval")], ids=str
+)
 def test_no_attack_succeeds_within_a_local_radius_which_is_often_above_the_global_one(norm: Norm, method: str) -> None:
     network = networks.mlp(3, widths=(12, 12))
     model = Model(network, network.init(jax.random.key(0), (6,)))

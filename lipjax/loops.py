@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import jax
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, jaxpr_as_fun, subjaxprs
 from jaxtyping import Array, PyTree, Shaped
 
 Settings = ParamSpec("Settings")
@@ -105,36 +105,36 @@ def _in_order(part: Any) -> Any:
         inner = _in_order(part.jaxpr)
         return part if inner is part.jaxpr else ClosedJaxpr(inner, part.consts)
     if isinstance(part, Jaxpr):
-        equations = [_equation_in_order(equation) for equation in part.eqns]
-        return part if _are_same(equations, part.eqns) else part.replace(eqns=equations)
-    if type(part) is tuple:
-        parts = tuple(_in_order(inner) for inner in part)
-        return part if _are_same(parts, part) else parts
-    return part
+        return part if _is_in_order(part) else part.replace(eqns=[_equation_in_order(each) for each in part.eqns])
+    return tuple(_in_order(inner) for inner in part) if type(part) is tuple else part
 
 
-def _are_same(ones: Sequence[Any], others: Sequence[Any]) -> bool:
-    return all(one is other for one, other in zip(ones, others, strict=True))
+def _is_in_order(program: Jaxpr) -> bool:
+    """Whether there is nothing to do, as mostly: seen without a call for each of the many equations."""
+    return all(_is_fast(each) for each in program.eqns if each.primitive is jax.lax.conv_general_dilated_p) and all(
+        _is_in_order(inner) for inner in subjaxprs(program)
+    )
 
 
 def _equation_in_order(equation: JaxprEqn) -> JaxprEqn:
     if equation.primitive is jax.lax.conv_general_dilated_p:
-        return _convolution_in_order(equation)
-    params = {name: _in_order(parameter) for name, parameter in equation.params.items()}
-    is_same = _are_same([*params.values()], [*equation.params.values()])
-    return equation if is_same else equation.replace(params=params)
+        return equation if _is_fast(equation) else _convolution_in_order(equation)
+    return equation.replace(params={name: _in_order(parameter) for name, parameter in equation.params.items()})
 
 
 _FEW_CHANNELS = 4
 """In groups of so few channels XLA's kernel is the slower one (a depthwise convolution's gradient 18 times)."""
 
 
-def _convolution_in_order(equation: JaxprEqn) -> JaxprEqn:
-    numbers, num_groups = equation.params["dimension_numbers"], equation.params["feature_group_count"]
-    shape = _struct(equation.invars[0]).shape
+def _is_fast(convolution: JaxprEqn) -> bool:
+    """Whether a convolution is best left as it is."""
+    numbers, num_groups = convolution.params["dimension_numbers"], convolution.params["feature_group_count"]
+    shape = _struct(convolution.invars[0]).shape
     has_small_groups = num_groups > 1 and shape[numbers.lhs_spec[1]] <= num_groups * _FEW_CHANNELS
-    if numbers == _xlas_order(len(shape)) or has_small_groups:
-        return equation
+    return numbers == _xlas_order(len(shape)) or has_small_groups
+
+
+def _convolution_in_order(equation: JaxprEqn) -> JaxprEqn:
     convolution = jax.jit(functools.partial(convolve_in_order, **equation.params))
     (call,) = jax.make_jaxpr(convolution)(*[_struct(variable) for variable in equation.invars]).eqns
     return call.replace(invars=equation.invars, outvars=equation.outvars, source_info=equation.source_info)

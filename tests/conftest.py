@@ -14,6 +14,7 @@ from pathlib import Path
 QUICK = {
     "xla_backend_optimization_level": "0",
     "xla_llvm_disable_expensive_passes": "true",
+    "xla_cpu_parallel_codegen_split_count": "1",  # other parts would wait for a processor, and each costs a compiler
 }
 SHIPPED: dict[str, int | bool] = {
     "xla_backend_optimization_level": 3,

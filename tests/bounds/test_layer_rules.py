@@ -1,5 +1,7 @@
 """Every kind of layer that users write has bounds on balls, above all Jacobians found there."""
 
+import functools
+
 import equinox
 import flax.linen as nn
 import jax
@@ -61,16 +63,22 @@ def test_values_lines_and_slopes_of_an_activation_enclose_it(name):
     low = jnp.asarray(rng.uniform(-6, 6, 300), jnp.float32)
     high = low + jnp.asarray(rng.exponential(2, 300), jnp.float32)
     points = low + jnp.linspace(0.0, 1.0, 33)[1:-1, None] * (high - low)
-    values, derivatives = function.value(points), jax.vmap(jax.vmap(jax.grad(function.value)))(points)
-    lower_slope, lower_shift, upper_slope, upper_shift = function.lines(low, high)
+    values, derivatives = function.value(points), jax.jit(jax.vmap(jax.vmap(jax.grad(function.value))))(points)
+    lower_slope, lower_shift, upper_slope, upper_shift = jax.jit(function.lines)(low, high)
     rounding = 1e-6 * (1 + jnp.abs(values))
     for below, above, slack in (
         (lower_slope * points + lower_shift, upper_slope * points + upper_shift, rounding),
-        (*function.image(low, high), rounding),
-        (*function.slopes(low, high), 1e-5),
+        (*jax.jit(function.image)(low, high), rounding),
+        (*jax.jit(function.slopes)(low, high), 1e-5),
     ):
         what = derivatives if slack is not rounding else values
         assert jnp.all((below <= what + slack) & (what <= above + slack))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def drawn(shape, count):
+    """Points of the unit ball."""
+    return jax.vmap(lambda key: l2.sample(key, shape))(jax.random.split(jax.random.key(2), count))
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -79,11 +87,10 @@ def test_a_layer_has_a_bound_on_balls_that_no_jacobian_exceeds(name):
     x, radius = jax.random.normal(jax.random.key(0), SHAPE), 0.05
     f = lambda x: LAYERS[name](x).ravel() @ kernel  # noqa: E731
     bound = jax.jit(lambda radius: local_bound(f, x, l2.ball(radius, box=None), method="expansion"))
-    draw = jax.vmap(lambda key: l2.sample(key, SHAPE))(jax.random.split(jax.random.key(2), 300))
-    jacobians = np.asarray(jax.vmap(jax.jacobian(f))(x + radius * draw)).reshape(300, 2, -1)
-    found = np.linalg.norm(jacobians, 2, axis=(1, 2)).max()
-    at_x = np.linalg.norm(np.asarray(jax.jacobian(f)(x)).reshape(2, -1), 2)
-    assert found <= float(bound(radius)) < np.inf
+    points = jnp.concatenate([x[None], x + radius * drawn(SHAPE, 300)])
+    jacobians = np.asarray(jax.jit(jax.vmap(jax.jacobian(f)))(points)).reshape(301, 2, -1)
+    at_x, *found = np.linalg.norm(jacobians, 2, axis=(1, 2))
+    assert max(found) <= float(bound(radius)) < np.inf
     assert float(bound(1e-6)) == pytest.approx(at_x, rel=1e-3)
     assert not audit(f, SHAPE).unknown
 
@@ -127,16 +134,17 @@ ON_BALLS = {
 @pytest.mark.parametrize("name", ON_BALLS)
 def test_a_layer_that_is_steep_somewhere_is_bounded_on_a_ball(name):
     f, radius = ON_BALLS[name](), 1e-2
-    found = local_bound(f, ROWS, l2.ball(radius, box=None))
-    draw = jax.vmap(lambda key: l2.sample(key, ROWS.shape))(jax.random.split(jax.random.key(2), 50))
-    jacobians = np.asarray(jax.vmap(jax.jacobian(f))(ROWS + radius * draw)).reshape(50, -1, ROWS.size)
+    found = local_bound(f, ROWS, l2.ball(radius, box=None))  # eager: its small programs are those of the next layer
+    points = ROWS + radius * drawn(ROWS.shape, 50)
+    jacobians = np.asarray(jax.jit(jax.vmap(jax.jacobian(f)))(points)).reshape(50, -1, ROWS.size)
     assert np.linalg.norm(jacobians, 2, axis=(1, 2)).max() * (1 - 1e-5) <= float(found) < np.inf
     program = trace(f, ROWS.shape)
-    np.testing.assert_allclose(program.run(ROWS), f(ROWS), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(*jax.jit(lambda x: (program.run(x), f(x)))(ROWS), rtol=1e-5, atol=1e-6)
 
 
 def test_where_the_divisor_may_be_zero_and_where_a_loop_has_no_known_length_nothing_is_known():
-    assert local_bound(lambda x: 1.0 / x, jnp.array([0.1]), l2.ball(0.2, box=None)) == np.inf
+    bound = jax.jit(local_bound, static_argnums=0)
+    assert bound(lambda x: 1.0 / x, jnp.array([0.1]), l2.ball(0.2, box=None)) == np.inf
     loop = lambda x: jax.lax.while_loop(lambda x: x[0] < 9.0, lambda x: 2.0 * x, x)  # noqa: E731
-    assert local_bound(loop, jnp.ones(1), l2.ball(0.2, box=None)) == np.inf
+    assert bound(loop, jnp.ones(1), l2.ball(0.2, box=None)) == np.inf
     assert [layer.operation for layer in audit(loop, (1,)).unknown] == ["while"]

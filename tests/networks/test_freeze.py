@@ -13,7 +13,7 @@ FAMILIES = {
     "mlp": networks.mlp(3, widths=(6, 5), mean=0.3, std=0.4),
     "cnn": networks.cnn(3, channels=(3, 4), widths=(5,), mean=0.3, std=0.4),
     "per_class": networks.per_class(2, trunk_stages=((3,),), trunk_widths=(4,), head_widths=(2,)),
-    "preact_resnet": networks.preact_resnet(3, width=2, mean=0.3),
+    "wide_resnet": networks.wide_resnet(3, depth=10, width=1, mean=0.3),
 }
 SHARED = {"vanilla": ("parseval", "parseval_lassance"), "nonexpansive": ("spectral", "aol", "orthogonal")}
 each_family = pytest.mark.parametrize("family", FAMILIES)
@@ -73,7 +73,7 @@ def test_the_frozen_network_has_the_global_bound_of_the_trained_one(family, kind
 
 
 def test_frozen_twice_is_frozen_once():
-    once, _ = frozen_and_trained("preact_resnet", "parseval")
+    once, _ = frozen_and_trained("wide_resnet", "parseval")
     twice = once.network.freeze(once.variables, SHAPE)
     assert twice.network == once.network
     jax.tree.map(np.testing.assert_array_equal, twice.variables, once.variables)

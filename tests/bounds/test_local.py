@@ -250,7 +250,9 @@ def test_a_linear_map_has_its_operator_norm_at_every_radius(method):
         (l1, l2): np.linalg.norm(kernel, axis=1).max(),
         (l1, linf): abs(kernel).max(),
     }.items():
-        bound = functools.partial(local_bound, lambda x: x @ kernel + 1.0, jnp.ones(6), norm_out=norm_out, method=method)
+        bound = functools.partial(
+            local_bound, lambda x: x @ kernel + 1.0, jnp.ones(6), norm_out=norm_out, method=method
+        )
         bounds = jax.jit(jax.vmap(bound))(norm_in.ball(jnp.array([0.0, 0.5, 100.0]), box=None))
         assert np.all((exact <= bounds) & (bounds <= exact * (1 + 1e-4)))
 

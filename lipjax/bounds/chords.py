@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from lipjax.bounds.backward import derivative_before, output_derivative, over_entries
 from lipjax.bounds.carried import Around, Derivative, Entries, Interval, Region, Rows
 from lipjax.bounds.program import Program, Wire
-from lipjax.bounds.rounding import chord, eps, total
+from lipjax.bounds.rounding import chord, eps, total, weighed
 from lipjax.bounds.rules import is_gate, local_rule_of
 from lipjax.norms import Norm, l2, linf
 from lipjax.types import Scalar
@@ -64,19 +64,18 @@ class Chords:
         if self._gates_ahead(wire) < 2 or derivative.center.size > LARGEST:
             return derivative
 
-        widest = len(derivative.lower) * max(self.regions[ahead.index].center.size for ahead in self._ahead(wire))
-
         def of_rows(rows: Rows) -> tuple[Rows, Rows]:
             both = jnp.concatenate([rows, -rows])
-            upper, negated = jnp.split(jax.vmap(lambda form: self._largest(wire, form, of_all=True))(both), 2)
+            upper, negated = jnp.split(self._largest(wire, both, of_all=True).T, 2)
             return -negated, upper
 
-        found = over_entries(self.regions[wire.index], of_rows, max(AT_ONCE // widest, 1))
+        widest = max(region.center.size for region in self.regions)
+        found = over_entries(self.regions[wire.index], of_rows, max(AT_ONCE // (len(derivative.lower) * widest), 1))
         lower, upper = (ends.T.reshape(derivative.lower.shape) for ends in found)
         return derivative._replace(lower=jnp.fmax(derivative.lower, lower), upper=jnp.fmin(derivative.upper, upper))
 
     def _largest(self, wire: Wire, forms: Any, *, of_all: bool = False) -> Any:
-        """Upper bounds, for each output, of a form of its row at a wire; `of_all` if it is the same for all outputs."""
+        """Upper bounds, for each output, of a form of its row at a wire; of many forms, if they are `of_all` outputs."""
         ahead = self._ahead(wire)
 
         def of_output(form: Entries, intervals: list[list[Interval]], row: Entries) -> Scalar:
@@ -88,11 +87,12 @@ class Chords:
                 around = Around(step, operands, self.regions[each.index])
                 known[each], more = local_rule_of(step).onwards(around, given, around_rows)
                 shift = shift + more
-            return total(known[self.program.output] * row) + shift
+            return weighed(known[self.program.output], row, row) + shift
 
         shape = self.program.shape(self.program.output)
         rows = jnp.eye(math.prod(shape)).reshape(-1, *shape)
-        each_output = jax.vmap(of_output, in_axes=(None if of_all else 0, 0, 0))
+        of_forms = jax.vmap(of_output, in_axes=(0, None, None)) if of_all else of_output
+        each_output = jax.vmap(of_forms, in_axes=(None if of_all else 0, 0, 0))
         return each_output(forms, [self._intervals[each] for each in ahead], rows)
 
     def lengths(self, norm: Norm) -> Any:

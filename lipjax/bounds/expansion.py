@@ -22,7 +22,7 @@ from lipjax.bounds.backward import ROWS_AT_ONCE, backward, over_entries
 from lipjax.bounds.carried import Around, Form, Gate, Region, Rows
 from lipjax.bounds.matrices import least, matrix_norm, through_l2
 from lipjax.bounds.program import Program, Wire
-from lipjax.bounds.rounding import eps, length, spectral
+from lipjax.bounds.rounding import eps, length, of_sizes, spectral
 from lipjax.bounds.rules import local_rule_of
 from lipjax.norms import Norm, l2
 from lipjax.types import Scalar
@@ -51,7 +51,7 @@ def _effect(gate: Gate, *, to_dual: float, to_l2: float, is_all: bool) -> Change
     root = jnp.sqrt(gate.change) * (1 + 2 * eps())
     steepest, moved = jnp.max(root, initial=0.0), gate.form.rows * root
     slopes = jnp.where(root > 0.0, root * gate.slopes, 0.0)
-    sums = jnp.sum((jnp.abs(moved) * slopes).reshape(moved.shape[0], -1), 1) * (1 + (moved[0].size + 8) * eps())
+    sums = jax.vmap(of_sizes, (0, None))(moved, slopes)
     reach = jnp.fmin(steepest * gate.norm, length(slopes) * to_l2) * (1 + 4 * eps())
     of_rows = jnp.fmin(sums, jax.vmap(length)(moved) * reach * to_dual)
     by_rows = spectral(moved) if is_all else jnp.inf

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from lipjax.bounds.backward import backward, over_entries
 from lipjax.bounds.carried import Around, Entries, Region, Rows
 from lipjax.bounds.program import Program, Wire
-from lipjax.bounds.rounding import length, total
+from lipjax.bounds.rounding import length, weighed
 from lipjax.bounds.rules import local_rule_of
 from lipjax.types import Scalar
 
@@ -28,10 +28,9 @@ def largest(program: Program, regions: list[Region], wire: Wire, form: Entries) 
         return forms
 
     form = backward(program, regions, wire, form, before)
-    highest = jnp.maximum(form, 0.0) * (start.upper - start.center)
-    lowest = jnp.minimum(form, 0.0) * (start.lower - start.center)
-    moved = jnp.minimum(total(highest, lowest), length(form) * start.spread)
-    return total(form * start.center) + sum(shifts) + moved
+    by_entries = weighed(form, start.upper - start.center, start.lower - start.center)
+    moved = jnp.minimum(by_entries, length(form) * start.spread)
+    return weighed(form, start.center, start.center) + sum(shifts) + moved
 
 
 def cut(program: Program, regions: list[Region], wire: Wire) -> Region:

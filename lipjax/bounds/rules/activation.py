@@ -22,7 +22,7 @@ from lipjax.bounds.carried import (
     Scalar,
 )
 from lipjax.bounds.program import Builder, Operand, Step, Wire, is_constant, is_not_negative
-from lipjax.bounds.rounding import chord, eps, hull, length, middle_and_half, spectral, total
+from lipjax.bounds.rounding import chord, eps, hull, length, middle_and_half, spectral, weighed
 from lipjax.bounds.rules.rule import LocalRule
 from lipjax.norms import Norm
 
@@ -173,8 +173,7 @@ def scaled_derivative(derivative: Derivative, slope: Any, low: Any, high: Any) -
 def steepest_chord(form: Entries, row: Interval, low: Any, high: Any) -> tuple[Entries, Scalar]:
     """A form of a row that bounds `<form, slope * row>` for all slopes between these two: the chord of the largest."""
     (slope, shift), (slope_below, shift_below) = _chord_of_largest(row, low, high), _chord_of_largest(row, -high, -low)
-    size = jnp.abs(form)
-    return size * jnp.where(form > 0.0, slope, slope_below), total(size * jnp.where(form > 0.0, shift, shift_below))
+    return form * jnp.where(form > 0.0, slope, -slope_below), weighed(form, shift, -shift_below)
 
 
 def _chord_of_largest(row: Interval, low: Any, high: Any) -> tuple[Any, Any]:
@@ -195,7 +194,5 @@ def scaled_form(form: Form, slope: Entries) -> Form:
 def enclosed(function: Activation, form: Entries, region: Region) -> tuple[Entries, Scalar]:
     """A form of a function's values as one of its arguments: the upper line where the coefficient is positive."""
     lower_slope, lower_shift, upper_slope, upper_shift = function.lines(region.lower, region.upper)
-    above, below = jnp.maximum(form, 0.0), jnp.minimum(form, 0.0)
-    noise = 4 * eps() * jnp.abs(form) * (jnp.abs(upper_slope) + jnp.abs(lower_slope)) * region.magnitude
-    shift = total(above * upper_shift, below * lower_shift, noise)
-    return above * upper_slope + below * lower_slope, shift
+    noise = 4 * eps() * (jnp.abs(upper_slope) + jnp.abs(lower_slope)) * region.magnitude
+    return form * jnp.where(form > 0.0, upper_slope, lower_slope), weighed(form, upper_shift, lower_shift, noise)

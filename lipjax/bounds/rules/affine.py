@@ -16,7 +16,7 @@ import numpy as np
 
 from lipjax.bounds.carried import Around, Derivative, Entries, Expanded, Form, Gain, Interval, Region, Relaxed, Rows
 from lipjax.bounds.program import Step, Wire
-from lipjax.bounds.rounding import eps, length, total
+from lipjax.bounds.rounding import eps, length, of_sizes, weighed
 from lipjax.bounds.rules.rule import LocalRule, rule_of
 from lipjax.norms import Norm, l1, l2, linf
 from lipjax.operators import conv_norm
@@ -88,13 +88,13 @@ class Affine(LocalRule):
 
     def relaxation(self, around: Around, form: Entries) -> Relaxed:
         largest = linear(around.step, jnp.abs)(*[region.magnitude for region in around.operands])
-        noise = total(2 * self.sizes(around.step).rounding * jnp.abs(form) * largest)
+        noise = of_sizes(form, 2 * self.sizes(around.step).rounding * largest)
         return Relaxed(list(transposed(around.step)(form)), noise)
 
     def onwards(self, around: Around, forms: list[Entries], rows: list[Interval]) -> tuple[Entries, Scalar]:
         largest = transposed(around.step, jnp.abs)(rows[0].magnitude)
-        lost = [jnp.abs(form) * size for form, size in zip(forms, largest, strict=True)]
-        return linear(around.step)(*forms), 2 * self.sizes(around.step).rounding * total(*lost)
+        lost = sum(of_sizes(form, size) for form, size in zip(forms, largest, strict=True))
+        return linear(around.step)(*forms), 2 * self.sizes(around.step).rounding * lost
 
     def expansion(self, around: Around, form: Form) -> Expanded:
         size, gains = self.sizes(around.step), sum(region.norm for region in around.operands)
@@ -186,7 +186,7 @@ class Moves(Affine):
         if not around.step.constants:
             return Relaxed(parts, jnp.zeros(()))
         offset = around.step(*[jnp.zeros_like(region.center) for region in around.operands])
-        return Relaxed(parts, total(form * offset, 4 * eps() * jnp.abs(form) * around.result.magnitude))
+        return Relaxed(parts, weighed(form, offset, offset, 4 * eps() * around.result.magnitude))
 
     def onwards(self, around: Around, forms: list[Entries], rows: list[Interval]) -> tuple[Entries, Scalar]:
         return linear(around.step)(*forms), jnp.zeros(())

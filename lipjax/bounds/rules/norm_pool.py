@@ -11,7 +11,7 @@ import numpy as np
 
 from lipjax.bounds.carried import Around, Derivative, Entries, Expanded, Form, Gain, Gate, Region, Relaxed, Rows
 from lipjax.bounds.program import Builder, Operand, Step, Wire, is_constant, is_not_negative
-from lipjax.bounds.rounding import eps, hull, length, spectral, total
+from lipjax.bounds.rounding import eps, hull, length, of_sizes, spectral, weighed
 from lipjax.bounds.rules.activation import compared_with_zero
 from lipjax.bounds.rules.affine import Affine, Weigh, linear
 from lipjax.bounds.rules.rule import LocalRule, rule_of
@@ -116,8 +116,8 @@ class NormPool(LocalRule):
         # Above the tangent plane at the center, which goes through 0; below the largest value.
         (region,), rounding = around.operands, around.step.params["rounding"]
         part = _at_center(around, jnp.minimum(form, 0.0)[None])[0]
-        noise = 4 * rounding * jnp.abs(part) * region.magnitude
-        return Relaxed([part], total(jnp.maximum(form, 0.0) * around.result.upper, noise))
+        noise = of_sizes(part, 4 * rounding * region.magnitude)
+        return Relaxed([part], weighed(form, around.result.upper, jnp.zeros_like(form)) + noise)
 
     def expansion(self, around: Around, form: Form) -> Expanded:
         (region,), factor = around.operands, around.step.params["gains"][2.0]

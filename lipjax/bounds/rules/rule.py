@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from lipjax.bounds.carried import Around, Derivative, Entries, Expanded, Form, Gain, Interval, Region, Relaxed
 from lipjax.bounds.program import Idiom, Step
-from lipjax.bounds.rounding import total
+from lipjax.bounds.rounding import weighed
 from lipjax.norms import Norm
 from lipjax.types import Scalar
 
@@ -49,8 +49,8 @@ class LocalRule(Rule):
 
     def relaxation(self, around: Around, form: Entries) -> Relaxed:
         """A bound of `<form, result>`; without lines around the step, by the region of the result."""
-        values = jnp.maximum(form, 0.0) * around.result.upper, jnp.minimum(form, 0.0) * around.result.lower
-        return Relaxed([jnp.zeros_like(region.center) for region in around.operands], total(*values))
+        highest = weighed(form, around.result.upper, around.result.lower)
+        return Relaxed([jnp.zeros_like(region.center) for region in around.operands], highest)
 
     def onwards(self, around: Around, forms: list[Entries], rows: list[Interval]) -> tuple[Entries, Scalar]:
         """A form of a row of the derivative at the result, and a number, that bound its forms at the operands together.
@@ -58,9 +58,8 @@ class LocalRule(Rule):
         `rows` are intervals of that row at the result and of what the step makes of it at each operand; without chords
         around the step, the bound is by these.
         """
-        parts = zip(forms, rows[1:], strict=True)
-        values = [jnp.maximum(form, 0.0) * part.upper + jnp.minimum(form, 0.0) * part.lower for form, part in parts]
-        return jnp.zeros_like(around.result.center), total(*values)
+        highest = [weighed(form, part.upper, part.lower) for form, part in zip(forms, rows[1:], strict=True)]
+        return jnp.zeros_like(around.result.center), sum(highest[1:], highest[0])
 
     def expansion(self, around: Around, form: Form) -> Expanded:
         """The derivative with slopes in the middle of their ranges, and how far they may be from it."""

@@ -16,7 +16,7 @@ import numpy as np
 from lipjax.bounds.activations import ACTIVATIONS
 from lipjax.bounds.carried import Around, Derivative, Entries, Expanded, Form, Gain, Gate, Interval, Region, Relaxed
 from lipjax.bounds.program import Builder, Idiom, Step, Wire
-from lipjax.bounds.rounding import eps, length, middle_and_half, total
+from lipjax.bounds.rounding import eps, length, middle_and_half, of_sizes
 from lipjax.bounds.rules.activation import enclosed, scaled_derivative, scaled_form, steepest_chord
 from lipjax.bounds.rules.affine import gain, power_sum
 from lipjax.bounds.rules.rule import LocalRule, Rule
@@ -81,7 +81,8 @@ class Maximum(LocalRule):
     def onwards(self, around: Around, forms: list[Entries], rows: list[Interval]) -> tuple[Entries, Scalar]:
         low, high = (1.0 * (bound > 0.0) for bound in around.operands[0][1:3])
         part, shift = steepest_chord(forms[0], rows[0], low, high)
-        return part + forms[1], shift + total(2 * eps() * (jnp.abs(part) + jnp.abs(forms[1])) * rows[0].magnitude)
+        noise = of_sizes(jnp.abs(part) + jnp.abs(forms[1]), 2 * eps() * rows[0].magnitude)
+        return part + forms[1], shift + noise
 
     def expansion(self, around: Around, form: Form) -> Expanded:
         apart = around.operands[0]

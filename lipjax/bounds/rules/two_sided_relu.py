@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from lipjax.bounds.activations import ACTIVATIONS
 from lipjax.bounds.carried import Around, Derivative, Entries, Expanded, Form, Gain, Gate, Region, Relaxed
 from lipjax.bounds.program import Builder, Step, Wire, is_constant
-from lipjax.bounds.rounding import eps, middle_and_half, spectral, total
+from lipjax.bounds.rounding import eps, middle_and_half, of_sizes, spectral
 from lipjax.bounds.rules.activation import enclosed, slopes_on
 from lipjax.bounds.rules.rule import LocalRule
 from lipjax.norms import Norm
@@ -68,8 +68,8 @@ class TwoSidedRelu(LocalRule):
         # relu(-x) = relu(x) - x
         positive, negative = jnp.split(form, 2, around.step.params["dimension"])
         part, shift = enclosed(ACTIVATIONS["relu"](), positive + negative, around.operands[0])
-        noise = 4 * eps() * (jnp.abs(positive) + 2 * jnp.abs(negative)) * around.operands[0].magnitude
-        return Relaxed([part - negative], shift + total(noise))
+        sizes, magnitude = jnp.abs(positive) + 2 * jnp.abs(negative), around.operands[0].magnitude
+        return Relaxed([part - negative], shift + of_sizes(sizes, 4 * eps() * magnitude))
 
     def expansion(self, around: Around, form: Form) -> Expanded:
         # The slope of relu(-x) is that of relu(x) minus 1: both halves change together.

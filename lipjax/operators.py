@@ -196,19 +196,18 @@ class gram(Method):
     def measure(self, kernel: Kernel, axes: Sequence[_Axis]) -> Any:
         library = _library(kernel)
         matrix = _gram_matrices(_blocks(kernel, axes))
-        log_scale, exponent = 0.0, 2.0
+        scales = []
         for _ in range(self.num_steps - 1):
-            scale = _frobenius(library, matrix)
-            log_scale = log_scale + library.log(scale) / exponent
-            matrix = matrix / scale
-            matrix, exponent = matrix @ matrix, 2.0 * exponent
+            scales.append(_frobenius(library, matrix))
+            matrix = matrix / scales[-1]
+            matrix = matrix @ matrix
         rows = library.max(library.sum(library.abs(matrix), -1, keepdims=True), -2, keepdims=True)
         largest = library.minimum(_frobenius(library, matrix), library.where(rows == 0.0, 1.0, rows))
         # Each Gram product of side n may lose n * n roundings of the largest singular value; the roots shrink them.
         rounding = 1.0 + 4.0 * matrix.shape[-1] ** 2 * float(library.finfo(matrix.dtype).eps)
-        return rounding * library.max(
-            library.where(rows == 0.0, 0.0, library.exp(log_scale) * largest ** (1.0 / exponent))
-        )
+        for scale in reversed(scales):
+            largest = scale * library.sqrt(largest)
+        return rounding * library.max(library.where(rows == 0.0, 0.0, library.sqrt(largest)))
 
 
 class power(Method):

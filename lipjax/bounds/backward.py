@@ -7,11 +7,11 @@ few nonlinearities change in the ball, the norms where many do: these are never 
 
 import math
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int
+from jaxtyping import Array
 
 from lipjax import loops
 from lipjax.bounds.carried import Around, Derivative, Region, Rows
@@ -61,24 +61,37 @@ def output_derivative(
     return backward(program, regions, program.output, Derivative(rows, rows, rows, 0 * one, one), before)
 
 
-ROWS_AT_ONCE = 256
+TOGETHER, AT_ONCE = 256, 64
+"""Rows of the unit matrix that are in one block, and that are in each block where they are more."""
 
 
-def over_entries(region: Region, of_rows: Callable[[Rows], T], at_once: int = ROWS_AT_ONCE) -> T:
+def over_entries(region: Region, of_rows: Callable[[Rows], T], at_once: int | None = None) -> T:
     """What a function says of all rows of the unit matrix of a wire's entries, some at a time.
 
     The function's results have a row for each of its rows; those without rows are the same whatever the rows.
     """
     count = region.center.size
+    at_once = min(at_once or (AT_ONCE if count > TOGETHER else count), count)
 
-    def of_block(indices: Int[Array, " rows"]) -> T:
-        rows = indices[:, None] == jnp.arange(count)
+    def of_block(start: Any) -> T:
+        rows = start + jnp.arange(at_once)[:, None] == jnp.arange(count)
         return of_rows(rows.astype(region.center.dtype).reshape(-1, *region.center.shape))
 
     def joined(blocks: Array) -> Array:
         return blocks.max() if blocks.ndim == 1 else blocks.reshape(-1, *blocks.shape[2:])[:count]
 
-    if count <= at_once:
-        return of_block(jnp.arange(count))
-    blocks = jnp.arange(-(-count // at_once) * at_once).reshape(-1, at_once)  # past the end are rows of zeros
-    return jax.tree.map(joined, loops.map(of_block, blocks))
+    if count == at_once:
+        return of_block(0)
+    starts = jnp.arange(0, count, at_once)  # past the end are rows of zeros
+    return jax.tree.map(joined, loops.map(of_block, starts))
+
+
+def of_both_signs(region: Region, of_forms: Callable[[Rows], Array], at_once: int | None = None) -> Array:
+    """What a function says of forms: of all entries of a wire, and of their negatives; `[entries, 2, ...]`."""
+
+    def of_rows(rows: Rows) -> Array:
+        signs = jnp.array([1.0, -1.0]).reshape(2, *[1] * rows.ndim)
+        found = of_forms((signs * rows).reshape(-1, *region.center.shape))
+        return found.reshape(2, len(rows), *found.shape[1:]).swapaxes(0, 1)
+
+    return over_entries(region, of_rows, at_once)

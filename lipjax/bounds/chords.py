@@ -11,15 +11,18 @@ output the row is known.
 """
 
 import math
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
-from lipjax.bounds.backward import derivative_before, output_derivative, over_entries
+from lipjax import loops
+from lipjax.bounds.backward import derivative_before, of_both_signs, output_derivative
 from lipjax.bounds.carried import Around, Derivative, Entries, Interval, Region, Rows
 from lipjax.bounds.program import Program, Wire
-from lipjax.bounds.rounding import chord, eps, total, weighed
+from lipjax.bounds.rounding import chord, eps, total
 from lipjax.bounds.rules import is_gate, local_rule_of
 from lipjax.norms import Norm, l2, linf
 from lipjax.types import Scalar
@@ -38,6 +41,7 @@ class Chords:
     def __init__(self, program: Program, regions: list[Region]) -> None:
         self.program, self.regions = program, regions
         self._intervals: dict[Wire, list[Interval]] = {}  # of the rows at the result of a step, then at its operands
+        self._count = math.prod(program.shape(program.output))
         self._wires = {step: Wire(index) for index, step in enumerate(program.steps, 1)}
         self.derivative = self._tightened(Wire(0), output_derivative(program, regions, self._before))
 
@@ -60,40 +64,53 @@ class Chords:
             reached += [Wire(index)] if set(reached).intersection(step.wires) else []
         return reached[1:]
 
+    def _is_tightened(self, wire: Wire) -> bool:
+        return self._gates_ahead(wire) >= 2 and self._count * self.regions[wire.index].center.size <= LARGEST
+
     def _tightened(self, wire: Wire, derivative: Derivative) -> Derivative:
-        if self._gates_ahead(wire) < 2 or derivative.center.size > LARGEST:
+        if not self._is_tightened(wire):
             return derivative
+        region, at_once = self.regions[wire.index], self._at_once(wire)
+        found = of_both_signs(region, lambda forms: self._of_all(wire, forms).T, at_once)
+        highest, lowest = (bounds.reshape(derivative.lower.shape) for bounds in found.transpose(1, 2, 0))
+        return derivative._replace(lower=jnp.fmax(derivative.lower, -lowest), upper=jnp.fmin(derivative.upper, highest))
 
-        def of_rows(rows: Rows) -> tuple[Rows, Rows]:
-            both = jnp.concatenate([rows, -rows])
-            upper, negated = jnp.split(self._largest(wire, both, of_all=True).T, 2)
-            return -negated, upper
+    def _at_once(self, wire: Wire) -> int:
+        """Entries of a wire whose forms are substituted together, the same for most: they share what is compiled."""
+        sizes = [region.center.size for region in self.regions]
+        return min(max(AT_ONCE // (self._count * max(sizes)), 1), 64, sizes[wire.index])
 
-        widest = max(region.center.size for region in self.regions)
-        found = over_entries(self.regions[wire.index], of_rows, max(AT_ONCE // (len(derivative.lower) * widest), 1))
-        lower, upper = (ends.T.reshape(derivative.lower.shape) for ends in found)
-        return derivative._replace(lower=jnp.fmax(derivative.lower, lower), upper=jnp.fmin(derivative.upper, upper))
+    def _of_all(self, wire: Wire, forms: Rows) -> Array:
+        """Upper bounds `[outputs, forms]` of forms of the row of each output at a wire."""
+        each_form = jax.vmap(partial(self._of_output, wire), (0, None, None))
+        return jax.vmap(each_form, (None, 0, 0))(forms, *self._outputs(wire))
 
-    def _largest(self, wire: Wire, forms: Any, *, of_all: bool = False) -> Any:
-        """Upper bounds, for each output, of a form of its row at a wire; of many forms, if they are `of_all` outputs."""
-        ahead = self._ahead(wire)
+    def _outputs(self, wire: Wire) -> tuple[list[list[Interval]], Rows]:
+        """Of each output what is known of its row at the wires ahead, and the row at the output."""
+        rows = jnp.eye(self._count).reshape(-1, *self.program.shape(self.program.output))
+        return [self._intervals[each] for each in self._ahead(wire)], rows
 
-        def of_output(form: Entries, intervals: list[list[Interval]], row: Entries) -> Scalar:
-            known, shift = {wire: form}, jnp.zeros(())
-            for each, around_rows in zip(ahead, intervals, strict=True):
-                step = self.program.steps[each.index - 1]
-                operands = [self.regions[operand.index] for operand in step.wires]
-                given = [known.get(w, jnp.zeros_like(r.center)) for w, r in zip(step.wires, operands, strict=True)]
-                around = Around(step, operands, self.regions[each.index])
-                known[each], more = local_rule_of(step).onwards(around, given, around_rows)
-                shift = shift + more
-            return weighed(known[self.program.output], row, row) + shift
+    def _of_output(self, wire: Wire, form: Entries, intervals: list[list[Interval]], row: Entries) -> Scalar:
+        """An upper bound of a form of the row of an output at a wire."""
+        known, shift = {wire: form}, jnp.zeros(())
+        for each, around_rows in zip(self._ahead(wire), intervals, strict=True):
+            step = self.program.steps[each.index - 1]
+            operands = [self.regions[operand.index] for operand in step.wires]
+            given = [known.get(w, jnp.zeros_like(r.center)) for w, r in zip(step.wires, operands, strict=True)]
+            around = Around(step, operands, self.regions[each.index])
+            known[each], more = local_rule_of(step).onwards(around, given, around_rows)
+            shift = shift + more
+        return jnp.sum(known[self.program.output] * row) + shift
 
-        shape = self.program.shape(self.program.output)
-        rows = jnp.eye(math.prod(shape)).reshape(-1, *shape)
-        of_forms = jax.vmap(of_output, in_axes=(0, None, None)) if of_all else of_output
-        each_output = jax.vmap(of_forms, in_axes=(None if of_all else 0, 0, 0))
-        return each_output(forms, [self._intervals[each] for each in ahead], rows)
+    def _of_own(self, wire: Wire, forms: Rows) -> Array:
+        """Upper bounds, of each output, of a form of its row at a wire."""
+        if self._count > 64 or not self._is_tightened(wire):
+            return jax.vmap(partial(self._of_output, wire))(forms, *self._outputs(wire))
+        at_once = 2 * self._at_once(wire)  # of all outputs, in a loop as above: that is compiled already
+        blocks = jnp.zeros((max(-(-self._count // at_once), 2), at_once, *forms.shape[1:]))
+        blocks = blocks.reshape(-1, *forms.shape[1:]).at[: self._count].set(forms).reshape(blocks.shape)
+        found = loops.map(lambda block: self._of_all(wire, block).T, blocks)
+        return jnp.diagonal(found.reshape(-1, self._count)[: self._count])
 
     def lengths(self, norm: Norm) -> Any:
         """Bounds of the lengths of all rows at the input, l1 for linf and l2 for l2; inf for others."""
@@ -107,5 +124,5 @@ class Chords:
             return jnp.full(len(lower), math.inf)
         largest = jnp.maximum(jnp.abs(lower), jnp.abs(upper))
         noise = 4 * eps() * (jnp.square(largest) if norm == l2 else largest)
-        bounds = self._largest(Wire(0), slope) + jax.vmap(total)(shift + noise)
+        bounds = self._of_own(Wire(0), slope) + jax.vmap(total)(shift + noise)
         return jnp.sqrt(jnp.maximum(bounds, 0.0)) * (1 + 2 * eps()) if norm == l2 else bounds

@@ -143,7 +143,7 @@ def _averaged_regions(program: Program, first: Norm) -> list[Region]:
     for wire in [wire for step in program.steps if is_gate(step) for wire in step.wires if wire.index > first_gate]:
         size = math.prod(program.shape(wire))
         if size * math.prod(program.input_shape) <= LARGEST:
-            regions[wire.index] = measure(program, regions, wire, norm_in=first, at_once=size)
+            regions[wire.index] = measure(program, regions, wire, first, size)
     return regions
 
 

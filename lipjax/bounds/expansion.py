@@ -12,15 +12,15 @@ that this is no approximation.
 
 import math
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from lipjax.bounds.backward import ROWS_AT_ONCE, backward, over_entries
+from lipjax.bounds.backward import TOGETHER, backward, over_entries
 from lipjax.bounds.carried import Around, Form, Gate, Region, Rows
-from lipjax.bounds.matrices import least, matrix_norm, through_l2
+from lipjax.bounds.matrices import dual, least, matrix_norm, through_l2, value
 from lipjax.bounds.program import Program, Wire
 from lipjax.bounds.rounding import eps, length, of_sizes, spectral
 from lipjax.bounds.rules import local_rule_of
@@ -49,7 +49,7 @@ def _conversions(norm_in: Norm, inputs: int) -> dict[str, float]:
 def _effect(gate: Gate, *, to_dual: float, to_l2: float, is_all: bool) -> Change:
     """What a gate changes: `rows root(change)` times `root(change) slopes`, each factor as small as is known."""
     root = jnp.sqrt(gate.change) * (1 + 2 * eps())
-    steepest, moved = jnp.max(root, initial=0.0), gate.form.rows * root
+    steepest, moved = jnp.max(root, initial=0.0), (gate.form.rows * root).reshape(len(gate.form.rows), -1)
     slopes = jnp.where(root > 0.0, root * gate.slopes, 0.0)
     sums = jax.vmap(of_sizes, (0, None))(moved, slopes)
     reach = jnp.fmin(steepest * gate.norm, length(slopes) * to_l2) * (1 + 4 * eps())
@@ -61,7 +61,8 @@ def _effect(gate: Gate, *, to_dual: float, to_l2: float, is_all: bool) -> Change
 class Expansion(NamedTuple):
     """The derivative of some entries with respect to the input: a known middle, and changes of it."""
 
-    middle: Rows  # one row per entry
+    middle: Rows | None  # one row per entry; None where it is not asked for
+    lengths: PerRow  # dual norms of the rows of the middle
     changes: list[Change]  # by every gate; their norms are for all entries of the wire
     rounding: PerRow  # how far, in l2, rounding can have moved the rows
 
@@ -73,8 +74,9 @@ def expand(program: Program, regions: list[Region], wire: Wire, rows: Rows, norm
     where all of them are here, and they are few.
     """
     changes, rounding = list[Change](), [jnp.zeros(rows.shape[0])]
-    is_all = rows.shape[0] == rows[0].size <= ROWS_AT_ONCE
-    settings = _conversions(norm_in, regions[0].center.size)
+    is_all = rows.shape[0] == rows[0].size <= TOGETHER
+    inputs = regions[0].center.size
+    settings = _conversions(norm_in, inputs)
 
     def before(around: Around, form: Form) -> list[Form]:
         expanded = local_rule_of(around.step).expansion(around, form)
@@ -82,33 +84,36 @@ def expand(program: Program, regions: list[Region], wire: Wire, rows: Rows, norm
         rounding.append(expanded.rounding)
         return expanded.forms
 
-    middle = backward(program, regions, wire, Form(rows, jnp.ones(())), before).rows
-    return Expansion(middle.reshape(rows.shape[0], -1), changes, sum(rounding[1:], rounding[0]))
+    middle = backward(program, regions, wire, Form(rows, jnp.ones(())), before).rows.reshape(-1, inputs)
+    lengths = jax.vmap(partial(dual, norm_in))(middle)
+    return Expansion(middle, lengths, changes, sum(rounding[1:], rounding[0]))
 
 
-def changes_of(expansion: Expansion, norm_in: Norm) -> list[Change]:
+def changes_of(expansion: Expansion, norm_in: Norm, inputs: int) -> list[Change]:
     """All that the middle can be off by: the changes, each bound made tighter by the other, and the rounding."""
-    to_dual, to_l2 = _conversions(norm_in, expansion.middle.shape[1]).values()
+    to_dual, to_l2 = _conversions(norm_in, inputs).values()
     cut = [change._replace(norm=jnp.fmin(length(change.rows) * to_l2, change.norm)) for change in expansion.changes]
     return [*cut, Change(expansion.rounding * to_dual, length(expansion.rounding))]
 
 
-@partial(jax.jit, static_argnames="norm_in")
-def slopes_and_norm(expansion: Expansion, norm_in: Norm) -> Change:
+@partial(jax.jit, static_argnames=("norm_in", "inputs"))
+def slopes_and_norm(expansion: Expansion, norm_in: Norm, inputs: int) -> Change:
     """Bounds of the dual norm of each row of the derivative, and of its l2 operator norm."""
-    middle, changes = expansion.middle, changes_of(expansion, norm_in)
-    of_rows = jax.vmap(norm_in.dual)(middle) * (1 + (middle.shape[1] + 8) * eps())
-    norm: Any = spectral(middle) if middle.size <= LARGEST else jnp.inf
-    return Change(of_rows + sum(change.rows for change in changes), norm + sum(change.norm for change in changes))
+    middle, changes = expansion.middle, changes_of(expansion, norm_in, inputs)
+    norm: Any = jnp.inf if middle is None or middle.size > LARGEST else spectral(middle)
+    rows = expansion.lengths + sum(change.rows for change in changes)
+    return Change(rows, norm + sum(change.norm for change in changes))
 
 
-def measure(
-    program: Program, regions: list[Region], wire: Wire, *, norm_in: Norm, at_once: int = ROWS_AT_ONCE
-) -> Region:
+def measure(program: Program, regions: list[Region], wire: Wire, norm_in: Norm, at_once: int | None = None) -> Region:
     """The region of a wire with bounds of its derivative."""
-    region = regions[wire.index]
-    expansion = over_entries(region, lambda rows: expand(program, regions, wire, rows, norm_in), at_once)
-    change = slopes_and_norm(expansion, norm_in)
+    region, inputs = regions[wire.index], regions[0].center.size
+
+    def of_rows(rows: Rows) -> Expansion:
+        found = expand(program, regions, wire, rows, norm_in)
+        return found if region.center.size * inputs <= LARGEST else found._replace(middle=None)
+
+    change = slopes_and_norm(over_entries(region, of_rows, at_once), norm_in, inputs)
     return region._replace(slopes=change.rows.reshape(region.center.shape), norm=jnp.fmin(region.norm, change.norm))
 
 
@@ -117,15 +122,15 @@ def expanded(program: Program, regions: list[Region], norm_in: Norm, norm_out: N
     count = math.prod(program.shape(program.output))
     rows = jnp.eye(count).reshape(count, *program.shape(program.output))
     expansion = expand(program, regions, program.output, rows, norm_in)
-    return _norm_of(expansion, norm_in, norm_out)
+    return _norm_of(expansion, norm_in, norm_out, regions[0].center.size)
 
 
-@partial(jax.jit, static_argnames=("norm_in", "norm_out"))
-def _norm_of(expansion: Expansion, norm_in: Norm, norm_out: Norm) -> Scalar:
-    count, factor = expansion.middle.shape[0], through_l2(expansion.middle, norm_in, norm_out)
-    changes = changes_of(expansion, norm_in)
+@partial(jax.jit, static_argnames=("norm_in", "norm_out", "inputs"))
+def _norm_of(expansion: Expansion, norm_in: Norm, norm_out: Norm, inputs: int) -> Scalar:
+    assert expansion.middle is not None
+    factor, changes = through_l2(expansion.middle, norm_in, norm_out), changes_of(expansion, norm_in, inputs)
     return least(
         matrix_norm(expansion.middle, norm_in, norm_out)
-        + sum(jnp.fmin(norm_out.value(change.rows), factor * change.norm) for change in changes),
-        norm_out.value(slopes_and_norm(expansion, norm_in).rows) * (1 + (count + 8) * eps()),
+        + sum(jnp.fmin(value(norm_out, change.rows), factor * change.norm) for change in changes),
+        value(norm_out, slopes_and_norm(expansion, norm_in, inputs).rows),
     )

@@ -5,12 +5,11 @@ form of the input: affine steps by their transpose, nonlinear ones by the line a
 coefficient. Its largest value on the ball is then known.
 """
 
-import math
-
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
-from lipjax.bounds.backward import backward, over_entries
+from lipjax.bounds.backward import backward, of_both_signs
 from lipjax.bounds.carried import Around, Entries, Region, Rows
 from lipjax.bounds.program import Program, Wire
 from lipjax.bounds.rounding import length, weighed
@@ -33,14 +32,10 @@ def largest(program: Program, regions: list[Region], wire: Wire, form: Entries) 
     return weighed(form, start.center, start.center) + sum(shifts) + moved
 
 
-def cut(program: Program, regions: list[Region], wire: Wire) -> Region:
-    """The region of a wire with intervals cut by linear relaxation."""
-    region = regions[wire.index]
+def highest(program: Program, regions: list[Region], wire: Wire) -> Array:
+    """Upper bounds of all entries of a wire, and of their negatives, `[entries, 2]`, by linear relaxation."""
 
-    def of_rows(rows: Rows) -> tuple[Entries, Entries]:
-        forms = jnp.concatenate([rows, -rows])
-        upper, negated = jnp.split(jax.vmap(lambda form: largest(program, regions, wire, form))(forms), 2)
-        return -negated, upper
+    def of_forms(forms: Rows) -> Entries:
+        return jax.vmap(lambda form: largest(program, regions, wire, form))(forms)
 
-    lower, upper = (ends.reshape(region.center.shape) for ends in over_entries(region, of_rows))
-    return region._replace(lower=jnp.fmax(region.lower, lower), upper=jnp.fmin(region.upper, upper)).within(math.inf)
+    return of_both_signs(regions[wire.index], of_forms)

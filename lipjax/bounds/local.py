@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Callable
-from functools import reduce
-from typing import Any
+from functools import partial, reduce
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -12,33 +12,65 @@ import numpy as np
 from lipjax import checks, loops
 from lipjax.bounds import linear
 from lipjax.bounds.backward import output_derivative
-from lipjax.bounds.carried import Derivative, Region
+from lipjax.bounds.carried import Derivative, Interval, Region
 from lipjax.bounds.chords import Chords
 from lipjax.bounds.everywhere import everywhere
 from lipjax.bounds.expansion import expanded, measure
-from lipjax.bounds.forward import Refine, forward, forward_with_center, input_region, keep
-from lipjax.bounds.matrices import least, matrix_norm, through_l2
+from lipjax.bounds.forward import forward, input_region
+from lipjax.bounds.matrices import least, matrix_norm, through_l2, value
 from lipjax.bounds.program import Program, Wire, confined, in_float64, is_traced, trace
 from lipjax.bounds.rounding import eps
-from lipjax.bounds.rules import find_sizes, has_local_rule, recognize, take_apart
+from lipjax.bounds.rules import find_sizes, has_local_rule, join_shifts, recognize, take_apart
 from lipjax.bounds.semidefinite import semidefinite
 from lipjax.norms import Ball, Norm
 from lipjax.operators import is_plain
 from lipjax.types import Model, Point, Scalar, VectorFn
 
+T = TypeVar("T")
 
-def _refined(program: Program, x: Point, ball: Ball, cut: Refine, anchored: bool) -> list[Region]:
-    """Regions of all wires, those of nonlinear steps by slopes from the center too; anchored or of all pairs."""
 
-    def refine(regions: list[Region], wire: Wire, center: Region) -> Region:
-        region = measure(program, regions, wire, norm_in=ball.norm)
+class _Turn(NamedTuple):
+    """A way to find regions."""
+
+    measures: Any  # whether derivatives bound how far entries move
+    cuts: Any  # whether linear relaxation bounds entries as well
+
+
+_AT_CENTER, _MEASURED, _CUT = _Turn(False, False), _Turn(True, False), _Turn(True, True)
+
+
+def _refined(
+    program: Program, start: Region, ball: Ball, centers: list[Interval], turn: _Turn, anchored: bool
+) -> list[Region]:
+    """Regions of all wires, given that of the input, with what nonlinear steps read refined, as the turn says.
+
+    `centers` is where the values at the center are. Slopes are anchored there, or of all pairs.
+    """
+
+    def refine(regions: list[Region], wire: Wire) -> Region:
+        return _either(turn.measures, lambda: measured(regions, wire), lambda: kept(regions[wire.index]))
+
+    def kept(region: Region) -> Region:
+        drift = jnp.zeros_like(region.center) if anchored else None
+        return region._replace(slopes=jnp.full_like(region.center, math.inf), drift=drift)
+
+    def measured(regions: list[Region], wire: Wire) -> Region:
+        region, center = measure(program, regions, wire, ball.norm), centers[wire.index]
         reach = region.slopes * ball.radius * (1 + 4 * eps()) + 4 * eps() * region.magnitude
-        lower, upper = jnp.fmax(region.lower, center.lower - reach), jnp.fmin(region.upper, center.upper + reach)
         drift = jnp.maximum(center.upper - region.center, region.center - center.lower) if anchored else None
-        regions[wire.index] = region._replace(lower=lower, upper=upper, drift=drift).within(math.inf)
-        return cut(program, regions, wire)
+        nothing = jnp.full((region.center.size, 2), math.inf)
+        found = _either(turn.cuts, lambda: linear.highest(program, regions, wire), lambda: nothing)
+        highest, lowest = (bounds.reshape(region.center.shape) for bounds in found.T)
+        lower = jnp.fmax(jnp.fmax(region.lower, center.lower - reach), -lowest)
+        upper = jnp.fmin(jnp.fmin(region.upper, center.upper + reach), highest)
+        return region._replace(lower=lower, upper=upper, drift=drift).within(math.inf)
 
-    return forward_with_center(program, x, ball, refine)
+    return forward(program, start, refine)
+
+
+def _either(condition: Any, one: Callable[[], T], other: Callable[[], T]) -> T:
+    """`jax.lax.cond`, decided now where the condition is known now."""
+    return (one if condition else other)() if isinstance(condition, bool) else jax.lax.cond(condition, one, other)
 
 
 def _by_intervals(derivative: Derivative, result: Region, norm_in: Norm, norm_out: Norm) -> Scalar:
@@ -55,44 +87,56 @@ def _by_intervals(derivative: Derivative, result: Region, norm_in: Norm, norm_ou
 
 
 def _expansion(program: Program, x: Point, ball: Ball, norm_out: Norm, anchored: bool) -> Scalar:
-    regions = _refined(program, x, ball, keep, anchored)
+    regions = _with_centers(program, x, ball, _MEASURED, anchored)
     derivative, result = output_derivative(program, regions), regions[program.output.index]
     bounds = _by_intervals(derivative, result, ball.norm, norm_out), expanded(program, regions, ball.norm, norm_out)
     return jnp.minimum(*bounds)
 
 
+def _with_centers(program: Program, x: Point, ball: Ball, turn: _Turn, anchored: bool) -> list[Region]:
+    """Refined regions, after a turn at the center."""
+    centers = forward(program, input_region(x, ball.replace(radius=0.0)))
+    return _refined(program, input_region(x, ball), ball, _intervals(centers), turn, anchored)
+
+
+def _intervals(regions: list[Region]) -> list[Interval]:
+    return [Interval(region.lower, region.upper) for region in regions]
+
+
 def _linear(program: Program, x: Point, ball: Ball, norm_out: Norm, anchored: bool) -> Scalar:
     """The least of all bounds, by expansion without and with linear relaxation: tighter values move middles of slopes.
 
-    Both are turns of one loop, which is compiled once.
+    All turns are of one loop, which is compiled once.
     """
     find_sizes(program)
 
-    def turn(cuts: Any) -> tuple[Scalar, list[Region]]:
-        def cut(program: Program, regions: list[Region], wire: Wire) -> Region:
-            return jax.lax.cond(cuts, lambda r: linear.cut(program, r, wire), lambda r: keep(program, r, wire), regions)
+    def step(carried: tuple[list[Interval], list[Region]], given: tuple[_Turn, Region]) -> tuple[Any, Scalar]:
+        (turn, start), (centers, _) = given, carried
+        regions = _refined(program, start, ball, centers, turn, anchored)
+        centers = jax.tree.map(partial(jnp.where, turn.measures), centers, _intervals(regions))
+        nothing = jnp.full((), math.inf)
+        bound = _either(turn.measures, lambda: expanded(program, regions, ball.norm, norm_out), lambda: nothing)
+        return (centers, regions), bound
 
-        regions = _refined(program, x, ball, cut, anchored)
-        return expanded(program, regions, ball.norm, norm_out), regions
-
-    bounds, both = loops.map(turn, jnp.array([False, True]))
-    regions = jax.tree.map(lambda field: field[1], both)
+    turns = jax.tree.map(lambda *flags: jnp.array(flags), _AT_CENTER, _MEASURED, _CUT)
+    radii = jnp.where(turns.measures, ball.radius, 0.0)
+    starts = jax.vmap(lambda radius: input_region(x, ball.replace(radius=radius)))(radii)
+    of_center = partial(_refined, program, input_region(x, ball), ball, [], _AT_CENTER, anchored)
+    empty = jax.tree.map(lambda each: jnp.zeros(each.shape, each.dtype), jax.eval_shape(of_center))
+    (_, regions), bounds = loops.scan(step, (_intervals(empty), empty), (turns, starts))
     return least(*bounds, _by_rows(program, regions, ball.norm, norm_out))
 
 
 def _by_rows(program: Program, regions: list[Region], norm_in: Norm, norm_out: Norm) -> Scalar:
     """The bound by the intervals of the derivative, and by the lengths of its rows."""
     chords = Chords(program, regions)
-    lengths = chords.lengths(norm_in)
-    return least(
-        _by_intervals(chords.derivative, regions[program.output.index], norm_in, norm_out),
-        norm_out.value(lengths) * (1 + (lengths.size + 8) * eps()),
-    )
+    by_intervals = _by_intervals(chords.derivative, regions[program.output.index], norm_in, norm_out)
+    return least(by_intervals, value(norm_out, chords.lengths(norm_in)))
 
 
 def _semidefinite(program: Program, x: Point, ball: Ball, norm_out: Norm, anchored: bool) -> Scalar:
     """The semidefinite bound or that by linear relaxation, the smaller one."""
-    regions = _refined(program, x, ball, linear.cut, anchored)
+    regions = _with_centers(program, x, ball, _CUT, anchored)
     bounds = semidefinite(program, regions, ball.norm, norm_out), expanded(program, regions, ball.norm, norm_out)
     return least(*bounds, _by_rows(program, regions, ball.norm, norm_out))
 
@@ -182,7 +226,7 @@ def local_bound(
     is_plain(norm=norm_in, norm_out=norm_out)
     checks.one_of("method", method, list(_METHODS))
     checks.one_of("constant", constant, ["pairwise", "slope"])
-    program = recognize(trace(f, x.shape))
+    program = join_shifts(recognize(trace(f, x.shape)))
     if not isinstance(program.output, Wire):
         return jnp.zeros(())
     known = not is_traced(program) and not any(isinstance(value, jax.core.Tracer) for value in (x, ball.radius))

@@ -29,22 +29,24 @@ def total(*products: Any) -> Scalar:
 
 
 def weighed(form: Any, above: Any, below: Any, noise: Any = 0.0) -> Scalar:
-    """`<max(form, 0), above> + <min(form, 0), below> + <|form|, noise>`, rounded up, by two products of vectors.
+    """`<max(form, 0), above> + <min(form, 0), below> + <|form|, noise>`, rounded up.
 
-    These are matrix products where there are many forms; XLA sums by itself one number after another.
+    By matrix products: XLA sums by itself one number after another.
     """
     lost = 0.55 * (form.size + 16) * eps() * jnp.maximum(jnp.abs(above), jnp.abs(below))
     half = (above - below) / 2 + lost + noise * (1 + (form.size + 16) * eps())
-    return _dot(form, (above + below) / 2) + _dot(jnp.abs(form), half)
+    weights = jnp.stack([(above + below) / 2, half])
+    return _products(form, weights)[0] + _products(jnp.abs(form), weights)[1]
 
 
 def of_sizes(form: Any, weights: Any) -> Scalar:
     """`<|form|, weights>` of weights that are not negative, rounded up."""
-    return _dot(jnp.abs(form), weights) * (1 + (form.size + 16) * eps())
+    return _products(jnp.abs(form), jnp.stack([weights, weights]))[0] * (1 + (form.size + 16) * eps())
 
 
-def _dot(form: Any, weights: Any) -> Scalar:
-    return jnp.dot(form.ravel(), weights.ravel(), precision=jax.lax.Precision.HIGHEST)
+def _products(form: Any, weights: Any) -> Any:
+    """Products with two vectors: for one alone XLA compiles a kernel of its own each time."""
+    return jnp.matmul(weights.reshape(2, -1), form.ravel(), precision=jax.lax.Precision.HIGHEST)
 
 
 @jax.jit
@@ -87,8 +89,7 @@ def spectral(rows: Any) -> Scalar:
     threads of the pool that they run on themselves.
     """
     matrix = rows.reshape(rows.shape[0], -1)
-    unit = jnp.max(jnp.abs(matrix), initial=0.0)
-    matrix = (matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T) / _not_zero(unit)
+    matrix = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
     side, width = matrix.shape
     hidden = (side + 8) * eps() * (1 + side**2 * eps()) ** 2
 
@@ -96,14 +97,16 @@ def spectral(rows: Any) -> Scalar:
         scale = _not_zero(jnp.sqrt(jnp.sum(jnp.square(gram))))
         return _gram_matrix(gram / scale), scale
 
-    def root(bound: Any, scale: Any) -> tuple[Any, None]:
-        return scale * (jnp.sqrt(bound + hidden) + 2 * hidden / side) * (1 + 4 * eps()), None
-
-    gram, scales = loops.scan(square, _gram_matrix(matrix), None, _NUM_SQUARES)
+    product = _gram_matrix(matrix)
+    unit = jnp.max(jnp.abs(product))
+    gram, scales = loops.scan(square, product / _not_zero(unit), None, _NUM_SQUARES)
     last = jnp.minimum(jnp.sqrt(jnp.sum(jnp.square(gram))), jnp.max(jnp.sum(jnp.abs(gram), 1)))
-    bound, _ = loops.scan(root, last * (1 + side**2 * eps()), scales, reverse=True)
-    lost = (width + 8) * eps() * jnp.sum(jnp.square(matrix)) * (1 + matrix.size * eps())
-    return unit * jnp.sqrt(bound + lost) * (1 + 8 * eps())
+    bound = last * (1 + side**2 * eps())
+    for scale in scales[::-1]:  # no loop, which would be compiled wherever it is
+        bound = scale * (jnp.sqrt(bound + hidden) + 2 * hidden / side) * (1 + 4 * eps())
+    lost = (width + 8) * eps() * jnp.trace(product) * (1 + matrix.size * eps())
+    least = (matrix.size * float(jnp.finfo(matrix.dtype).tiny)) ** 0.5  # what products that underflow may hide
+    return jnp.sqrt(unit * bound + lost) * (1 + 8 * eps()) + least
 
 
 def _gram_matrix(matrix: Any) -> Any:

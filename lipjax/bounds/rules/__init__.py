@@ -5,7 +5,7 @@ from collections import defaultdict
 from lipjax.bounds.program import Idiom, Program, rewrite
 from lipjax.bounds.program.idioms import IDIOMS as PLAIN
 from lipjax.bounds.rules.activation import Elementwise
-from lipjax.bounds.rules.affine import Addition, Affine, Copies, Moves, Scaling, Sum, WindowSum
+from lipjax.bounds.rules.affine import Addition, Affine, Copies, Moves, Scaling, Sum, WindowSum, shifted
 from lipjax.bounds.rules.by_matrix import ByMatrix
 from lipjax.bounds.rules.convolution import Convolution
 from lipjax.bounds.rules.dense import Dense
@@ -47,6 +47,14 @@ def recognize(program: Program) -> Program:
     for op, idiom in (*PLAIN, *(found for kind in KINDS for found in kind.idioms)):
         idioms[op].append(idiom)
     return rewrite(program, idioms)
+
+
+def join_shifts(program: Program) -> Program:
+    """The same function with constants added in the steps with weights: fewer steps, which take their time to compile.
+
+    An audit has them as they are written.
+    """
+    return rewrite(program, {"add": [shifted]})
 
 
 def fuse_residuals(program: Program) -> Program:

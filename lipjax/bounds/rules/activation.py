@@ -117,7 +117,8 @@ class Elementwise(LocalRule):
         noise = 8 * eps() * jnp.maximum(jnp.abs(lower), jnp.abs(upper))
         steepest = _largest(*function.slopes(region.lower, region.upper))
         spread = steepest * region.spread + length(noise)
-        return Region(step(region.center), lower - noise, upper + noise, spread, steepest * region.norm).within(spread)
+        found = Region(step(region.center), lower - noise, upper + noise, spread, steepest * region.norm)
+        return found._replace(spread=jnp.fmin(spread, length(found.farthest)))
 
     def derivative(self, around: Around, derivative: Derivative) -> list[Derivative]:
         (region,), function = around.operands, activation(around.step)

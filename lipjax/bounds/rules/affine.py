@@ -1,8 +1,8 @@
 """Affine steps `L(u, v, ...) + b` of their wires.
 
-Their constants are weights of L (a kernel) or parts of b (a bias, the value of padding). Replacing weights by their
-absolute values gives |L|, which carries the radii of intervals; by their squares, the map whose row sums are the
-squared lengths of rows.
+Their constants are weights of L (a kernel) or parts of b (a bias, the value of padding); a third operand is of b.
+Replacing weights by their absolute values gives |L|, which carries the radii of intervals; by their squares, the map
+whose row sums are the squared lengths of rows.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lipjax.bounds.carried import Around, Derivative, Entries, Expanded, Form, Gain, Interval, Region, Relaxed, Rows
-from lipjax.bounds.program import Step, Wire
+from lipjax.bounds.program import Builder, Step, Wire
 from lipjax.bounds.rounding import eps, length, of_sizes, weighed
 from lipjax.bounds.rules.rule import LocalRule, rule_of
 from lipjax.norms import Norm, l1, l2, linf
@@ -58,8 +58,15 @@ class Affine(LocalRule):
         """What a step is bounded with."""
 
         def find() -> Sizes:
-            norm, column, row = (self.constant(step, norm).value for norm in (l2, l1, linf))
-            return Sizes(norm, (column * row) ** 0.5, row, 0.51 * (self.terms(step) + 8) * eps())
+            rounding = 0.51 * (self.terms(step) + 8) * eps()
+            norm = self.constant(step, l2).value
+            if isinstance(norm, jax.core.Tracer):  # sums of |L| by itself are fewer kernels to compile
+                results, back = linear(step, jnp.abs), transposed(step, jnp.abs)
+                row = results(*[jnp.ones(given.shape) for given in step.given]).max() * (1 + rounding)
+                (columns,) = back(jnp.ones(step.result.shape))
+                return Sizes(norm, jnp.sqrt(columns.max() * row) * (1 + rounding), row, rounding)
+            column, row = (self.constant(step, norm).value for norm in (l1, linf))
+            return Sizes(norm, math.sqrt(column * row), row, rounding)
 
         return step.once(Sizes, find)
 
@@ -87,14 +94,19 @@ class Affine(LocalRule):
         ]
 
     def relaxation(self, around: Around, form: Entries) -> Relaxed:
-        largest = linear(around.step, jnp.abs)(*[region.magnitude for region in around.operands])
-        noise = of_sizes(form, 2 * self.sizes(around.step).rounding * largest)
-        return Relaxed(list(transposed(around.step)(form)), noise)
+        step = around.step
+        noise = 2 * self.sizes(step).rounding * linear(step, jnp.abs)(*[region.magnitude for region in around.operands])
+        parts = list(transposed(step)(form))
+        if not _is_shifted(step):
+            return Relaxed(parts, of_sizes(form, noise))
+        offset = step(*[jnp.zeros_like(region.center) for region in around.operands])
+        return Relaxed(parts, weighed(form, offset, offset, noise))
 
     def onwards(self, around: Around, forms: list[Entries], rows: list[Interval]) -> tuple[Entries, Scalar]:
         largest = transposed(around.step, jnp.abs)(rows[0].magnitude)
-        lost = sum(of_sizes(form, size) for form, size in zip(forms, largest, strict=True))
-        return linear(around.step)(*forms), 2 * self.sizes(around.step).rounding * lost
+        rounding = 2 * self.sizes(around.step).rounding
+        lost = [of_sizes(form, rounding * size) for form, size in zip(forms, largest, strict=True)]
+        return linear(around.step)(*forms), sum(lost[1:], lost[0])
 
     def expansion(self, around: Around, form: Form) -> Expanded:
         size, gains = self.sizes(around.step), sum(region.norm for region in around.operands)
@@ -110,10 +122,34 @@ def gain(step: Step, norm: Norm) -> Gain:
 
 def linear(step: Step, weigh: Weigh = lambda weight: weight) -> Callable[..., Any]:
     """The linear part of an affine step as a function of its wires' values, its weights passed through `weigh`."""
-    rule = rule_of(step)
-    change = weigh if isinstance(rule, Affine) and rule.has_weights else jnp.zeros_like
-    operands = [change(o) if not isinstance(o, Wire) and is_number(o) else o for o in step.operands]
+    changes = (weigh if _has_weights(step) and index < 2 else jnp.zeros_like for index in range(len(step.operands)))
+    operands = [
+        change(operand) if not isinstance(operand, Wire) and is_number(operand) else operand
+        for change, operand in zip(changes, step.operands, strict=True)
+    ]
     return dataclasses.replace(step, operands=tuple(operands))
+
+
+def _has_weights(step: Step) -> bool:
+    rule = rule_of(step)
+    return isinstance(rule, Affine) and rule.has_weights
+
+
+def _is_shifted(step: Step) -> bool:
+    return len(step.operands) > 2 and _has_weights(step)
+
+
+def shifted(builder: Builder, step: Step) -> Wire | None:
+    """A step with weights and a constant that is added to its result, as one."""
+    ops = "conv_general_dilated", "dot_general", "mul"
+    first = builder.producer(step.wires[0], *ops) if len(step.wires) == 1 else None
+    if first is None or not _has_weights(first) or _is_shifted(first) or first.result.shape != step.result.shape:
+        return None
+
+    def apply(x: Any, weights: Any, offset: Any) -> Any:
+        return first.apply(x, weights) + offset
+
+    return builder.add(first.op, (*first.operands, *step.constants), apply, **first.params)
 
 
 def transposed(step: Step, weigh: Weigh = lambda weight: weight) -> Callable[[Any], tuple]:
@@ -218,7 +254,7 @@ class Scaling(Affine):
     has_weights = True
 
     def gain(self, step: Step, norm: Norm) -> Gain:
-        (factors,) = step.constants
+        factors, *_ = step.constants
         library = jnp if isinstance(factors, jax.core.Tracer) else np
         return Gain(library.abs(factors).max(), "exact", "largest factor")
 

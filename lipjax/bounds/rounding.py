@@ -35,13 +35,15 @@ def weighed(form: Any, above: Any, below: Any, noise: Any = 0.0) -> Scalar:
     """
     lost = 0.55 * (form.size + 16) * eps() * jnp.maximum(jnp.abs(above), jnp.abs(below))
     half = (above - below) / 2 + lost + noise * (1 + (form.size + 16) * eps())
-    weights = jnp.stack([(above + below) / 2, half])
+    is_first = jnp.arange(2).reshape(2, *[1] * half.ndim) == 0
+    weights = jnp.where(is_first, (above + below) / 2, half)
     return _products(form, weights)[0] + _products(jnp.abs(form), weights)[1]
 
 
 def of_sizes(form: Any, weights: Any) -> Scalar:
     """`<|form|, weights>` of weights that are not negative, rounded up."""
-    return _products(jnp.abs(form), jnp.stack([weights, weights]))[0] * (1 + (form.size + 16) * eps())
+    both = jnp.broadcast_to(weights, (2, *weights.shape))
+    return _products(jnp.abs(form), both)[0] * (1 + (form.size + 16) * eps())
 
 
 def _products(form: Any, weights: Any) -> Any:

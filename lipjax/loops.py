@@ -4,22 +4,24 @@ On CPU, XLA computes a convolution by a fast kernel only if its axes are in one 
 space, channels and features; examples, space and features. It brings convolutions into that order by itself, but in a
 program's entry alone, not in the bodies of its loops. There the gradients of a convolution, whose axes are in other
 orders, are 4 to 150 times slower. So these loops are JAX's own, whose bodies have their convolutions in XLA's order:
-the same numbers by the same kernels. A body without such a convolution is left as it is, and so is all that is not
+the same numbers by the same kernels. Strided ones of few channels, the first layers of many networks, are slow in any
+order and become products of matrices. A body without such a convolution is left as it is, and so is all that is not
 traced for a CPU. `LIPJAX_XLA_CONVOLUTIONS=1` leaves everything as it is.
 """
 
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 import jax
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, jaxpr_as_fun, subjaxprs
-from jaxtyping import Array, PyTree, Shaped
+from jaxtyping import PyTree
+
+from lipjax import convolutions
 
 Settings = ParamSpec("Settings")
 Out = TypeVar("Out")
-_Operand = Shaped[Array, "..."]
 
 
 def for_loops(f: Callable[Settings, Out]) -> Callable[Settings, Out]:
@@ -122,60 +124,17 @@ def _equation_in_order(equation: JaxprEqn) -> JaxprEqn:
     return equation.replace(params={name: _in_order(parameter) for name, parameter in equation.params.items()})
 
 
-_FEW_CHANNELS = 4
-"""In groups of so few channels XLA's kernel is the slower one (a depthwise convolution's gradient 18 times)."""
-
-
 def _is_fast(convolution: JaxprEqn) -> bool:
     """Whether a convolution is best left as it is."""
-    numbers, num_groups = convolution.params["dimension_numbers"], convolution.params["feature_group_count"]
-    shape = _struct(convolution.invars[0]).shape
-    has_small_groups = num_groups > 1 and shape[numbers.lhs_spec[1]] <= num_groups * _FEW_CHANNELS
-    return numbers == _xlas_order(len(shape)) or has_small_groups
+    return convolutions.is_fast(*_structs(convolution), **convolution.params)
 
 
 def _convolution_in_order(equation: JaxprEqn) -> JaxprEqn:
-    convolution = jax.jit(functools.partial(convolve_in_order, **equation.params))
-    (call,) = jax.make_jaxpr(convolution)(*[_struct(variable) for variable in equation.invars]).eqns
+    convolution = jax.jit(functools.partial(convolutions.convolve, **equation.params))
+    (call,) = jax.make_jaxpr(convolution)(*_structs(equation)).eqns
     return call.replace(invars=equation.invars, outvars=equation.outvars, source_info=equation.source_info)
 
 
-def _struct(variable: Any) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(variable.aval.shape, variable.aval.dtype)
-
-
-def _xlas_order(num_axes: int) -> jax.lax.ConvDimensionNumbers:
-    first, last, space = 0, num_axes - 1, range(num_axes - 2)
-    images = (first, last, *(axis + 1 for axis in space))
-    return jax.lax.ConvDimensionNumbers(images, (last, last - 1, *space), images)
-
-
-def convolve_in_order(
-    lhs: _Operand, rhs: _Operand, *, dimension_numbers: jax.lax.ConvDimensionNumbers, **params: Any
-) -> _Operand:
-    """A convolution by one whose axes are in XLA's order, between transpositions.
-
-    Args:
-        lhs: Images, their axes in any order.
-        rhs: Kernel, its axes in any order.
-        dimension_numbers: Which axis is which, of the images, the kernel and the result.
-        **params: The other parameters of the primitive `jax.lax.conv_general_dilated_p`.
-
-    Returns:
-        What the primitive gives.
-
-    Examples:
-        >>> x, kernel = jax.numpy.arange(4.0).reshape(1, 1, 4), jax.numpy.array([[[1.0, -1.0]]])
-        >>> (convolution,) = jax.make_jaxpr(lambda x, kernel: jax.lax.conv(x, kernel, (1,), "VALID"))(x, kernel).eqns
-        >>> convolve_in_order(x, kernel, **convolution.params)
-        Array([[[-1., -1., -1.]]], dtype=float32)
-    """
-    given, order = dimension_numbers, _xlas_order(lhs.ndim)
-
-    def moved(operand: _Operand, source: Sequence[int], target: Sequence[int]) -> _Operand:
-        return jax.lax.transpose(operand, [source[target.index(axis)] for axis in range(operand.ndim)])
-
-    images = moved(lhs, given.lhs_spec, order.lhs_spec)
-    kernel = moved(rhs, given.rhs_spec, order.rhs_spec)
-    maps = jax.lax.conv_general_dilated_p.bind(images, kernel, dimension_numbers=order, **params)
-    return moved(maps, order.out_spec, given.out_spec)
+def _structs(equation: JaxprEqn) -> list[jax.ShapeDtypeStruct]:
+    avals: list[Any] = [variable.aval for variable in equation.invars]
+    return [jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in avals]

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Bool
 
 from lipjax import checks
+from lipjax.chance import drawn
 from lipjax.types import Box, KeyArray, Point, Scalar
 from lipjax.values import REQUIRED, Number, Value, number, setting
 
@@ -98,7 +99,7 @@ class Linf(Norm):
         return jnp.sign(gradient)
 
     def sample(self, key: KeyArray, shape: tuple[int, ...]) -> Point:
-        return jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
+        return drawn(jax.random.uniform, key, shape, float, -1.0, 1.0)
 
 
 def _unit(x: Point) -> Scalar:
@@ -146,7 +147,7 @@ class L2(Norm):
     def sample(self, key: KeyArray, shape: tuple[int, ...]) -> Point:
         # A uniform direction; the radius U^(1/n) makes the density constant in the ball.
         direction_key, radius_key = jax.random.split(key)
-        direction = self.steepest(jax.random.normal(direction_key, shape))
+        direction = self.steepest(drawn(jax.random.normal, direction_key, shape))
         return direction * jax.random.uniform(radius_key) ** (1.0 / math.prod(shape))
 
 
@@ -190,8 +191,8 @@ class L1(Norm):
     def sample(self, key: KeyArray, shape: tuple[int, ...]) -> Point:
         # Exponentials divided by their sum are uniform on the simplex; with random signs, on the l1 sphere.
         magnitude_key, sign_key, radius_key = jax.random.split(key, 3)
-        magnitudes = jax.random.exponential(magnitude_key, shape)
-        direction = jax.random.rademacher(sign_key, shape) * magnitudes / jnp.sum(magnitudes)
+        magnitudes = drawn(jax.random.exponential, magnitude_key, shape)
+        direction = drawn(jax.random.rademacher, sign_key, shape) * magnitudes / jnp.sum(magnitudes)
         return direction * jax.random.uniform(radius_key) ** (1.0 / math.prod(shape))
 
 

@@ -8,10 +8,11 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LAYERS = [
-    {"checks", "loops"},
+    {"checks", "convolutions"},
+    {"loops"},
     {"values", "losses"},
     {"types"},
-    {"norms", "operators", "batching", "parallel", "records"},
+    {"chance", "norms", "operators", "batching", "parallel", "records"},
     {"layers"},
     {"networks", "attacks", "corruptions", "datasets", "augmentation"},
     {"methods", "estimators", "bounds", "compatibility"},

@@ -8,6 +8,7 @@ from jaxtyping import Array, ArrayLike, Bool, Int
 
 from lipjax import loops
 from lipjax.attacks.climb import Differentiated, Evaluated, better, differentiated, select
+from lipjax.chance import drawn
 from lipjax.norms import Ball
 from lipjax.types import KeyArray, Objective, Point, Scalar
 
@@ -86,7 +87,7 @@ def sparse_ascent(key: KeyArray, objective: Objective, center: Point, *, ball: B
         Croce and Hein 2021, "Mind the box" (arXiv 2103.01208), algorithm 1 and the larger radii of section 3.4;
         constants are those of the authors' code.
     """
-    point = center + jax.random.normal(key, center.shape, center.dtype)
+    point = center + drawn(jax.random.normal, key, center.shape, center.dtype)
     for factor, share in _PHASES:
         steps = max(round(share * num_steps), 1)
         best = _phase(objective, point, center, ball.replace(radius=factor * ball.radius), steps)

@@ -27,6 +27,7 @@ from jaxtyping import Array, ArrayLike, Float, Int, Num
 
 from lipjax import checks, parallel
 from lipjax.batching import example_keys, in_chunks
+from lipjax.chance import drawn
 from lipjax.evaluation import Classifier
 from lipjax.types import KeyArray, Point, VectorFn, pixels, single
 from lipjax.values import REQUIRED, Number, Value, count, number
@@ -89,7 +90,7 @@ def class_counts(
     """
 
     def vote(draw: KeyArray) -> Int[Array, ""]:
-        return jnp.argmax(f(x + sigma * jax.random.normal(draw, x.shape, x.dtype)))
+        return jnp.argmax(f(x + sigma * drawn(jax.random.normal, draw, x.shape, x.dtype)))
 
     num_classes = jax.eval_shape(f, x).size
     votes = parallel.shared_out(in_chunks(vote, chunk_size), mesh)(example_keys(key, num_samples))

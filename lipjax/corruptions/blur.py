@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
 from lipjax import checks
-from lipjax.corruptions import chance, filters, motion, zoom
+from lipjax.chance import drawn
+from lipjax.corruptions import filters, motion, zoom
 from lipjax.corruptions.corruption import Constants, Corruption, Draws, Levels, Shape, Values, to_levels
 from lipjax.types import KeyArray, pixels
 from lipjax.values import REQUIRED, count, number
@@ -118,7 +119,8 @@ class glass_blur(Corruption):
 
     def sample(self, key: KeyArray, shape: Shape, constants: Constants) -> Draws:
         visits = (self.iterations, shape[0] - 2 * self.reach, shape[1] - 2 * self.reach, 2)
-        return {"offsets": jnp.floor(chance.uniform(key, visits, -self.reach, self.reach)).astype(jnp.int32)}
+        offsets = drawn(jax.random.uniform, key, visits, jnp.float32, -self.reach, self.reach)
+        return {"offsets": jnp.floor(offsets).astype(jnp.int32)}
 
     def transform(self, image: Levels, draws: Draws, constants: Constants) -> Levels:
         blurred = to_levels(filters.gaussian(image.astype(jnp.float32), constants["taps"]))
@@ -165,7 +167,7 @@ class motion_blur(Corruption):
         return {"taps": motion.motion_taps(int(self.radius), self.sd)}
 
     def sample(self, key: KeyArray, shape: Shape, constants: Constants) -> Draws:
-        return {"angle": chance.uniform(key, (), -45.0, 45.0)}
+        return {"angle": jax.random.uniform(key, (), jnp.float32, -45.0, 45.0)}
 
     def transform(self, image: Levels, draws: Draws, constants: Constants) -> Levels:
         return to_levels(motion.motion(image.astype(jnp.float32), constants["taps"], draws["angle"]))

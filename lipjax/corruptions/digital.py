@@ -5,7 +5,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from lipjax import checks
-from lipjax.corruptions import box, chance, filters, hsv, jpeg, sampling
+from lipjax.corruptions import box, filters, hsv, jpeg, sampling
 from lipjax.corruptions.corruption import Constants, Corruption, Draws, Levels, Shape, Values, to_levels
 from lipjax.corruptions.filters import unfused
 from lipjax.types import KeyArray
@@ -143,7 +143,7 @@ class elastic_transform(Corruption):
 
     def sample(self, key: KeyArray, shape: Shape, constants: Constants) -> Draws:
         height, width = shape[:2]
-        numbers = chance.uniform(key, (6 + 2 * height * width,), -1.0, 1.0)
+        numbers = jax.random.uniform(key, (6 + 2 * height * width,), jnp.float32, -1.0, 1.0)
         dx, dy = numbers[6:].reshape(2, height, width)
         return {"affine": numbers[:6].reshape(3, 2), "dx": dx, "dy": dy}
 

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from lipjax.corruptions import chance
 from lipjax.corruptions.corruption import Constants, Draws, Shape
 from lipjax.corruptions.filters import unfused
 from lipjax.types import KeyArray
@@ -84,7 +83,7 @@ def draw(key: KeyArray, shape: Shape, constants: Constants) -> Draws:
     amplitude, ratio, quantiles, gain, offset = (
         jnp.asarray(constants[name])[chosen] for name in ("amplitude", "ratio", "quantiles", "gain", "offset")
     )
-    numbers = chance.normal(field_key, (amplitude.size + 1,))
+    numbers = jax.random.normal(field_key, (amplitude.size + 1,), jnp.float32)
     white, level = numbers[1:].reshape(amplitude.shape), numbers[0]
     field = jnp.fft.ifft2(amplitude * jnp.fft.fft2(white)).real[: shape[0], : shape[1]]
     field = (field + unfused(ratio * level)) / jnp.sqrt(1 + ratio**2)

@@ -5,7 +5,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
 from lipjax import checks
-from lipjax.corruptions import chance
+from lipjax.chance import drawn
 from lipjax.corruptions.corruption import Constants, Corruption, Draws, Levels, Shape, to_levels
 from lipjax.corruptions.filters import unfused
 from lipjax.types import KeyArray
@@ -32,7 +32,7 @@ class gaussian_noise(Corruption):
         return {"sd": np.float32(255 * self.sd)}
 
     def sample(self, key: KeyArray, shape: Shape, constants: Constants) -> Draws:
-        return {"noise": chance.normal(key, shape)}
+        return {"noise": drawn(jax.random.normal, key, shape, jnp.float32)}
 
     def transform(self, image: Levels, draws: Draws, constants: Constants) -> Levels:
         return to_levels(image + unfused(constants["sd"] * draws["noise"]))
@@ -82,7 +82,7 @@ class impulse_noise(Corruption):
 
     def sample(self, key: KeyArray, shape: Shape, constants: Constants) -> Draws:
         # The upper 24 of the random bits decide whether a sample is hit, the lowest one which way.
-        bits = chance.bits(key, shape)
+        bits = drawn(jax.random.bits, key, shape, jnp.uint32)
         hit = (bits >> 8).astype(jnp.float32) < 2**24 * constants["amount"]
         return {"hit": hit, "salt": (bits & 1).astype(bool)}
 
@@ -112,7 +112,7 @@ class shot_noise(Corruption):
         return {"distribution": _poisson_distribution(photons), "shades": _shades(photons)}
 
     def sample(self, key: KeyArray, shape: Shape, constants: Constants) -> Draws:
-        return {"uniform": chance.uniform(key, shape)}
+        return {"uniform": drawn(jax.random.uniform, key, shape, jnp.float32)}
 
     def transform(self, image: Levels, draws: Draws, constants: Constants) -> Levels:
         if "counts" in draws:

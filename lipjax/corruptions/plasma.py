@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from lipjax.corruptions import chance
 from lipjax.corruptions.filters import unfused
 from lipjax.types import KeyArray
 
@@ -26,7 +25,7 @@ def side(shape: tuple[int, ...]) -> int:
 def draw_uniform(key: KeyArray, size: int) -> Uniform:
     """The random numbers of one map: three arrays per level, of 1, 4, 16, ... entries each."""
     levels = size.bit_length() - 1
-    total = chance.uniform(key, (size * size - 1,), -1.0, 1.0)
+    total = jax.random.uniform(key, (size * size - 1,), jnp.float32, -1.0, 1.0)
     uniform, start = [], 0
     for level in range(levels):
         count = 4**level

@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
 
 from lipjax import checks
-from lipjax.corruptions import chance, contours, filters, frost_texture, hsv, motion, plasma, zoom
+from lipjax.chance import drawn
+from lipjax.corruptions import contours, filters, frost_texture, hsv, motion, plasma, zoom
 from lipjax.corruptions.corruption import Constants, Corruption, Draws, Levels, Shape, to_levels
 from lipjax.corruptions.filters import unfused
 from lipjax.types import KeyArray
@@ -147,8 +148,8 @@ class snow(Corruption):
 
     def sample(self, key: KeyArray, shape: Shape, constants: Constants) -> Draws:
         layer_key, angle_key = jax.random.split(key)
-        angle = chance.uniform(angle_key, (), -135.0, -45.0)
-        return {"layer": chance.normal(layer_key, shape[:2]), "angle": angle}
+        angle = jax.random.uniform(angle_key, (), jnp.float32, -135.0, -45.0)
+        return {"layer": drawn(jax.random.normal, layer_key, shape[:2], jnp.float32), "angle": angle}
 
     def transform(self, image: Levels, draws: Draws, constants: Constants) -> Levels:
         layer = constants["mean"] + unfused(constants["sd"] * draws["layer"])
@@ -219,7 +220,7 @@ class spatter(Corruption):
         return {**numbers, "taps": filters.gaussian_taps(self.blur), "soft_taps": soft_taps}
 
     def sample(self, key: KeyArray, shape: Shape, constants: Constants) -> Draws:
-        return {"layer": chance.normal(key, shape[:2])}
+        return {"layer": drawn(jax.random.normal, key, shape[:2], jnp.float32)}
 
     def transform(self, image: Levels, draws: Draws, constants: Constants) -> Levels:
         layer = constants["mean"] + unfused(constants["sd"] * draws["layer"])

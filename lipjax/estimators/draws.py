@@ -14,6 +14,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from lipjax.chance import drawn
 from lipjax.norms import Norm, named
 from lipjax.types import KeyArray, Point
 from lipjax.values import Value, setting
@@ -39,7 +40,7 @@ class on_sphere(Value):
 
     def __call__(self, key: KeyArray, shape: tuple[int, ...]) -> Point:
         """A point with `norm.value(point) = 1`."""
-        noise = jax.random.normal(key, shape) if self.noise is None else self.noise.sample(key, shape)
+        noise = drawn(jax.random.normal, key, shape) if self.noise is None else self.noise.sample(key, shape)
         direction = self.norm.project(noise, jnp.inf)  # keeps the entries that may move
         return direction / self.norm.value(direction)
 

@@ -4,6 +4,7 @@ A family (`mlp`, `cnn`, ...) is written once and asks its `Layers` for a dense l
 Each module notes the arrays that it applies, with `keep`: from these a trained network is frozen.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from lipjax.layers.convolution import convolve
+from lipjax.types import KeyArray
 from lipjax.values import Value, setting
 
 Channels: TypeAlias = float | tuple[float, ...]
@@ -32,9 +34,16 @@ class Weights(NamedTuple):
     merge_skip: Float[Array, ""] | float
 
 
-modest = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
-"""Variance 1 / (3 fan_in), PyTorch's default. With He's, six times that, small networks start so steep that adversarial
-training makes them constant and they stay at chance."""
+_modest = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+
+
+def modest(key: KeyArray, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+    """A kernel of variance 1 / (3 fan_in), PyTorch's default.
+
+    With He's, six times that, small networks start so steep that adversarial training makes them constant and they stay
+    at chance. Drawn as a matrix: the same numbers, compiled in a third of the time.
+    """
+    return _modest(key, (math.prod(shape[:-1]), shape[-1]), dtype).reshape(shape)
 
 
 def keep(module: nn.Module, **arrays: Array) -> None:

@@ -4,6 +4,7 @@ import jax
 
 from lipjax import checks
 from lipjax.batching import over_examples
+from lipjax.chance import drawn
 from lipjax.types import Batch, KeyArray, Method, Model, Point
 from lipjax.values import Number, number
 
@@ -31,6 +32,6 @@ class gaussian(Method):
         """The batch with noise."""
 
         def noisy(key: KeyArray, x: Point) -> Point:
-            return x + self.sigma * jax.random.normal(key, x.shape, x.dtype)
+            return x + self.sigma * drawn(jax.random.normal, key, x.shape, x.dtype)
 
         return batch._replace(inputs=over_examples(noisy)(key, batch.inputs))

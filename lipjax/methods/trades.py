@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from lipjax import checks
 from lipjax.batching import over_examples
+from lipjax.chance import drawn
 from lipjax.losses import kl_divergence
 from lipjax.methods.in_ball import InBall
 from lipjax.norms import Ball, linf
@@ -16,7 +17,7 @@ from lipjax.values import Number, number, setting
 
 def _near(key: KeyArray, shape: tuple[int, ...]) -> Point:
     # The divergence and its gradient are 0 at x itself: the attack has to start beside it.
-    return 0.001 * jax.random.normal(key, shape)
+    return 0.001 * drawn(jax.random.normal, key, shape)
 
 
 class trades(InBall):

@@ -76,7 +76,7 @@ def cascade(
     batch: Batch,
     suite: Suite,
     *,
-    chunk_size: int = 256,
+    chunk_size: int | None = None,
     journal: str | os.PathLike | None = None,
     progress: Progress = lambda attack, share: None,
 ) -> CascadeResult:
@@ -92,7 +92,8 @@ def cascade(
             arguments of the compiled programs, which then serve all calls with the same function.
         batch: Images as float pixels in [0, 1] or as uint8 levels, or any inputs, with labels.
         suite: A suite with its ball.
-        chunk_size: Examples that are attacked at once; what remains is attacked in chunks of an eighth.
+        chunk_size: Examples that are attacked at once; what remains is attacked in chunks of an eighth, or of 16 if
+            that is more. None for 16 on CPU, 256 elsewhere.
         journal: Folder that receives every chunk as it is done, and the result. Called again with the same arguments, a
             killed evaluation goes on after its last chunk, with equal results. It knows stages by all their settings.
         progress: Called after each chunk as `(attack, share)`: the share of all work that is done if no further example

@@ -20,9 +20,9 @@ Images: TypeAlias = Float[np.ndarray, "batch ..."]
 Flags: TypeAlias = Bool[np.ndarray, " batch"]
 Logits: TypeAlias = Float[np.ndarray, "batch classes"]
 
-_SHRINKS = (1, 8)
-"""A chunk has the given size or that size divided by one of these, so that little is computed for nothing; for
-every size each stage is compiled once."""
+_LEAST_SIZE = 16
+"""A chunk has the given size or an eighth of it, but at least this, so that little is computed for nothing; for every
+size each stage is compiled once. More at once is no faster on CPU."""
 
 
 class Run(NamedTuple):
@@ -119,8 +119,10 @@ def _filled(rows: Rows, size: int) -> Int[np.ndarray, " size"]:
     return np.resize(rows, parallel.filled(size))
 
 
-def task_of(key: KeyArray, f: Classifier, batch: Batch, suite: Suite, chunk_size: int) -> Task:
+def task_of(key: KeyArray, f: Classifier, batch: Batch, suite: Suite, chunk_size: int | None) -> Task:
     """The task of a cascade, if it can be done; arguments and errors as for `cascade`."""
+    if chunk_size is None:
+        chunk_size = _LEAST_SIZE if jax.default_backend() == "cpu" else 256
     checks.at_least(1, chunk_size=chunk_size)
     checks.examples(batch.inputs, batch.labels)
     mesh, images = parallel.current(), _as_pixels(batch.inputs)
@@ -143,10 +145,10 @@ def _as_pixels(inputs: Any) -> Float[np.ndarray, "batch ..."]:
 
 
 def split(rows: Rows, chunk_size: int) -> Iterator[tuple[Rows, int]]:
-    """Rows in chunks, each with the size to fill it up to: as large as may be, and of few different sizes."""
-    sizes = [-(-chunk_size // shrink) for shrink in _SHRINKS]
+    """Rows in chunks, each with the size to fill it up to: as large as may be, and of one or two different sizes."""
+    least = min(max(-(-chunk_size // 8), _LEAST_SIZE), chunk_size)
     while len(rows):
-        size = next((size for size in sizes if size <= len(rows)), sizes[-1])
+        size = chunk_size if len(rows) >= chunk_size else least
         yield rows[:size], size
         rows = rows[size:]
 

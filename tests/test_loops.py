@@ -28,6 +28,24 @@ CONVOLUTIONS = {
     "depthwise": ((2, 4, 4, 3), (2, 2, 1, 6), ("NHWC", "HWIO", "NHWC"), {"feature_group_count": 3}),
     "batch groups": ((4, 5, 3, 2), (2, 2, 2, 6), ("NHWC", "HWIO", "HWNC"), {"batch_group_count": 2}),
     "one axis": ((2, 7, 3), (3, 3, 4), ("NHC", "HIO", "NCH"), {"window_strides": (2,)}),
+    "blocks": (
+        (2, 7, 6, 2),
+        (4, 3, 2, 5),
+        ("NHWC", "HWIO", "NCHW"),
+        {"window_strides": (2, 3), "padding": ((3, 2), (0, 1))},
+    ),
+    "cropped blocks": (
+        (1, 3, 9, 7),
+        (2, 3, 3, 2),
+        ("NCHW", "OIHW", "NCHW"),
+        {"window_strides": (2, 2), "padding": ((-1, 2), (1, -1))},
+    ),
+    "spread blocks": (
+        (2, 3, 2, 9),
+        (3, 2, 9, 1),
+        ("NHWC", "HWIO", "NHWC"),
+        {"lhs_dilation": (2, 2), "padding": ((2, 1), (0, 3))},
+    ),
     "three axes": ((2, 3, 4, 4, 2), (2, 2, 2, 3, 2), ("NDHWC", "DHWOI", "NDHWC"), {}),
 }
 
@@ -128,6 +146,21 @@ def of_equinox():
     equinox = pytest.importorskip("equinox")
     first, second = (equinox.nn.Conv2d(2, 2, 3, key=jax.random.key(seed)) for seed in range(2))
     return jax.vmap(lambda image: second(jax.nn.relu(first(image.transpose(2, 0, 1)))).mean((1, 2)))
+
+
+@pytest.mark.parametrize(("channels", "features", "are_blocks"), [(4, 32, True), (4, 33, False), (5, 32, False)])
+def test_strided_convolutions_of_few_channels_and_their_gradients_are_products_of_matrices(
+    channels, features, are_blocks
+):
+    kernel = jnp.ones((3, 3, channels, features))
+
+    def layer(x):
+        return jax.lax.conv_general_dilated(x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+    def steps(x):
+        return loops.fori_loop(0, 2, lambda _, x: x + jax.grad(lambda x: jnp.sum(layer(x) ** 2))(x), x)
+
+    assert (not convolutions(steps, jnp.ones((1, 6, 5, channels)))) == are_blocks
 
 
 @pytest.mark.parametrize("network", [linen, of_nnx, of_equinox])

@@ -169,12 +169,12 @@ def _two_pyramids(key: KeyArray, rows: Array, columns: Array, side: Int[Array, "
     from the corner of the square. Its height is the smaller of what it is by the row and by the column alone, so that
     tables are looked up along the axes only.
     """
-    half, longest, is_stacked = side // 2, side // 2 + 1, jax.random.bernoulli(key)
-    table = jnp.cumsum(jnp.concatenate([jnp.zeros(1), 1.0 / jnp.arange(1.0, max(len(rows), len(columns)) + 2) ** 2]))
+    half, longest, is_stacked = side >> 1, (side >> 1) + 1, jax.random.bernoulli(key)
+    table = jnp.array(np.cumsum([0.0, *(1.0 / np.arange(1, max(len(rows), len(columns)) + 2) ** 2)]), jnp.float32)
 
     def along(places: Array, is_split: Array) -> tuple[Array, Array]:
         is_first = ~is_split | (places < half)
-        middle = jnp.where(is_split, jnp.where(is_first, half // 2, half + (side - half) // 2), side // 2)
+        middle = jnp.where(is_split, jnp.where(is_first, half >> 1, half + ((side - half) >> 1)), half)
         height = jnp.maximum(table[longest] - table[jnp.minimum(jnp.abs(places - middle), longest)], 0.0)
         return height, jnp.where(is_first, 1.0, -1.0)
 
@@ -218,7 +218,7 @@ def _lp_proposals(exponent: float, movable: Bool[np.ndarray, "height width chann
 
     def change(key: KeyArray, perturbation: Image, side: Int[Array, ""], radius: ArrayLike) -> Image:
         window_key, source_key, plane_key, sign_key = jax.random.split(key, 4)
-        side = side + 1 - side % 2
+        side = side | 1
         window, source = (_window(each, perturbation.shape, side) for each in (window_key, source_key))
         inside, emptied = window.mask[..., None], source.mask[..., None]
 

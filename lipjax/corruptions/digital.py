@@ -1,5 +1,6 @@
 """Digital corruptions: changes of colour, geometry and resolution."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float

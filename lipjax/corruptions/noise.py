@@ -1,5 +1,6 @@
 """Noise: every sample (pixel and channel) is disturbed by itself."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt8

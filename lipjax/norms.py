@@ -147,8 +147,10 @@ class L2(Norm):
     def sample(self, key: KeyArray, shape: tuple[int, ...]) -> Point:
         # A uniform direction; the radius U^(1/n) makes the density constant in the ball.
         direction_key, radius_key = jax.random.split(key)
-        direction = self.steepest(drawn(jax.random.normal, direction_key, shape))
-        return direction * jax.random.uniform(radius_key) ** (1.0 / math.prod(shape))
+        # Not by `steepest`, whose care for sizes would compute the noise anew in each of its steps.
+        noise = drawn(jax.random.normal, direction_key, shape)
+        length = jax.random.uniform(radius_key) ** (1.0 / math.prod(shape))
+        return noise * (length / jnp.sqrt(jnp.maximum(jnp.sum(noise**2), jnp.finfo(noise.dtype).tiny)))
 
 
 class L1(Norm):

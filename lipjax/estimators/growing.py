@@ -15,6 +15,7 @@ from jaxtyping import Array, ArrayLike, Float, Int
 
 from lipjax import loops
 from lipjax.batching import in_chunks
+from lipjax.chance import drawn
 from lipjax.estimators.estimator import larger, largest
 from lipjax.norms import Ball
 from lipjax.types import Estimate, KeyArray, Objective, Point, Scalar
@@ -156,7 +157,7 @@ def _draws(
     noise = jax.vmap(lambda sample_key: ball.norm.sample(sample_key, center.shape))(keys).astype(center.dtype)
     # On the sphere, since smaller balls had their samples: it reaches further into what begins only now.
     outer = noise[:num_samples] / jax.vmap(ball.norm.value)(noise[:num_samples]).reshape(-1, *(1,) * center.ndim)
-    scales = _NEAREST ** jax.random.uniform(scale_key, (num_samples, *(1,) * center.ndim), center.dtype)
+    scales = _NEAREST ** drawn(jax.random.uniform, scale_key, (num_samples, *(1,) * center.ndim), center.dtype)
     # Nothing is known yet where the best is the center itself, and differences very close to it are all rounding.
     scales = jnp.where(jnp.all(best == center), 1.0, scales)
     return center + ball.radius * outer, best + ball.radius * scales * noise[num_samples:]

@@ -12,8 +12,10 @@ _Params: TypeAlias = Mapping[str, Any]
 _Way: TypeAlias = Callable[[_Operand, _Operand, _Params], _Operand]
 
 _FEW_CHANNELS = 4
+"""Up to so many channels, of a group or with strides, XLA's kernel is the slower one on CPU."""
+
 _FEW_FEATURES = 32
-"""Of what sizes a strided convolution is the faster one by blocks: BUILD_NOTES.md, "Convolutions in loops"."""
+"""With more features than these it is the faster one, unless each window is one block."""
 
 
 def convolve(

@@ -103,8 +103,8 @@ class Linf(Norm):
 
 
 def _unit(x: Point) -> Scalar:
-    # What to multiply entries with before they are squared or divided by their length: neither may overflow, nor may
-    # `1 / length` underflow, with which compilers multiply instead. Exactly 1 for all but enormous entries.
+    # Exactly 1 but for enormous entries, which may overflow when squared, or have a length whose reciprocal, with which
+    # compilers multiply in place of dividing, underflows.
     return jnp.where(_largest(x) > 2.0**62, 2.0**-64, 1.0).astype(x.dtype)
 
 
@@ -145,12 +145,11 @@ class L2(Norm):
         return gradient * unit / jnp.where(length == 0.0, 1.0, length)
 
     def sample(self, key: KeyArray, shape: tuple[int, ...]) -> Point:
-        # A uniform direction; the radius U^(1/n) makes the density constant in the ball.
+        # A uniform direction; U^(1/n) makes the density constant. By `steepest` the noise would be computed five times.
         direction_key, radius_key = jax.random.split(key)
-        # Not by `steepest`, whose care for sizes would compute the noise anew in each of its steps.
         noise = drawn(jax.random.normal, direction_key, shape)
         length = jax.random.uniform(radius_key) ** (1.0 / math.prod(shape))
-        return noise * (length / jnp.sqrt(jnp.maximum(jnp.sum(noise**2), jnp.finfo(noise.dtype).tiny)))
+        return noise * (length / jnp.sqrt(jnp.sum(noise**2) + jnp.finfo(noise.dtype).tiny))
 
 
 class L1(Norm):
@@ -170,9 +169,8 @@ class L1(Norm):
         return linf.value(gradient)
 
     def project(self, x: Point, radius: ArrayLike) -> Point:
-        # The projection soft-thresholds |x| at the level that leaves a sum of `radius` (Duchi et al. 2008, figure 1).
-        # No entry more than the radius below the largest remains: all are first lowered to numbers as small as it. The
-        # threshold's rounding counts once per entry that remains, 1e-5 of the radius in all: rescaling undoes it.
+        # |x| is thresholded softly so that a sum of `radius` is left (Duchi et al. 2008, figure 1); none further
+        # below the largest remains, so all are lowered to such numbers first. Rescaling undoes its rounding.
         sizes, largest = jnp.abs(x), linf.value(x)
         lowered = jnp.where(largest > radius, jnp.maximum(radius - (largest - sizes), 0.0), sizes)
         descending = jnp.sort(lowered.ravel())[::-1]
@@ -397,7 +395,6 @@ class Ball(Value):
 
     def contains(self, point: Point, center: Point, tolerance: float = 1e-5) -> Bool[Array, ""]:
         """Whether a point is in the ball around `center` and in the box, up to a relative tolerance."""
-        low, high = self.box or (-math.inf, math.inf)
         slack = tolerance * jnp.maximum(self.radius, 1e-3)
-        in_box = jnp.all((point >= low - slack) & (point <= high + slack))
+        in_box = jnp.all(jnp.abs(point - self.clip(point)) <= slack)
         return (self.norm.value(point - center) - slack <= self.radius) & in_box

@@ -1,71 +1,90 @@
-"""Where the time of a training step goes: its convolutions one by one, beside the limit of a core.
+"""Where the time of lipjax's networks goes on one core: what the compiled steps are made of, beside the core's limit.
 
-    python -m benchmarks.profile [--networks=resnet,resnet64] [--batch_size=100]
+    taskset -c 0 python -m benchmarks.profile [--networks=resnet,resnet64] [--batch_size=100] [--num_calls=5]
 
-The networks of `benchmarks.networks`. Every convolution of the step is compiled and timed alone; told are thousands of
-millions of operations, milliseconds of processor time and their ratio, by direction, and the whole step, with that of
-PyTorch (eager, channels_last) where it is installed. The limit is the product of two matrices of 1024 x 1024.
+The networks of `benchmarks.networks`. JAX's profiler times every operation of the compiled programs; they are told by
+kind, in milliseconds a call, with the rate of convolutions and products in thousands of millions of operations a
+second. The limit is that of a product of two matrices of 1024 x 1024.
 """
 
 import argparse
-import functools
-import importlib.util
-from collections import Counter
-from collections.abc import Iterator
+import collections
+import gzip
+import json
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import subjaxprs
 
-from benchmarks.networks import CONTESTS, by_lipjax, by_torch, milliseconds
-from lipjax import report, training
-from lipjax.types import Batch, Method, Network
+from benchmarks.networks import CONTESTS, by_lipjax, milliseconds
+from lipjax import report
+from lipjax.types import Batch
 
-DIRECTIONS = {(0, 2): "forward", (0, 3): "by the images"}
-"""By which axes of the operands the examples and the summed channels are; the rest is by the kernel."""
-
-
-def convolutions(jaxpr: Any) -> Iterator[Any]:
-    """All convolutions of a program."""
-    for equation in jaxpr.eqns:
-        if equation.primitive is jax.lax.conv_general_dilated_p:
-            yield equation
-    for inner in subjaxprs(jaxpr):
-        yield from convolutions(inner)
+KINDS = {
+    "convolutions": r" convolution\(",
+    "products": r" dot\(",
+    "transpositions": r"transpose",
+    "sums": r" reduce\(",
+}
+"""What the text of an operation with all that it calls has in it; the first that fits counts."""
 
 
-def alone(equation: Any) -> tuple[float, float]:
-    """Operations in thousands of millions, and milliseconds."""
-    operands = [jnp.full(variable.aval.shape, 0.5, variable.aval.dtype) for variable in equation.invars]
-    program = jax.jit(functools.partial(equation.primitive.bind, **equation.params)).lower(*operands).compile()
-    costs: Any = program.cost_analysis()
-    return costs["flops"] / 1e9, milliseconds(lambda: program(*operands).block_until_ready())
+def kinds_of(program: str) -> dict[str, str]:
+    """The kind of every operation of a compiled program, by its text."""
+    parts = [part.strip() for part in program.split("\n\n")]
+    computations = {part.split(" ", 1)[0].lstrip("%"): part for part in parts if part.startswith("%")}
+
+    def kind(line: str) -> str:
+        called = re.search(r"calls=%([\w.-]+)", line)
+        text = re.sub(r", metadata=.*", "", line) + (computations.get(called[1], "") if called else "")
+        return next((name for name, pattern in KINDS.items() if re.search(pattern, text)), "others")
+
+    lines = re.finditer(r"^\s*(?:ROOT )?%([\w.-]+) = .*$", program, re.MULTILINE)
+    return {line[1]: kind(line[0]) for line in lines}
 
 
-def by_direction(network: Network, batch: Batch) -> list[dict[str, Any]]:
-    """Operations and milliseconds of a training step's convolutions, layers of one shape timed once."""
-    optimizer, key = training.adam(1e-3), jax.random.key(0)
-    state = training.init(key, network, batch.inputs.shape[1:], optimizer)
-    step = training.make_step(network, Method(), optimizer)
-    known, operations, spent = {}, Counter(), Counter()
-    for equation in convolutions(jax.make_jaxpr(step)(key, state, batch).jaxpr):
-        numbers = equation.params["dimension_numbers"]
-        direction = DIRECTIONS.get((numbers.lhs_spec[0], numbers.rhs_spec[1]), "by the kernel")
-        shape = str((direction, [variable.aval for variable in equation.invars], equation.params))
-        known[shape] = known.get(shape) or alone(equation)
-        operations[direction] += known[shape][0]
-        spent[direction] += known[shape][1]
-    return [row(f"convolutions {name}", operations[name], spent[name]) for name in spent]
+def spent(run: Callable[[], Any], num_calls: int) -> dict[str, float]:
+    """Milliseconds a call of every operation, by name."""
+    run()
+    with tempfile.TemporaryDirectory() as folder:
+        with jax.profiler.trace(folder):
+            for _ in range(num_calls):
+                run()
+        (path,) = Path(folder).rglob("*.trace.json.gz")
+        events = json.loads(gzip.decompress(path.read_bytes()))["traceEvents"]
+    totals: Mapping[str, float] = collections.Counter()
+    for event in events:
+        if event.get("ph") == "X" and "hlo_op" in event.get("args", {}):
+            totals[event["args"]["hlo_op"]] += event["dur"] / 1e3 / num_calls
+    return totals
 
 
-def row(what: str, operations: float, spent: float) -> dict[str, Any]:
-    """A row of the table."""
+def rows(name: str, batch_size: int, num_calls: int) -> list[dict[str, str]]:
+    """A row for a training step and one for inference."""
+    contest = CONTESTS[name]
+    images = jax.random.uniform(jax.random.key(1), (batch_size, *contest.shape))
+    ours = by_lipjax(contest.network, Batch(images, jnp.arange(batch_size) % 10))
+    return [
+        {"network": name, "work": work, **profile(run, ours.programs[work], num_calls)}
+        for work, run in ours.runs.items()
+    ]
+
+
+def profile(run: Callable[[], Any], program: jax.stages.Compiled, num_calls: int) -> dict[str, str]:
+    """The columns of a program."""
+    kinds, costs = kinds_of(program.as_text() or ""), program.cost_analysis()
+    totals = dict.fromkeys([*KINDS, "others"], 0.0)
+    for operation, milliseconds_spent in spent(run, num_calls).items():
+        totals[kinds.get(operation, "others")] += milliseconds_spent
+    multiplied = totals["convolutions"] + totals["products"]
     return {
-        "what": what,
-        "G operations": f"{operations:.1f}",
-        "ms": f"{spent:.1f}",
-        "G/s": f"{1e3 * operations / spent:.0f}",
+        "ms": f"{sum(totals.values()):.1f}",
+        **{f"{kind}, %": f"{100 * part / sum(totals.values()):.0f}" for kind, part in totals.items()},
+        "G/s of convolutions and products": f"{costs['flops'] / 1e6 / multiplied:.0f}",
     }
 
 
@@ -73,22 +92,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", default=",".join(CONTESTS), help=f"of {', '.join(CONTESTS)}")
     parser.add_argument("--batch_size", type=int, default=100, help="images at once")
+    parser.add_argument("--num_calls", type=int, default=5, help="calls that are averaged")
     flags = parser.parse_args()
-    square = jnp.ones((1024, 1024))
-    limit = jax.jit(jnp.dot)
-    print(
-        report.text_table([row("limit", 2 * 1.024**3, milliseconds(lambda: limit(square, square).block_until_ready()))])
-    )
-    for name in flags.networks.split(","):
-        contest = CONTESTS[name]
-        images = jax.random.uniform(jax.random.key(1), (flags.batch_size, *contest.shape))
-        batch = Batch(images, jnp.arange(flags.batch_size) % 10)
-        rows = by_direction(contest.network, batch)
-        rows.append(row("step", float("nan"), milliseconds(by_lipjax(contest.network, batch)[0]["training"])))
-        if importlib.util.find_spec("torch") is not None:
-            step = by_torch(contest.in_torch(), batch)["training"]
-            rows.append(row("PyTorch's step", float("nan"), milliseconds(step)))
-        print(f"\n{name}, batch {flags.batch_size}\n{report.text_table(rows)}")
+    square, product = jnp.ones((1024, 1024)), jax.jit(jnp.dot)
+    limit = 2 * 1024**3 / 1e6 / milliseconds(lambda: product(square, square).block_until_ready())
+    print(f"batch {flags.batch_size}; limit {limit:.0f} G/s")
+    table = [row for name in flags.networks.split(",") for row in rows(name, flags.batch_size, flags.num_calls)]
+    print(report.text_table(table))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from dataclasses import KW_ONLY
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int
@@ -72,6 +73,7 @@ class apgd(Attack):
 
 
 class _State(NamedTuple):
+    following: Point  # where the objective is asked next
     current: Differentiated
     previous: Point
     best: Differentiated
@@ -84,32 +86,38 @@ class _State(NamedTuple):
 
 def dense_ascent(key: KeyArray, objective: Objective, center: Point, *, ball: Ball, num_steps: int) -> Evaluated:
     """One run of `apgd` from a uniform point of the ball."""
-    lengths = jnp.asarray(window_lengths(num_steps))
+    lengths = jnp.asarray([0, *window_lengths(num_steps)])
 
     def move(state: _State) -> Point:
         point, _, gradient = state.current
         stepped = ball.step(point, gradient, center, state.step_size)
-        weight = jnp.where(state.num_done == 0, 1.0, _MOMENTUM)
+        weight = jnp.where(state.num_done == 1, 1.0, _MOMENTUM)
         moved = point + weight * (stepped - point) + (1.0 - weight) * (point - state.previous)
         return ball.project(moved, center)
 
     def step(state: _State) -> _State:
-        current = differentiated(objective, move(state))
+        is_start = state.num_done == 0
+        current = differentiated(objective, state.following)
+        best = select(is_start, current, better(current, state.best))
         moved = state._replace(
             current=current,
             previous=state.current.point,
-            best=better(current, state.best),
-            num_rises=state.num_rises + (current.value > state.current.value),
+            best=best,
+            num_rises=state.num_rises + (~is_start & (current.value > state.current.value)),
+            best_at_check=jnp.where(is_start, current.value, state.best_at_check),
             num_done=state.num_done + 1,
         )
-        return _check(moved, lengths[state.num_done])
+        checked = _check(moved, lengths[state.num_done])
+        return checked._replace(following=move(checked))
 
     def is_unfinished(state: _State) -> Bool[Array, ""]:
-        return (state.num_done < num_steps) & (state.best.value < jnp.inf)
+        return (state.num_done <= num_steps) & (state.best.value < jnp.inf)
 
-    start = differentiated(objective, ball.sample(key, center))
+    # The start is the first turn of the loop, so that the objective and its gradient are compiled once.
+    start, zero = ball.sample(key, center), jnp.zeros((), jax.eval_shape(objective, center).dtype)
+    nowhere = Differentiated(start, zero, jnp.zeros_like(start))
     step_size = jnp.asarray(2.0 * ball.radius, center.dtype)
-    state = _State(start, start.point, start, step_size, jnp.array(0), start.value, jnp.array(True), jnp.array(0))
+    state = _State(start, nowhere, start, nowhere, step_size, jnp.array(0), zero, jnp.array(True), jnp.array(0))
     best = loops.while_loop(is_unfinished, step, state).best
     return Evaluated(best.point, best.value)
 

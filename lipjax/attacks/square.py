@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from lipjax import checks, loops
-from lipjax.attacks.climb import Evaluated, better, not_below_center
+from lipjax.attacks.climb import Evaluated, better, not_below_center, select
+from lipjax.chance import drawn
 from lipjax.norms import Ball, Norm, linf
 from lipjax.types import Attack, KeyArray, Objective, Point
 from lipjax.values import Number, count, number
@@ -36,6 +37,12 @@ class Proposals(NamedTuple):
     start: Callable[[KeyArray, tuple[int, ...], ArrayLike], Image]
     change: Callable[[KeyArray, Image, Int[Array, ""], ArrayLike], Image]
     least_side: int
+
+
+class _State(NamedTuple):
+    following: Image  # the perturbation of which the objective is asked next
+    best: Evaluated
+    num_done: Int[Array, ""]
 
 
 class square(Attack):
@@ -89,18 +96,21 @@ class square(Attack):
             point = self.ball.project(center + offset.reshape(center.shape), center)
             return Evaluated(point, objective(point))
 
-        def query(state: tuple[Evaluated, Int[Array, ""]]) -> tuple[Evaluated, Int[Array, ""]]:
-            best, index = state
+        def query(state: _State) -> _State:
+            found, index = evaluate(state.following), state.num_done
+            best = select(index == 0, found, better(found, state.best))
             perturbation = (best.point - center).reshape(movable.shape)[rectangle]
             side = square_side(index, perturbation.shape, self.first_share, proposals.least_side)
             change_key = jax.random.fold_in(queries_key, index)
-            return better(evaluate(proposals.change(change_key, perturbation, side, self.ball.radius)), best), index + 1
+            return _State(proposals.change(change_key, perturbation, side, self.ball.radius), best, index + 1)
 
-        def is_unfinished(state: tuple[Evaluated, Int[Array, ""]]) -> Bool[Array, ""]:
-            return (state[1] < self.num_queries) & (state[0].value < jnp.inf)
+        def is_unfinished(state: _State) -> Bool[Array, ""]:
+            return (state.num_done <= self.num_queries) & (state.best.value < jnp.inf)
 
-        start = evaluate(proposals.start(start_key, movable[rectangle].shape, self.ball.radius))
-        return loops.while_loop(is_unfinished, query, (start, jnp.array(0)))[0]
+        # The start is the first turn of the loop, so that the objective is compiled once.
+        start = proposals.start(start_key, movable[rectangle].shape, self.ball.radius)
+        nowhere = Evaluated(center, jnp.zeros((), jax.eval_shape(objective, center).dtype))
+        return loops.while_loop(is_unfinished, query, _State(start, nowhere, jnp.array(0))).best
 
 
 def _rectangle(movable: Bool[np.ndarray, "height width channels"]) -> tuple[slice, slice]:
@@ -140,36 +150,38 @@ class Window(NamedTuple):
         return self.is_row[:, None] & self.is_column
 
 
-def _window(key: KeyArray, shape: tuple[int, ...], side: Int[Array, ""]) -> Window:
-    """A random square within the image."""
-    corners = [
-        jax.random.randint(axis_key, (), 0, jnp.maximum(size - side, 0) + 1)
-        for axis_key, size in zip(jax.random.split(key), shape[:2], strict=True)
-    ]
-    rows, columns = (jnp.arange(size) - corner for size, corner in zip(shape[:2], corners, strict=True))
+def _windows(key: KeyArray, count: int, shape: tuple[int, ...], side: Int[Array, ""]) -> list[Window]:
+    """Random squares within the image, drawn at once, since every draw compiles on its own."""
+    last = jnp.maximum(jnp.array(shape[:2]) - side, 0)
+    corners = drawn(jax.random.randint, key, (count, 2), 0, jnp.tile(last + 1, count))
+    return [_window(corner, shape, side) for corner in corners]
+
+
+def _window(corner: Int[Array, "2"], shape: tuple[int, ...], side: Int[Array, ""]) -> Window:
+    rows, columns = (jnp.arange(size) - start for size, start in zip(shape[:2], corner, strict=True))
     is_row, is_column = ((offsets >= 0) & (offsets < side) for offsets in (rows, columns))
     return Window(is_row, is_column, rows, columns)
 
 
 def _linf_start(key: KeyArray, shape: tuple[int, ...], radius: ArrayLike) -> Image:
-    return jnp.broadcast_to(jax.random.rademacher(key, (1, *shape[1:])) * radius, shape)
+    return jnp.broadcast_to(drawn(jax.random.rademacher, key, (1, *shape[1:])) * radius, shape)
 
 
 def _linf_change(key: KeyArray, perturbation: Image, side: Int[Array, ""], radius: ArrayLike) -> Image:
     window_key, sign_key = jax.random.split(key)
-    mask = _window(window_key, perturbation.shape, side).mask
+    (window,) = _windows(window_key, 1, perturbation.shape, side)
     signs = jax.random.rademacher(sign_key, perturbation.shape[2:])
-    return jnp.where(mask[..., None], radius * signs, perturbation)
+    return jnp.where(window.mask[..., None], radius * signs, perturbation)
 
 
-def _two_pyramids(key: KeyArray, rows: Array, columns: Array, side: Int[Array, ""]) -> Plane:
+def _two_pyramids(is_stacked: Bool[Array, ""], rows: Array, columns: Array, side: Int[Array, ""]) -> Plane:
     """A positive pyramid on one half of a square and a negative one on the other, side by side or one above another.
 
     A pyramid is nested boxes around the middle of its half, the k-th of them 1 / k^2 high; rows and columns are counted
     from the corner of the square. Its height is the smaller of what it is by the row and by the column alone, so that
     tables are looked up along the axes only.
     """
-    half, longest, is_stacked = side >> 1, (side >> 1) + 1, jax.random.bernoulli(key)
+    half, longest = side >> 1, (side >> 1) + 1
     table = jnp.array(np.cumsum([0.0, *(1.0 / np.arange(1, max(len(rows), len(columns)) + 2) ** 2)]), jnp.float32)
 
     def along(places: Array, is_split: Array) -> tuple[Array, Array]:
@@ -211,20 +223,21 @@ def _lp_proposals(exponent: float, movable: Bool[np.ndarray, "height width chann
         plane_key, sign_key = jax.random.split(key)
         side = max(min(shape[:2]) // 5, 1)
         rows, columns = (jnp.arange(size) for size in shape[:2])
-        plane = _two_pyramids(plane_key, rows % side, columns % side, jnp.array(side))
-        signs = jax.random.rademacher(sign_key, (*(-(-size // side) for size in shape[:2]), shape[2]))
+        plane = _two_pyramids(jax.random.bernoulli(plane_key), rows % side, columns % side, jnp.array(side))
+        signs = drawn(jax.random.rademacher, sign_key, (*(-(-size // side) for size in shape[:2]), shape[2]))
         tiles = jnp.where(movable, plane[..., None] * signs[rows[:, None] // side, columns // side], 0.0)
         return _divide(tiles, root(jnp.sum(powers(tiles)))) * radius
 
     def change(key: KeyArray, perturbation: Image, side: Int[Array, ""], radius: ArrayLike) -> Image:
-        window_key, source_key, plane_key, sign_key = jax.random.split(key, 4)
+        windows_key, sign_key = jax.random.split(key)
         side = side | 1
-        window, source = (_window(each, perturbation.shape, side) for each in (window_key, source_key))
+        window, source = _windows(windows_key, 2, perturbation.shape, side)
         inside, emptied = window.mask[..., None], source.mask[..., None]
 
-        plane = jnp.where(can_move, _two_pyramids(plane_key, window.rows, window.columns, side)[..., None], 0.0)
-        signs, before = jax.random.rademacher(sign_key, perturbation.shape[2:]), mass(perturbation, window)
-        after = signs * _divide(plane, root(mass(plane, window))) + _divide(perturbation, root(before))
+        turn, *signs = jax.random.rademacher(sign_key, (1 + perturbation.shape[2],), float)
+        plane = _two_pyramids(turn > 0.0, window.rows, window.columns, side)[..., None]
+        plane, before = jnp.where(can_move, plane, 0.0), mass(perturbation, window)
+        after = jnp.array(signs) * _divide(plane, root(mass(plane, window))) + _divide(perturbation, root(before))
         unused = jnp.maximum(radius**exponent - jnp.sum(powers(perturbation)), 0.0) / perturbation.shape[2]
         available = unused + before + mass(jnp.where(inside, 0.0, perturbation), source)
         after = after * _divide(root(available), root(mass(after, window)))

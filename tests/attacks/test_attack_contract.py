@@ -40,7 +40,7 @@ ROWS = {
     "momentum_pgd": Row(functools.partial(attacks.momentum_pgd, num_steps=20), uses_key=False, stops_in_l1=True),
     "apgd": Row(functools.partial(attacks.apgd, num_steps=30)),
     "apgd_restarts": Row(functools.partial(attacks.apgd, num_steps=30, num_restarts=2)),
-    "square": Row(functools.partial(attacks.square, num_queries=300)),
+    "square": Row(functools.partial(attacks.square, num_queries=600)),
     "fab": Row(functools.partial(attacks.fab, num_steps=10), uses_key=False),
     "fmn": Row(functools.partial(attacks.fmn, num_steps=40), uses_key=False),
     "deepfool": Row(functools.partial(attacks.deepfool, num_steps=10), uses_key=False, stops_in_l1=True),

@@ -125,7 +125,7 @@ class L2(Norm):
     def value(self, x: Point) -> Scalar:
         # Scaled by the largest entry, so that tiny differences (slopes at small radii) do not underflow when squared,
         # but by no number whose reciprocal does; the inner `where` keeps the derivative at 0 finite (it is 0 there).
-        scale = jnp.minimum(_largest(x), 1.0 / jnp.finfo(x.dtype).tiny)
+        scale = jnp.minimum(_largest(x), float(1.0 / jnp.finfo(x.dtype).tiny))
         is_zero = scale == 0.0
         safe = jnp.where(is_zero, 1.0, x / jnp.where(is_zero, 1.0, scale))
         return jnp.where(is_zero, 0.0, scale * jnp.sqrt(jnp.sum(safe**2)))

@@ -134,6 +134,6 @@ def _check(state: _State, center: Point, radius: ArrayLike) -> _State:
     has_shrunk = support < 0.95 * state.support
     return state._replace(
         current=select(has_shrunk, state.best, state.current),
-        step_size=jnp.where(has_shrunk, radius, jnp.maximum(state.step_size / 1.5, 0.1 * radius)),
+        step_size=jnp.where(has_shrunk, radius, jnp.maximum(state.step_size / 1.5, 0.1 * radius)).astype(center.dtype),
         support=support,
     )

@@ -32,7 +32,7 @@ def nearest_boundary(objective: VectorFn, point: Point, norm: Norm) -> tuple[Sca
     """
 
     def entries(x: Point) -> tuple[Vector, Vector]:
-        values = jnp.ravel(objective(x))
+        values = jnp.ravel(objective(x)).astype(x.dtype)  # a network may answer in a type that is not its input's
         return values, values
 
     gradients, values = jax.jacrev(entries, has_aux=True)(point)
@@ -102,6 +102,6 @@ def _fill_steepest(slopes: Vector, room: Vector, gap: Scalar) -> Vector:
     order = jnp.argsort(-slopes)
     steep = slopes[order]
     gains = jnp.where(steep > 0.0, steep * room[order], 0.0)
-    rest = gap - jnp.concatenate([jnp.zeros(1), jnp.cumsum(gains)[:-1]])
+    rest = gap - jnp.concatenate([jnp.zeros(1, gains.dtype), jnp.cumsum(gains)[:-1]])
     lengths = jnp.where(steep > 0.0, rest / jnp.where(steep > 0.0, steep, 1.0), 0.0)
     return jnp.zeros_like(room).at[order].set(jnp.clip(lengths, 0.0, room[order]))

@@ -59,7 +59,7 @@ class fmn(BoundaryAttack):
 
     def __call__(self, key: KeyArray, margins: VectorFn, center: Point) -> Point:
         norm, movable = self.ball.norm, self.ball.norm.movable(center.shape)
-        value_and_grad = jax.value_and_grad(lambda point: jnp.max(margins(point)))
+        value_and_grad = jax.value_and_grad(lambda point: jnp.max(margins(point)).astype(center.dtype))
 
         def step(index: ArrayLike, state: _State) -> _State:
             margin, gradient = value_and_grad(state.point)

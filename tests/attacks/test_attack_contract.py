@@ -212,12 +212,16 @@ def test_inputs_may_have_any_shape(name, shape):
     assert point.shape == shape
 
 
+@pytest.mark.parametrize("norm", [linf, l2, l1], ids=lambda norm: norm.name)
+@pytest.mark.parametrize(
+    ("image", "answer"), [("bfloat16", "bfloat16"), ("float32", "bfloat16"), ("bfloat16", "float32")]
+)
 @every_attack
-def test_a_half_precision_image_keeps_its_type(name):
-    attack = ROWS[name].make(linf.ball(jnp.float32(0.1)))
-    center = jnp.full(SHAPE, 0.5, jnp.bfloat16)
-    point = jax.eval_shape(lambda key: attack(key, lambda x: jnp.sum(x) - 100.0, center), jax.random.key(0))
-    assert point.dtype == jnp.bfloat16
+def test_an_image_keeps_its_type_whatever_that_of_the_answer(name, image, answer, norm):
+    attack = ROWS[name].make(norm.ball(jnp.float32(0.1)))
+    center = jnp.full(SHAPE, 0.5, image)
+    point = jax.eval_shape(lambda key: attack(key, lambda x: jnp.sum(x).astype(answer), center), jax.random.key(0))
+    assert point.dtype == image
 
 
 WRONG = {

@@ -163,6 +163,19 @@ def test_strided_convolutions_of_few_channels_and_their_gradients_are_products_o
     assert (not convolutions(steps, jnp.ones((1, 6, 5, channels)))) == are_blocks
 
 
+def test_stacked_kernels_in_a_loop_are_those_one_by_one(key):
+    kernels, x = jax.random.normal(key, (2, 3, 3, 4, 5)), jax.random.normal(key, (1, 6, 5, 4))
+
+    def steps(kernel):
+        def loss(x):
+            maps = jax.lax.conv_general_dilated(x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+            return jnp.sum(jnp.sin(maps))
+
+        return loops.fori_loop(0, 2, lambda _, x: x + jax.grad(loss)(x), x)
+
+    np.testing.assert_allclose(jax.vmap(steps)(kernels), jnp.stack([steps(kernel) for kernel in kernels]), atol=1e-5)
+
+
 @pytest.mark.parametrize("network", [linen, of_nnx, of_equinox])
 def test_a_users_network_climbs_the_same_way_through_convolutions_in_order(network, monkeypatch):
     f = network()

@@ -19,6 +19,10 @@ SMALL_WINDOWS = 2**13
 it is `s ** 2` times as many, since XLA spends as many products with zeros on the derivative by the images. From
 `python -m benchmarks.convolutions`."""
 
+FEW_CHANNELS = 4
+"""Up to so many channels the columns of all windows are gathered first, then their rows, from copies of three times as
+many values: a step over single pixels costs more than what it copies."""
+
 
 def convolve(images: Images, kernel: Taps, *, strides: int = 1, padding: str = "SAME") -> Maps:
     """Cross-correlation of images with a kernel, as in every deep learning library.
@@ -61,12 +65,21 @@ def _by_xla(images: Images, kernel: Taps, strides: int, pads: Pads) -> Maps:
 
 
 def _by_slices(images: Images, kernel: Taps, strides: int, pads: Pads) -> Maps:
-    padded = jnp.pad(images, ((0, 0), *pads, (0, 0)))
-    rows, columns = ((n - k) // strides + 1 for n, k in zip(padded.shape[1:3], kernel.shape[:2], strict=True))
-    taps = [
-        padded[:, i : i + (rows - 1) * strides + 1 : strides, j : j + (columns - 1) * strides + 1 : strides]
-        for i in range(kernel.shape[0])
-        for j in range(kernel.shape[1])
-    ]
-    windows = jnp.concatenate(taps, axis=-1)
+    padded, (height, width) = jnp.pad(images, ((0, 0), *pads, (0, 0))), kernel.shape[:2]
+    if images.shape[-1] <= FEW_CHANNELS:
+        columns = _windows(padded, (1, width), (1, strides))
+        windows = _windows(columns, (height, 1), (strides, 1))
+    else:
+        windows = _windows(padded, (height, width), (strides, strides))
     return windows @ kernel.reshape(-1, kernel.shape[-1])
+
+
+def _windows(images: Images, taps: tuple[int, int], strides: tuple[int, int]) -> Maps:
+    """All windows, what each of their taps sees as channels."""
+    reach = [(n - k) // step * step + 1 for n, k, step in zip(images.shape[1:3], taps, strides, strict=True)]
+    cut = [
+        images[:, row : row + reach[0] : strides[0], column : column + reach[1] : strides[1]]
+        for row in range(taps[0])
+        for column in range(taps[1])
+    ]
+    return jnp.concatenate(cut, axis=-1)

@@ -29,7 +29,16 @@ FUNCTIONS = [
     lambda x: jnp.split(x, 3)[1] / jnp.split(x, 3)[2],
     lambda x: jax.lax.scan(lambda carry, y: (carry + y, carry * y), 0.0, x)[1],
     lambda x: x.astype(jnp.bfloat16).astype(jnp.float32) * 0.0 + x,
+    lambda x: windows(x.reshape(1, 6, 1), slice(0, 4), slice(1, 5), slice(2, 6)) @ KERNEL[:3],
+    lambda x: (
+        windows(windows(x.reshape(1, 6, 1), slice(0, 5), slice(1, 6)), slice(0, 4, 3), slice(1, 5, 3)) @ KERNEL[:4]
+    ),
+    lambda x: jnp.concatenate([x.reshape(1, 2, 3)[..., :2]] * 2, -1) @ KERNEL[:4],  # not whole
 ]
+
+
+def windows(x, *places):
+    return jnp.concatenate([x[:, place] for place in places], axis=-1)
 
 
 @pytest.mark.parametrize("index", range(len(FUNCTIONS)))
@@ -55,6 +64,12 @@ def test_the_projects_networks_become_programs_of_known_steps(layers):
 
 def operations(f, shape=(6,)):
     return [step.op for step in recognize(trace(f, shape)).steps]
+
+
+def test_windows_are_a_convolution_however_they_are_gathered():
+    *_, flat, nested, narrow = FUNCTIONS
+    assert operations(flat) == operations(nested) == ["reshape", "conv_general_dilated"]
+    assert operations(narrow) == ["reshape", "slice", "conv_general_dilated"]
 
 
 def test_idioms_are_one_step_however_they_are_written():

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from benchmarks import attacks, cascade, compatibility, corruptions, estimators, loops, networks
+from benchmarks import attacks, bounds, cascade, compatibility, corruptions, estimators, loops, networks, systems
 from lipjax import datasets, report
 from lipjax.norms import l2, linf
 from lipjax.types import Batch, Model
@@ -68,6 +68,14 @@ def of_networks() -> Iterator[Row]:
             yield Row(f"{name}, {work}", "PyTorch", outcome.milliseconds["lipjax", work], theirs, "ms")
         yield Row(f"{name}, training, compilation", "", outcome.compilation, float("nan"), "s")
         yield Row(f"{name}, training, memory", "", outcome.temporary_bytes / 1e6, float("nan"), "MB")
+
+
+def of_systems() -> Iterator[Row]:
+    """Training steps of all systems beside the plain one: what robustness costs."""
+    rounds = systems.measured(systems.ABOUT, 100, NUM_ROUNDS)
+    times = {name: 1e3 * float(np.median([one[name] for one in rounds])) for name in rounds[0]}
+    for name, spent in times.items():
+        yield Row(f"training step, {name}", "vanilla", spent, times["vanilla"], "ms")
 
 
 def of_loops() -> Iterator[Row]:
@@ -121,6 +129,26 @@ def of_estimators() -> Iterator[Row]:
         yield from against_first(name, attacks.medians(runs, NUM_ROUNDS))
 
 
+def of_bounds() -> Iterator[Row]:
+    """Upper bounds: what they take, and how large they are."""
+    for row in bounds.compiled(bounds.NETWORKS):
+        spent = row["first call, s"] - row["later, s"]
+        yield Row(f"bound by {row['method']}, cnn, compilation", "", spent, float("nan"), "s")
+    if not bounds.NETWORKS.is_dir():
+        return
+    by_eclipse = bounds.eclipse(bounds.NETWORKS)
+    for name, row in {row["network"]: row for row in by_eclipse}.items():
+        rates = row["lipjax, bounds / s"], row["eclipse-nn, bounds / s"]
+        yield Row(f"bound, {name}, l2", "eclipse-nn", 1e3 / rates[0], 1e3 / rates[1], "ms")
+    for row in by_eclipse:
+        name = f"bound, {row['network']}, l2, {row['radius']:g}"
+        yield Row(name, "eclipse-nn", row["lipjax"], row["eclipse-nn"], "slope")
+    for row in bounds.lirpa(bounds.NETWORKS):
+        name = f"{row['network']}, linf, {row['radius']:.3g}"
+        yield Row(f"bound, {name}", "auto_LiRPA (stored)", row["lipjax, s"], row["auto_LiRPA, s"], "s")
+        yield Row(f"bound, {name}", "auto_LiRPA (stored)", row["lipjax"], row["auto_LiRPA"], "slope")
+
+
 def of_corruptions() -> Iterator[Row]:
     """All corruptions that both have."""
     ours, theirs = corruptions.totals(num_images=200, num_reference=5)
@@ -157,10 +185,12 @@ def of_start() -> Iterator[Row]:
 
 GROUPS: dict[str, Callable[[], Iterator[Row]]] = {
     "networks": of_networks,
+    "systems": of_systems,
     "loops": of_loops,
     "attacks": of_attacks,
     "cascades": of_cascades,
     "estimators": of_estimators,
+    "bounds": of_bounds,
     "corruptions": of_corruptions,
     "compatibility": of_compatibility,
     "start": of_start,

@@ -37,6 +37,8 @@ Rows = list[dict[str, Any]]
 
 NUM_POINTS, NUM_MORE, RADII = 4, 200, (0.01, 0.1, 1.0, 10.0)
 METHODS = ("interval", "expansion", "linear")
+NETWORKS = Path(__file__).parents[2] / "shared" / "data" / "networks"
+"""Where the published networks are, if they are anywhere."""
 
 
 def seconds(call: Callable[[], Any]) -> tuple[float, Any]:
@@ -203,8 +205,7 @@ CONTESTS: dict[str, Callable[[Path], Rows]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("contests", nargs="*", choices=[*CONTESTS, []])
-    beside = Path(__file__).parents[2] / "shared" / "data" / "networks"
-    parser.add_argument("--networks", type=Path, default=beside, help="folder of the published networks")
+    parser.add_argument("--networks", type=Path, default=NETWORKS, help="folder of the published networks")
     flags = parser.parse_args()
     for name in flags.contests or CONTESTS:
         if name != "compile" and not flags.networks.is_dir():

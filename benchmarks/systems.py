@@ -9,7 +9,7 @@ ratio to plain training in the same round.
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import jax
 import numpy as np
@@ -67,6 +67,16 @@ def seconds(call: Callable[[], None]) -> float:
     return (time.perf_counter() - start) / STEPS_PER_ROUND
 
 
+def measured(names: Iterable[str], batch_size: int, num_rounds: int) -> list[dict[str, float]]:
+    """Seconds a training step of rows of the table of systems, round by round; plain training is the first."""
+    train = datasets.load("fashion_mnist_mini").train
+    batch = jax.tree.map(jax.numpy.asarray, Batch(*(leaf[:batch_size] for leaf in train)))
+    steppers = {name: stepper(systems.ROWS[name], batch) for name in ["vanilla", *names]}
+    for advance in steppers.values():
+        advance()
+    return [{name: seconds(advance) for name, advance in steppers.items()} for _ in range(num_rounds)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--num_rounds", type=int, default=9, help="rounds in which the rows take turns")
@@ -74,12 +84,7 @@ def main() -> None:
     parser.add_argument("--systems", default="", help="rows, with commas between them; default all")
     flags = parser.parse_args()
     chosen = flags.systems.split(",") if flags.systems else list(ABOUT)
-    train = datasets.load("fashion_mnist_mini").train
-    batch = jax.tree.map(jax.numpy.asarray, Batch(*(leaf[: flags.batch_size] for leaf in train)))
-    steppers = {name: stepper(systems.ROWS[name], batch) for name in ["vanilla", *chosen]}
-    for advance in steppers.values():
-        advance()
-    rounds = [{name: seconds(advance) for name, advance in steppers.items()} for _ in range(flags.num_rounds)]
+    rounds = measured(chosen, flags.batch_size, flags.num_rounds)
     print(
         report.text_table(
             [
@@ -90,7 +95,7 @@ def main() -> None:
                     "ms per step": f"{1000 * np.median([one[name] for one in rounds]):.1f}",
                     "cost / V": f"{np.median([one[name] / one['vanilla'] for one in rounds]):.1f}",
                 }
-                for name in steppers
+                for name in rounds[0]
             ]
         )
     )

@@ -5,8 +5,8 @@ that tests start, and kept in a folder that workers, processes and later runs sh
 A module whose numbers are promises about the shipped program says `pytestmark = pytest.mark.shipped`.
 """
 
+import gc
 import os
-import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -29,19 +29,20 @@ USER_FLAGS = os.environ.get("XLA_FLAGS", "")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = " ".join([*(f"--{name}={value}" for name, value in QUICK.items()), USER_FLAGS])
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "d" / "programs"))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")  # small ones are most, and the same everywhere
 
 import jax
-import jaxtyping
 import pytest
 from jax._src import compiler
 
-# Checking every annotated call takes time, and one Python version is enough for it.
-if sys.version_info[:2] == (3, 11):
-    jaxtyping.install_import_hook("lipjax", "typechecking.checked")
-
 # Fixture files have no examples to collect, and share one name.
 collect_ignore_glob = ["conftest.py", "*/conftest.py"]
+
+
+def pytest_collection_finish() -> None:
+    """What is imported stays, and traces make many objects and few cycles: the collector looks at them rarely."""
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 50)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,4 +1,7 @@
-"""The checker of annotations in tests: every annotated call into lipjax has its types and array shapes checked."""
+"""The checker of annotations in tests: every annotated call into lipjax has its types and array shapes checked.
+
+It is asked for by `pytest --jaxtyping-packages=lipjax,typechecking.checked`, as in the second run of CI: it takes time.
+"""
 
 from collections.abc import Callable
 

@@ -32,6 +32,7 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1]
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")  # small ones are most, and the same everywhere
 
 import jax
+import jaxtyping
 import pytest
 from jax._src import compiler
 
@@ -75,6 +76,14 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LIPJAX_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="module")
+def unchecked_annotations() -> Iterator[None]:
+    """Calls as users have them, without the errors that checked annotations would raise first."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+        yield
 
 
 @pytest.fixture(scope="session")

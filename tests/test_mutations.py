@@ -18,7 +18,6 @@ from unittest import mock
 
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -46,6 +45,8 @@ from lipjax import (
 )
 from lipjax.types import Batch, Model
 from lipjax.values import Value
+
+pytestmark = pytest.mark.usefixtures("unchecked_annotations")
 
 EXAMPLES = int(os.environ.get("LIPJAX_EXAMPLES", "40"))
 often = settings(
@@ -103,13 +104,6 @@ ODD = st.one_of(
     ),
     st.sampled_from([np.zeros(2), np.array(math.nan), np.array("x"), np.zeros((0, 3)), np.arange(3)]),
 )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _as_users_have_it() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jaxtyping.config, "jaxtyping_disable", True)
-        yield
 
 
 def usual(cls: type) -> dict[str, Any]:
@@ -272,7 +266,7 @@ COMMANDS = {
     "compare": [],
 }
 SLOW = {"dataset"}
-"""Flags whose mutations ask TFDS, for seconds each: test_bad_inputs.py has rows of them."""
+"""Flags whose mutations ask TFDS, for seconds each: test_bad_commands.py has rows of them."""
 
 
 @pytest.fixture(scope="module")

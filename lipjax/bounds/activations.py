@@ -3,6 +3,7 @@
 A new activation is one line of `ACTIVATIONS`: whether it is convex, concave or S-shaped, its value and its derivative.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -176,6 +177,73 @@ def _smooth(value: Function, dips: Sequence[float], turns: Sequence[float]) -> A
     return winding(value, lambda z: slope(jnp.clip(jnp.asarray(z), -60.0, 60.0)), dips, turns)
 
 
+_HALF_ROOT, _TWO_OVER_PI_ROOT = math.sqrt(0.5), math.sqrt(2.0 / math.pi)
+
+
+def _gelu(rate: float = _HALF_ROOT) -> Activation:
+    """`z erfc(-b z) / 2`."""
+    bell = 2.0 / math.sqrt(math.pi)
+
+    def derivative(z: Any) -> Any:
+        t = jnp.clip(rate * jnp.asarray(z), -60.0, 60.0)
+        return (erfc(-t) + bell * t * jnp.exp(-jnp.square(t))) / 2
+
+    dip, turn = -0.5315968890243036 / rate, 1.0 / rate
+    return winding(lambda z: z * erfc(-rate * z) / 2, derivative, (dip,), (-turn, turn))
+
+
+def _gelu_tanh(rate: float = _TWO_OVER_PI_ROOT, cubic: float = 0.044715) -> Activation:
+    """`z (1 + tanh(b (z + a z^3))) / 2`; a logistic function of twice that has its small values to all digits."""
+    bend = cubic / rate**2  # of `t + c t^3` with `t = b z`
+
+    def derivative(z: Any) -> Any:
+        t = jnp.clip(rate * jnp.asarray(z), -60.0, 60.0)
+        inner = 2.0 * (t + bend * t**3)
+        return _logistic(inner) * (1.0 + 2.0 * t * (1.0 + 3.0 * bend * jnp.square(t)) * _logistic(-inner))
+
+    def slope(t: float) -> float:
+        return 1.0 + math.tanh(t + bend * t**3) + t * (1.0 + 3.0 * bend * t**2) / math.cosh(t + bend * t**3) ** 2
+
+    def curve(t: float) -> float:
+        steep = 1.0 + 3.0 * bend * t**2
+        return 2.0 * steep + t * (6.0 * bend * t - 2.0 * math.tanh(t + bend * t**3) * steep**2)
+
+    dip, turn = _root(slope, -1.5, 0.0) / rate, _root(curve, 0.0, 1.5) / rate
+    value = lambda z: z * _logistic(2.0 * rate * (z + cubic * z**3))  # noqa: E731
+    return winding(value, derivative, (dip,), (-turn, turn))
+
+
+def _root(g: Callable[[float], float], low: float, high: float) -> float:
+    """Where a function changes its sign."""
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (low, middle) if (g(middle) > 0.0) == (g(high) > 0.0) else (middle, high)
+    return high
+
+
+def _bell(rate: float = 1.0) -> Activation:
+    """`exp(-b z^2)`."""
+
+    def derivative(z: Any) -> Any:
+        reach = 16.0 / rate**0.5
+        z = jnp.clip(jnp.asarray(z), -reach, reach)
+        return -2.0 * rate * z * jnp.exp(-rate * jnp.square(z))
+
+    turn = (2.0 * rate) ** -0.5
+    return winding(lambda z: jnp.exp(-rate * jnp.square(z)), derivative, (0.0,), (-turn, turn))
+
+
+def _silu(rate: float = 1.0) -> Activation:
+    """`z logistic(b z)`."""
+
+    def derivative(z: Any) -> Any:
+        t = jnp.clip(rate * jnp.asarray(z), -60.0, 60.0)
+        return _logistic(t) * (1.0 + t * _logistic(-t))
+
+    dip, turn = -1.2784645427610737 / rate, 2.3993572805154675 / rate
+    return winding(lambda z: z * _logistic(rate * z), derivative, (dip,), (-turn, turn))
+
+
 def _hard_silu_slope(z: Any) -> Any:
     return jnp.where(jnp.abs(z) <= 3.0, (2.0 * z + 3.0) / 6.0, _step(z > 0.0))
 
@@ -218,15 +286,19 @@ ACTIVATIONS: dict[str, Callable[..., Activation]] = {
 
 
 ACTIVATIONS |= {
+    "gelu": lambda *numbers: _gelu(*map(float, numbers)),
+    "gelu_tanh": lambda *numbers: _gelu_tanh(*map(float, numbers)),
+    "bell": lambda *numbers: _bell(*map(float, numbers)),
     "softplus": lambda: convex(jax.nn.softplus, _logistic),
     "soft_sign": lambda: s_shaped(jax.nn.soft_sign, lambda z: 1.0 / jnp.square(1.0 + jnp.abs(z))),
     "hard_tanh": lambda: s_shaped(jax.nn.hard_tanh, lambda z: _step(jnp.abs(z) <= 1.0)),
-    "silu": lambda: _smooth(jax.nn.silu, (-1.2784645427610737,), (-2.3993572805154675, 2.3993572805154675)),
+    "silu": lambda *numbers: _silu(*map(float, numbers)),
     "mish": lambda: _smooth(jax.nn.mish, (-1.1924312145154956,), (-2.256376396360793, 1.4905711794854284)),
     "erfc": lambda: winding(erfc, lambda z: -2.0 / jnp.sqrt(jnp.pi) * jnp.exp(-jnp.square(z)), (), (0.0,)),
+    "sparse_plus": lambda: convex(jax.nn.sparse_plus, lambda z: jnp.clip((z + 1.0) / 2, 0.0, 1.0)),
     "hard_silu": lambda: winding(jax.nn.hard_silu, _hard_silu_slope, (-1.5,), (-3.0, 3.0)),
 }
-"""Functions of JAX, recognised by their whole program (`program.calls`), with where they and their slopes turn."""
+"""Functions recognised by their whole program (`program.calls`, idioms), with where they and their slopes turn."""
 
 
 def _logistic(z: Any) -> Any:

@@ -42,12 +42,29 @@ LAYERS = {
 STEEPEST = {
     "softplus": 1.0, "soft_sign": 1.0, "hard_tanh": 1.0, "log_sigmoid": 1.0, "silu": 1.0998393, "mish": 1.0884982,
     "hard_silu": 1.5, "selu": 1.7580993, "elu": 1.0, "celu": 1.0, "relu6": 1.0,
+    "sparse_plus": 1.0, "gelu": 1.1289932,
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", STEEPEST)
 def test_a_function_of_one_entry_has_its_steepest_slope_everywhere_and_is_recognised_by_its_program(name):
     assert global_bound(getattr(jax.nn, name), (3,)) == pytest.approx(STEEPEST[name], rel=1e-5)
+
+
+WRITTEN = {
+    "GELU by erfc": (lambda x: jax.nn.gelu(x, approximate=False), 1.1289042),
+    "GELU by erf": (lambda x: 0.5 * x * (1 + jax.scipy.special.erf(x / 2.0**0.5)), 1.1289042),
+    "GELU by tanh": (lambda x: x * 0.5 * (jnp.tanh(0.7978846 * (x + 0.044715 * x**3)) + 1), 1.1289932),
+    "GELU in bfloat16": (lambda x: jax.nn.gelu(x.astype(jnp.bfloat16)), 1.1290324),
+    "quick GELU": (lambda x: 2.0 * x * jax.nn.sigmoid(1.702 * x), 2.1996786),
+    "bell": (lambda x: jnp.exp(-0.5 * x * x), 0.6065307),
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_a_function_of_one_entry_is_recognised_as_users_write_it(name):
+    f, steepest = WRITTEN[name]
+    assert global_bound(f, (3,)) == pytest.approx(steepest, rel=1e-5)
 
 
 def test_a_function_with_the_name_of_another_is_not_taken_for_it():
@@ -57,7 +74,9 @@ def test_a_function_with_the_name_of_another_is_not_taken_for_it():
     assert global_bound(jax.jit(silu), (3,)) == pytest.approx(3.0)
 
 
-@pytest.mark.parametrize("name", ["softplus", "soft_sign", "hard_tanh", "silu", "mish", "hard_silu", "erfc"])
+@pytest.mark.parametrize(
+    "name", ["softplus", "soft_sign", "hard_tanh", "silu", "mish", "hard_silu", "erfc", "gelu", "gelu_tanh", "bell"]
+)
 def test_values_lines_and_slopes_of_an_activation_enclose_it(name):
     rng, function = np.random.default_rng(0), ACTIVATIONS[name]()
     low = jnp.asarray(rng.uniform(-6, 6, 300), jnp.float32)

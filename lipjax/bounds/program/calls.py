@@ -13,6 +13,7 @@ CALLS: dict[str, dict[str, Callable[..., Any]]] = {
     "silu": {"silu": jax.nn.silu},
     "soft_sign": {"soft_sign": jax.nn.soft_sign},
     "softplus": {"softplus": jax.nn.softplus},
+    "sparse_plus": {"sparse_plus": jax.nn.sparse_plus},
 }
 """By the name of the call: the operations that it may be."""
 

@@ -1,4 +1,4 @@
-"""Functions of one entry, and how they are written: as maxima, or by `where` on both sides of 0."""
+"""Functions of one entry, and how they are written: as maxima, by `where` on both sides of 0, or as products."""
 
 import functools
 from typing import Any
@@ -73,16 +73,92 @@ def _elu(builder: Builder, x: Wire, factor: Any, below: Operand) -> Wire | None:
     cut = builder.producer(inside, "min")
     if cut is None or cut.wires != [x] or not is_constant(cut.constants[0], 0.0) or not is_not_negative(rate):
         return None
-    value = ACTIVATIONS["elu"](factor, rate).value
-    return builder.add("elu", (x, factor, rate), lambda x, a, b: value(x))
+    return _known(builder, "elu", x, factor, rate)
 
 
 def _scaled(builder: Builder, operand: Operand) -> tuple[Operand, Any]:
-    """The operand without a constant factor, and the factor."""
+    """The operand without constant factors, and their product."""
     product = builder.producer(operand, "mul")
     if product is None or len(product.wires) != 1:
         return operand, np.ones((), np.float32)
-    return product.wires[0], product.constants[0]
+    operand, factor = _scaled(builder, product.wires[0])
+    return operand, factor * product.constants[0]
+
+
+def _scaled_square(builder: Builder, step: Step) -> Wire | None:
+    """A product of multiples of one wire, as a multiple of its square."""
+    if len(step.wires) != 2:
+        return None
+    (x, factor), (other, more) = (_scaled(builder, wire) for wire in step.wires)
+    is_square = isinstance(x, Wire) and _is_wire(other, x) and np.shape(factor) == np.shape(more) == ()
+    return (
+        builder.add("mul", (builder.add("square", (x,), jnp.square), factor * more), jnp.multiply)
+        if is_square
+        else None
+    )
+
+
+def _weighted(builder: Builder, step: Step) -> Wire | None:
+    """`x g(b x)` with g from 0 to 1: SiLU, and GELU in both forms."""
+    for one, other in (step.operands, step.operands[::-1]):
+        (x, factor), (gate, more) = _scaled(builder, one), _scaled(builder, other)
+        found = _gate(builder, x, gate) if isinstance(x, Wire) else None
+        if found is None or not _are_numbers(factor, more, *found[1]):
+            continue
+        op, constants, multiple = found
+        wire = _known(builder, op, x, *constants)
+        scale = np.asarray(factor * more * multiple, step.result.dtype)
+        return wire if scale == 1.0 else builder.add("mul", (wire, scale), jnp.multiply)
+    return None
+
+
+def _gate(builder: Builder, x: Wire, gate: Operand) -> tuple[str, tuple[Any, ...], float] | None:
+    """The activation that this is a multiple of beside x, its constants, and the multiple."""
+    step = builder.producer(gate, "add", "erfc", "logistic")
+    if step and step.op == "add":
+        is_one = len(step.wires) == 1 and is_constant(step.constants[0], 1.0)
+        step = builder.producer(step.wires[0], "erf", "tanh") if is_one else None
+    if step is None:
+        return None
+    inner, rate = _scaled(builder, step.wires[0])
+    if step.op == "tanh":
+        cubic = _cubic(builder, x, inner)
+        return None if cubic is None else ("gelu_tanh", (rate, cubic), 2.0)
+    if not _is_wire(inner, x):
+        return None
+    return ("silu", (rate,), 1.0) if step.op == "logistic" else ("gelu", (-rate if step.op == "erfc" else rate,), 2.0)
+
+
+def _known(builder: Builder, op: str, x: Wire, *constants: Any) -> Wire:
+    """A step of a function of one entry with constants that are known."""
+    value = ACTIVATIONS[op](*constants).value
+    return builder.add(op, (x, *constants), lambda x, *_: value(x))
+
+
+def _cubic(builder: Builder, x: Wire, operand: Operand) -> Any:
+    """The factor a of `x + a x^3`, if the operand is that."""
+    total = builder.producer(operand, "add")
+    if total is None or x not in total.wires or len(total.wires) != 2:
+        return None
+    cube, factor = _scaled(builder, total.wires[1 - total.wires.index(x)])
+    product = builder.producer(cube, "mul")
+    squares = [square for wire in product.wires if (square := builder.producer(wire, "square"))] if product else []
+    is_cube = product and x in product.wires and squares and squares[0].wires == [x]
+    return factor if is_cube else None
+
+
+def _bell(builder: Builder, step: Step) -> Wire | None:
+    """`exp(-b x^2)`."""
+    inner, rate = _scaled(builder, step.wires[0])
+    square = builder.producer(inner, "square")
+    if square is None or not _are_numbers(-rate):
+        return None
+    return _known(builder, "bell", square.wires[0], -rate)
+
+
+def _are_numbers(*constants: Any) -> bool:
+    """Whether these are known numbers above 0."""
+    return all(np.ndim(each) == 0 and is_not_negative(each) and each > 0 for each in constants)
 
 
 def _is_wire(operand: Operand, wire: Wire) -> bool:
@@ -100,6 +176,9 @@ class Elementwise(LocalRule):
 
     idioms = (
         ("add", _sum_of_sides),
+        ("exp", _bell),
+        ("mul", _scaled_square),
+        ("mul", _weighted),
         ("max", _relu),
         ("select_n", _two_sides),
     )

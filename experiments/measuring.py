@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
-from lipjax import attacks, checks, measurements, norms, records
+from lipjax import attacks, bounds, checks, measurements, norms, records
 from lipjax.measurements import Measurement
 from lipjax.types import Dataset, Estimator, Model
 
@@ -61,8 +61,9 @@ class AlphaFlags:
     bound: str = cli.flag(
         "interval",
         "How local upper bounds are found, in addition to the global one: interval is fast, expansion is tighter in "
-        "ten times the time, linear a little more so in thirty times, sdp the tightest and slowest.",
-        legal=measurements.LOCAL,
+        "ten times the time, linear a little more so in thirty times, sdp the tightest and slowest; escalating asks "
+        "one after the other until a bound is at most 1.5 times the lower value.",
+        legal=(*bounds.METHODS, measurements.ESCALATING),
     )
     num_bounded_points: int = cli.flag(
         2, "Number of points, the first ones, that get local upper bounds, which are dear.", minimum=0

@@ -197,6 +197,10 @@ CALLS: dict[str, tuple[Callable[[], Any], str]] = {
     "bound outside": (lambda: bounds.local_bound(linear, jnp.array([9.0]), l2.ball(0.1)), "x must be within box"),
     "bound nan": (lambda: bounds.local_bound(linear, jnp.array([NAN]), l2.ball(0.1)), "x must be finite numbers"),
     "bounds radii": (lambda: bounds.upper_curve(linear, IMAGES, [-1.0]), "radii must be 0 or greater"),
+    "bounds escalation": (
+        lambda: bounds.upper_curve(linear, IMAGES, [1.0], method=bounds.Escalation(np.ones((1, 2)))),
+        "lower must be .points, radii., here",
+    ),
     "bounds levels": (lambda: bounds.upper_curve(linear, 255 * IMAGES, [1.0], ball=l2.ball(1.0)), "xs must be within"),
     "bound ball": (lambda: bounds.local_bound(linear, jnp.ones(2), 0.1), "ball must be a ball"),
     "bound method": (lambda: bounds.global_bound(linear, (2,), method="best"), "method must be one of"),

@@ -1,6 +1,8 @@
 """Upper bounds over many points and radii, and the check that no lower value exceeds them."""
 
+import itertools
 import math
+import time
 from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
@@ -20,6 +22,34 @@ from lipjax.estimators.precision import in_full
 from lipjax.norms import Ball, Norm, l2
 from lipjax.types import Model, VectorFn, single
 
+METHODS = ("interval", "expansion", "linear", "sdp")
+"""The methods of local bounds, the cheapest first; each is the smaller of its own bound and those of cheaper ones."""
+
+
+class Escalation(NamedTuple):
+    """Local bounds by one method after another, the cheapest first, until they are close enough to lower values.
+
+    A point is given to the next method while one of its bounds is more than `ratio` times its lower value.
+
+    Attributes:
+        lower: Lower values of the same constants `[points, radii]`, from an estimator.
+        ratio: Upper over lower value that is close enough.
+        seconds: After so long, compilation included, no further point is begun, and all bounds so far are valid. None
+            for no limit.
+        methods: The methods in this order.
+
+    Examples:
+        >>> f, xs = lambda x: jax.nn.relu(x) + 3 * jax.nn.relu(x - 1), np.array([[0.5], [1.0]])
+        >>> upper_curve(f, xs, [0.25], method=Escalation(np.array([[1.0], [4.0]])), num_local=2).methods
+        array([['interval'],
+               ['global']], dtype='<U9')
+    """
+
+    lower: Float[Array | np.ndarray, "points radii"]
+    ratio: float = 1.5
+    seconds: float | None = None
+    methods: Sequence[str] = METHODS
+
 
 class UpperCurve(NamedTuple):
     """What pairwise Lipschitz constants, and so slopes, are at most.
@@ -28,17 +58,20 @@ class UpperCurve(NamedTuple):
         values: Upper bounds `[points, radii]`.
         of_network: The global bound of the logits, the same for all points and radii.
         num_local: Number of points, the first ones, that have local bounds too.
+        methods: How each was found: by a method of `local_bound`, or "global" `[points, radii]`.
 
     Examples:
         >>> f, xs = lambda x: 2 * jax.nn.relu(x - 1), np.zeros((2, 1))
         >>> upper_curve(f, xs, [0.5, 2.0], num_local=1)
         UpperCurve(values=array([[0., 2.],
-               [2., 2.]]), of_network=2.0, num_local=1)
+               [2., 2.]]), of_network=2.0, num_local=1, methods=array([['interval', 'global'],
+               ['global', 'global']], dtype='<U9'))
     """
 
     values: Float[np.ndarray, "points radii"]
     of_network: float
     num_local: int
+    methods: np.ndarray
 
 
 class BracketError(RuntimeError):
@@ -60,7 +93,7 @@ def upper_curve(
     ball: Ball = l2.ball(math.inf),  # noqa: B008
     norm_out: Norm | None = None,
     of_probabilities: bool = False,
-    method: str = "interval",
+    method: str | Escalation = "interval",
     constant: str = "pairwise",
     num_local: int = 0,
 ) -> UpperCurve:
@@ -73,7 +106,7 @@ def upper_curve(
         ball: Norm of radii and of input differences, and the box of legal inputs; every radius takes the place of its.
         norm_out: Norm of output differences; default the ball's.
         of_probabilities: Bound the probabilities, by `softmax_bound`; otherwise the logits.
-        method: How local bounds are found, see `local_bound`.
+        method: How local bounds are found, see `local_bound`; or an `Escalation`, from one method to the next.
         constant: "pairwise", or "slope", of which local bounds may be smaller; see `local_bound`.
         num_local: Number of points that get local bounds, the first ones: they cost far more than the global one.
 
@@ -82,8 +115,9 @@ def upper_curve(
         too.
 
     Raises:
-        ValueError: If a point is not finite or outside the box, a radius or num_local is negative, or method is not a
-            legal word.
+        ValueError: If a point is not finite or outside the box, a radius or num_local is negative, a method is not a
+            legal word, or an escalation has no method, a ratio that is not positive, negative seconds or lower values
+            of another shape.
 
     Examples:
         >>> upper_curve(lambda x: jnp.tanh(3 * x), np.zeros((1, 2)), [0.5, 1.0]).values
@@ -93,35 +127,72 @@ def upper_curve(
     points, levels = jnp.asarray(xs), jnp.asarray(radii, jnp.result_type(float))
     checks.inside(ball.box, xs=points)
     checks.not_negative(radii=levels)
+    ladder = _ladder(method, (len(points), levels.size))
     num_local, mesh = min(num_local, len(points)), parallel.current()
     of_network = "sdp" if method == "sdp" else "average"
     everywhere = global_bound(model, points.shape[1:], norm_in=ball.norm, norm_out=norm_out, method=of_network)
-    constants = np.full((len(points), levels.size), everywhere)
-    if num_local:
-        local = partial(_local, mesh=mesh) if method != "sdp" else _one_by_one
-        found = local(single(model), points[:num_local], levels, ball, norm_out, method=method, constant=constant)
-        constants[:num_local] = _monotone(np.minimum(everywhere, found), np.asarray(levels))
-    if of_probabilities:
-        norm_out = unmasked(ball.norm) if norm_out is None else norm_out
-        of_points = jnp.asarray(constants, points.dtype)
-        constants = _through_softmax(single(model), points, of_points, levels, norm_out, mesh=mesh)
-    return UpperCurve(np.asarray(constants, np.float64), everywhere, num_local)
+    values = np.full((len(points), levels.size), everywhere)
+    methods = np.full(values.shape, "global", "<U9")
+
+    def finished() -> Float[np.ndarray, "points radii"]:
+        """The bounds of what is asked for."""
+        if not of_probabilities:
+            return values
+        out = unmasked(ball.norm) if norm_out is None else norm_out
+        constants = jnp.asarray(values, points.dtype)
+        return np.asarray(_through_softmax(single(model), points, constants, levels, out, mesh=mesh), np.float64)
+
+    start = time.monotonic()
+    for word in ladder.methods:
+        is_loose = (finished() > ladder.ratio * ladder.lower)[:num_local]
+        rows = np.flatnonzero(is_loose.any(axis=1))
+        size = max(len(rows), 1) if ladder.seconds is None else parallel.filled(1)
+        for part in (rows[first : first + size] for first in range(0, len(rows), size)):
+            if ladder.seconds is not None and time.monotonic() - start >= ladder.seconds:
+                break
+            given = single(model), points[part], levels, ball, norm_out
+            if word == "sdp":
+                found = _by_multipliers(*given, constant, is_loose[part])
+            else:
+                found = np.asarray(_local(*given, method=word, constant=constant, mesh=mesh))
+            is_less = found < values[part]
+            values[part] = np.where(is_less, found, values[part])
+            methods[part] = np.where(is_less, word, methods[part])
+        _make_monotone(values, methods, np.asarray(levels))
+    return UpperCurve(finished(), everywhere, num_local, methods)
 
 
-def _monotone(
-    values: Float[np.ndarray, "points radii"], radii: Float[np.ndarray, " radii"]
+def _ladder(method: str | Escalation, shape: tuple[int, int]) -> Escalation:
+    """The methods in their order, all of them asked for unless it is said when a bound is close enough."""
+    if isinstance(method, str):
+        method = Escalation(np.full(shape, -math.inf), methods=(method,))
+    checks.at_least(1, **{"the number of methods": len(method.methods)})
+    for word in method.methods:
+        checks.one_of("method", word, METHODS)
+    checks.positive(ratio=method.ratio)
+    if method.seconds is not None:
+        checks.not_negative(seconds=method.seconds)
+    if np.shape(method.lower) != shape:
+        raise ValueError(f"lower must be [points, radii], here {shape}, got {np.shape(method.lower)}")
+    return method._replace(lower=np.asarray(method.lower))
+
+
+def _make_monotone(values: np.ndarray, methods: np.ndarray, radii: Float[np.ndarray, " radii"]) -> None:
+    """Where the bound of a larger ball is less, it holds on the smaller one too."""
+    for larger, smaller in itertools.pairwise(np.argsort(-radii, kind="stable")):
+        is_less = values[:, larger] < values[:, smaller]
+        values[is_less, smaller], methods[is_less, smaller] = values[is_less, larger], methods[is_less, larger]
+
+
+def _by_multipliers(
+    f: VectorFn, xs: Array, radii: Array, ball: Ball, norm_out: Norm | None, constant: str, is_asked: np.ndarray
 ) -> Float[np.ndarray, "points radii"]:
-    """The least bound of the same or a larger ball, which holds on the smaller one too."""
-    descending = np.argsort(-radii, kind="stable")
-    least = np.minimum.accumulate(values[:, descending], axis=1)
-    return least[:, np.argsort(descending)]
-
-
-def _one_by_one(
-    f: VectorFn, xs: Array, radii: Array, ball: Ball, norm_out: Norm | None, *, method: str, constant: str
-) -> Float[np.ndarray, "points radii"]:
-    bound = partial(local_bound, f, norm_out=norm_out, method=method, constant=constant)
-    return np.array([[float(bound(x, ball.replace(radius=radius))) for radius in radii] for x in xs])
+    """Semidefinite bounds, one by one; infinity for those that are not asked."""
+    found = np.full(is_asked.shape, math.inf)
+    for point, index in np.argwhere(is_asked):
+        own_ball = ball.replace(radius=radii[index])
+        found[point, index] = local_bound(f, xs[point], own_ball, norm_out=norm_out, method="sdp", constant=constant)
+    return found
 
 
 @partial(jax.jit, static_argnames=("method", "constant", "mesh"))

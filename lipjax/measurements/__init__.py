@@ -4,7 +4,7 @@
 cases and quantiles, and is the only place that does; `table` makes pandas of its figures, a row per network.
 """
 
-from lipjax.measurements.alpha import LOCAL as LOCAL
+from lipjax.measurements.alpha import ESCALATING as ESCALATING
 from lipjax.measurements.alpha import OUTPUTS as OUTPUTS
 from lipjax.measurements.alpha import RADII as RADII
 from lipjax.measurements.alpha import alpha as alpha

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 OUTPUTS = {"probabilities": estimators.probabilities, "logits": single}
 """What a constant is of: probabilities as in the talk's code, or logits, whose constants certificates are made of."""
 
-LOCAL = ("interval", "expansion", "linear", "sdp")
+ESCALATING = "escalating"
 RADII = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 
 
@@ -43,7 +43,8 @@ class alpha(Measurement):
         estimator: How lower values are found, in which norms and box, and which constant they are of.
         of: Which output of the model: "probabilities" or "logits".
         num_points: How many training points, the first ones.
-        bound: How local upper bounds are found, in addition to the global one; see `bounds.local_bound`.
+        bound: How local upper bounds are found, in addition to the global one; see `bounds.local_bound`. With
+            "escalating" by one method after the other, until a bound is at most 1.5 times the lower value.
         num_bounded: How many of the points, the first ones, get local upper bounds, which are dear.
         num_witnesses: Of how many points, the steepest at the largest radius, the witnesses are kept.
 
@@ -65,7 +66,7 @@ class alpha(Measurement):
     estimator: estimators.LocalEstimator = estimators.growing_slope(num_samples=4, num_restarts=1)
     of: str = setting("probabilities", legal(*OUTPUTS))
     num_points: int = count(100)
-    bound: str = setting("interval", legal(*LOCAL))
+    bound: str = setting("interval", legal(*bounds.METHODS, ESCALATING))
     num_bounded: int = count(0, least=0)
     num_witnesses: int = count(0, least=0)
 
@@ -90,7 +91,7 @@ class alpha(Measurement):
             ball=self.estimator.ball,
             norm_out=self.estimator.norm_out,
             of_probabilities=self.of == "probabilities",
-            method=self.bound,
+            method=bounds.Escalation(np.asarray(curve.values)) if self.bound == ESCALATING else self.bound,
             constant="slope" if self.estimator.constant == "slope" else "pairwise",
             num_local=self.num_bounded,
         )

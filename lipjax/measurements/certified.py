@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lipjax import bounds, certificates, checks
-from lipjax.measurements.alpha import LOCAL, legal
+from lipjax.measurements.alpha import legal
 from lipjax.measurements.measurement import Advance, Measurement, ignore
 from lipjax.norms import l2
 from lipjax.types import Batch, Dataset, KeyArray
@@ -46,7 +46,7 @@ class certified(Measurement):
     """
 
     radii: tuple[float, ...] = setting((), _not_negative, unit="pixels in [0, 1]")
-    method: str = setting("linear", legal(*LOCAL))
+    method: str = setting("linear", legal(*bounds.METHODS))
     num_local: int | None = count(None)
 
     splits = ("test",)

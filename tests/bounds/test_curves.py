@@ -1,11 +1,21 @@
 """Upper bounds over points and radii, and their way through the softmax."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lipjax.bounds import BracketError, check_bracket, global_bound, local_bound, softmax_bound, upper_curve
+from lipjax.bounds import (
+    BracketError,
+    Escalation,
+    check_bracket,
+    global_bound,
+    local_bound,
+    softmax_bound,
+    upper_curve,
+)
 from lipjax.networks import from_functions
 from lipjax.norms import Norm, l1, l2, linf
 from lipjax.types import Model, Output, Variables
@@ -66,6 +76,35 @@ def test_a_bound_is_the_smaller_of_the_global_and_the_local_one(model: Model) ->
     local = local_bound(model, jnp.asarray(xs[1]), linf.ball(0.01))
     np.testing.assert_allclose(found.values[1, 0], min(everywhere, float(local)), rtol=1e-6)
     assert np.all(found.values <= everywhere)
+
+
+def test_dearer_methods_are_asked_where_a_bound_is_not_close_to_the_lower_value() -> None:
+    rng = np.random.default_rng(1)
+    kernels = [jnp.asarray(rng.normal(size=size) / 2, jnp.float32) for size in ((4, 8), (8, 8), (8, 3))]
+
+    def f(x: jax.Array) -> jax.Array:
+        return jax.nn.relu(jax.nn.relu(x @ kernels[0]) @ kernels[1]) @ kernels[2]
+
+    xs = np.random.default_rng(5).uniform(size=(4, 4)).astype(np.float32)
+    ask = partial(upper_curve, f, xs, [0.3, 0.03], num_local=3)
+    interval, linear = (ask(method=word) for word in ("interval", "linear"))
+    assert (linear.values[:3, 0] < 0.9 * interval.values[:3, 0]).all()
+
+    never = Escalation(linear.values / 2, ratio=1.5, methods=("interval", "linear"))
+    tightest = ask(method=never)
+    np.testing.assert_allclose(tightest.values, linear.values, rtol=1e-5)
+    assert tightest.methods[:, 0].tolist() == ["linear"] * 3 + ["global"]
+    np.testing.assert_array_equal(tightest.values, ask(method=never._replace(seconds=600.0)).values)
+    out_of_time = ask(method=never._replace(seconds=0.0))
+    assert (out_of_time.values == linear.of_network).all()
+    assert (out_of_time.methods == "global").all()
+
+    lower = linear.values.copy()
+    lower[1] = interval.values[1] / 1.05
+    found = ask(method=Escalation(lower, ratio=1.1, methods=("interval", "linear")))
+    assert (found.values[1] == interval.values[1]).all()
+    assert "linear" not in found.methods[1]
+    np.testing.assert_allclose(found.values[[0, 2]], linear.values[[0, 2]], rtol=1e-5)
 
 
 def test_bounds_of_probabilities_are_above_every_quotient_and_at_most_half_of_those_of_logits(model: Model) -> None:

@@ -74,7 +74,7 @@ def test_the_pairwise_constant_is_measured_by_name(folder: Path) -> None:
 
 
 def test_a_bracket_the_wrong_way_round_stops_the_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    nothing = bounds.UpperCurve(np.zeros((6, 3)), 0.0, 0)
+    nothing = bounds.UpperCurve(np.zeros((6, 3)), 0.0, 0, np.full((6, 3), "global"))
     monkeypatch.setattr(bounds, "upper_curve", lambda *arguments, **keywords: nothing)
     sampled = "--estimator=sampled_slope(num_samples=2)"
     with pytest.raises(bounds.BracketError, match="radius"):

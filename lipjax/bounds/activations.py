@@ -134,13 +134,51 @@ def winding(value: Function, derivative: Function, dips: Sequence[float], turns:
     """Any other function: between two lines of the slope in the middle of the range, from which ends can't be far."""
 
     def lines(low: Any, high: Any) -> Lines:
-        least, largest = _range(derivative, low, high, turns)
-        slope, reach = (least + largest) / 2, ((largest - least) / 4 + 16 * eps()) * (high - low)
-        slack = _rounding(value, slope, low, high)
-        level = (value(low) - slope * low + value(high) - slope * high) / 2
-        return Lines(slope, level - reach - slack, slope, level + reach + slack)
+        return _around_middle(value, _range(derivative, low, high, turns), low, high)
 
     return Activation(value, derivative, lines, dips, turns, noise=16.0)
+
+
+def _around_middle(value: Function, slopes: Interval, low: Any, high: Any) -> Lines:
+    """Two lines of the slope in the middle of a range."""
+    least, largest = slopes
+    slope, reach = (least + largest) / 2, ((largest - least) / 4 + 16 * eps()) * (high - low)
+    slack = _rounding(value, slope, low, high)
+    level = (value(low) - slope * low + value(high) - slope * high) / 2
+    return Lines(slope, level - reach - slack, slope, level + reach + slack)
+
+
+class Wave(Activation):
+    """A function of period 2 pi from -1 to 1; `dips` and `turns` are each one peak, half a period before a trough."""
+
+    def image(self, low: Any, high: Any) -> Interval:
+        """Range of g on an interval."""
+        return _of_wave(self.value, self.dips[0], low, high)
+
+    def slopes(self, low: Any, high: Any) -> Interval:
+        """Range of g' on an interval."""
+        return _of_wave(self.derivative, self.turns[0], low, high)
+
+
+def _of_wave(g: Function, peak: float, low: Any, high: Any) -> Interval:
+    """Range of a wave: where a peak may be within, by the rounding of large numbers too, it is 1."""
+
+    def may_hold(point: float) -> Any:
+        first, last = ((end - point) / (2.0 * math.pi) for end in (low, high))
+        noise = 4 * eps() * (1.0 + jnp.maximum(jnp.abs(first), jnp.abs(last)))
+        return jnp.ceil(first - noise) <= jnp.floor(last + noise)
+
+    at_ends = g(low), g(high)
+    least = jnp.where(may_hold(peak + math.pi), -1.0, jnp.minimum(*at_ends) - 4 * eps())
+    largest = jnp.where(may_hold(peak), 1.0, jnp.maximum(*at_ends) + 4 * eps())
+    return jnp.maximum(least, -1.0), jnp.minimum(largest, 1.0)
+
+
+def _wave(value: Function, derivative: Function, peak: float, steepest: float) -> Activation:
+    def lines(low: Any, high: Any) -> Lines:
+        return _around_middle(value, _of_wave(derivative, steepest, low, high), low, high)
+
+    return Wave(value, derivative, lines, (peak,), (steepest,))
 
 
 class Reciprocal(Activation):
@@ -282,6 +320,8 @@ ACTIVATIONS: dict[str, Callable[..., Activation]] = {
     "logistic": lambda: s_shaped(_logistic, lambda z: _logistic(z) * _logistic(-z)),
     "erf": lambda: s_shaped(erf, lambda z: 2.0 / jnp.sqrt(jnp.pi) * jnp.exp(-jnp.square(z))),
     "atan": lambda: s_shaped(jnp.arctan, lambda z: 1.0 / (1.0 + jnp.square(z))),
+    "sin": lambda: _wave(jnp.sin, jnp.cos, math.pi / 2, 0.0),
+    "cos": lambda: _wave(jnp.cos, lambda z: -jnp.sin(z), 0.0, -math.pi / 2),
 }
 
 

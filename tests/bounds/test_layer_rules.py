@@ -58,6 +58,8 @@ WRITTEN = {
     "GELU in bfloat16": (lambda x: jax.nn.gelu(x.astype(jnp.bfloat16)), 1.1290324),
     "quick GELU": (lambda x: 2.0 * x * jax.nn.sigmoid(1.702 * x), 2.1996786),
     "bell": (lambda x: jnp.exp(-0.5 * x * x), 0.6065307),
+    "sine": (jnp.sin, 1.0),
+    "cosine": (jnp.cos, 1.0),
 }
 
 
@@ -92,6 +94,13 @@ def test_values_lines_and_slopes_of_an_activation_enclose_it(name):
     ):
         what = derivatives if slack is not rounding else values
         assert jnp.all((below <= what + slack) & (what <= above + slack))
+
+
+def test_the_range_of_a_sine_is_all_where_the_type_of_numbers_does_not_say_more():
+    low, high = jnp.array([3.0e9, 1.0, -jnp.inf, 1.5]), jnp.array([3.0e9, 1.0, 0.0, 5.0])
+    least, largest = ACTIVATIONS["sin"]().image(low, high)
+    np.testing.assert_allclose(least, [-1.0, np.sin(1.0), -1.0, -1.0], atol=1e-6)
+    np.testing.assert_allclose(largest, [1.0, np.sin(1.0), 1.0, 1.0], atol=1e-6)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

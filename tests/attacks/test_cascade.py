@@ -12,6 +12,7 @@ import pytest
 
 from lipjax import attacks, evaluation, values
 from lipjax.evaluation import Stage, Suite
+from lipjax.evaluation.cascade import task
 from lipjax.losses import cross_entropy, targeted_dlr
 from lipjax.networks import from_functions
 from lipjax.norms import l1, l2, linf
@@ -231,6 +232,38 @@ def test_a_second_radius_runs_the_same_programs(four_classes):
     first, second = run(0.01), run(0.02)
     # What remains are the shape of the logits and the two calls that look for randomness.
     assert second == 3 < first
+
+
+def confidence(logits, label):
+    return -logits[label]
+
+
+class two_losses(Suite):
+    """One attack that climbs two losses."""
+
+    ball: Any = linf.ball(0.12)
+
+    def stages(self, num_classes):
+        attack = attacks.pgd(self.ball, num_steps=3)
+        return [Stage("aimed", attack, loss=targeted_dlr, targeted=True), Stage("plain", attack, loss=confidence)]
+
+
+def test_stages_of_one_attack_are_one_program_and_do_as_each_does_alone(four_classes, monkeypatch):
+    f, inputs, labels = four_classes
+    traces = []
+
+    def run():
+        victim = jax.tree_util.Partial(lambda f, x: traces.append(1) or f(x), f)
+        found = evaluation.cascade(jax.random.key(0), victim, Batch(inputs, labels), two_losses())
+        return found, len(traces)
+
+    together, num_together = run()
+    monkeypatch.setattr(task, "_share_a_program", lambda one, other: False)
+    apart, num_both = run()
+    assert num_both > num_together
+    assert {"aimed", "plain"} <= {*apart.fooled_by}
+    assert together.fooled_by.tolist() == apart.fooled_by.tolist()
+    np.testing.assert_allclose(together.points, apart.points, atol=1e-6)
 
 
 def network_of(f):

@@ -48,6 +48,10 @@ class Stage(Value):
         if self.reach is not None and not self.targeted:
             raise ValueError("only a stage with targets has a reach")
 
+    def climbed(self, logits: Float[Array, " classes"], label: ArrayLike, target: ArrayLike) -> Scalar:
+        """The loss, whether it has a target or not."""
+        return self.loss(logits, label, target) if self.targeted else self.loss(logits, label)
+
     def run(self, key: Array, f: VectorFn, x: Point, label: Int[Array, ""], target: Int[Array, ""]) -> Point:
         """Where the attack ends around x; where targeted, on its way to a class."""
         return self.attack(key, aim(self.attack, f, label, self.loss, target if self.targeted else None), x)

@@ -13,7 +13,7 @@ from lipjax.evaluation.cascade.chunks import Chunk
 from lipjax.evaluation.cascade.suites import Stage, Suite
 from lipjax.evaluation.examples import Classifier
 from lipjax.norms import Ball
-from lipjax.types import Batch, KeyArray, Point, VectorFn, pixels, single
+from lipjax.types import Batch, BoundaryAttack, KeyArray, Point, VectorFn, pixels, single
 
 Rows: TypeAlias = Int[np.ndarray, " chunk"]
 Images: TypeAlias = Float[np.ndarray, "batch ..."]
@@ -95,9 +95,10 @@ class Task:
     def attack(self, run: Run, rows: Rows, size: int) -> Chunk:
         """Attacks some examples with one run of a stage, filled up to a size."""
         filled, stage = _filled(rows, size), self.stages[run.number]
+        alike = tuple(other for other in self.stages if other == stage or _share_a_program(other, stage))
         which = (np.int32(run.number), np.int32(run.repeat), parallel.spread(filled))
         examples = (*self._examples(rows, size), parallel.spread(run.targets[filled]))
-        points, fooled = _attack(self.f, stage, self.ball, self.key, which, *examples)
+        points, fooled = _attack(self.f, alike, alike.index(stage), self.ball, self.key, which, *examples)
         fooled = parallel.fetched(fooled)[: len(rows)]
         return Chunk(rows, fooled, parallel.fetched(points)[: len(rows)][fooled])
 
@@ -196,10 +197,29 @@ def _distances(
     return jax.vmap(one)(inputs, labels)
 
 
+def _share_a_program(one: Stage, other: Stage) -> bool:
+    """Whether two stages are one attack that climbs different losses."""
+    return one.attack == other.attack and not isinstance(one.attack, BoundaryAttack)
+
+
+def _one_of(stages: Sequence[Stage], index: Int[Array, ""]) -> Stage:
+    """What does as the stage of this index does, of stages that share a program: compiled once, it chooses the loss."""
+    if len(stages) == 1:
+        return stages[0]
+
+    def loss(logits: Array, label: Array, target: Array) -> Array:
+        exact = jax.numpy.promote_types(logits.dtype, np.float32)  # the losses may be of different types
+        each = [lambda *given, stage=stage: jax.numpy.asarray(stage.climbed(*given), exact) for stage in stages]
+        return jax.lax.switch(index, each, logits, label, target)
+
+    return stages[0].replace(loss=loss, targeted=True)
+
+
 @jax.jit
 def _attack(
     f: VectorFn,
-    stage: Stage,
+    stages: tuple[Stage, ...],
+    index: Int[Array, ""],
     ball: Ball,
     key: KeyArray,
     which: tuple[Int[Array, ""], Int[Array, ""], Int[Array, " batch"]],
@@ -207,8 +227,12 @@ def _attack(
     labels: Int[Array, " batch"],
     targets: Int[Array, " batch"],
 ) -> tuple[Float[Array, "batch ..."], Bool[Array, " batch"]]:
-    """The points and whether they are wrong; `which` are the numbers of the stage, its run and the examples."""
+    """The points and whether they are wrong, by one of some stages that share a program.
+
+    `which` are the numbers of the stage in the suite, of its run and of the examples.
+    """
     number, repeat, rows = which
+    stage = _one_of(stages, index)
     run_key = jax.random.fold_in(jax.random.fold_in(key, number), repeat)
 
     def one(row: Array, x: Point, label: Array, target: Array) -> tuple[Point, Array]:

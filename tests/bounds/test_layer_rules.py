@@ -13,7 +13,7 @@ from flax import nnx
 from lipjax.bounds import audit, global_bound, local_bound
 from lipjax.bounds.activations import ACTIVATIONS
 from lipjax.bounds.program import trace
-from lipjax.norms import l2
+from lipjax.norms import l1, l2, linf
 
 SHAPE = (4, 4, 2)
 
@@ -35,6 +35,9 @@ LAYERS = {
     "entries replaced": lambda x: x.ravel().at[jnp.array([3, 1])].set(5.0, unique_indices=True),
     "entries placed": lambda x: jnp.zeros(40).at[jnp.arange(32)].add(x.ravel()),
     "entries added": lambda x: jnp.ones(4).at[jnp.array([3, 1, 3, 3])].add(x[0, :, 0]),
+    "softmax": lambda x: jax.nn.softmax(2.0 * x.reshape(8, 4), 0),
+    "log-softmax": lambda x: jax.nn.log_softmax(x.reshape(8, 4)),
+    "log-sum-exp": lambda x: jax.nn.logsumexp(x, (0, 2)),
     "running sums": lambda x: jnp.cumsum(x, 0),
 }
 
@@ -121,6 +124,34 @@ def test_a_layer_has_a_bound_on_balls_that_no_jacobian_exceeds(name):
     assert max(found) <= float(bound(radius)) < np.inf
     assert float(bound(1e-6)) == pytest.approx(at_x, rel=1e-3)
     assert not audit(f, SHAPE).unknown
+
+
+def by_hand(x):
+    exponentials = jnp.exp(x - jnp.max(x, 1, keepdims=True))
+    return exponentials / jnp.sum(exponentials, 1, keepdims=True)
+
+
+OF_SHARES = {
+    "softmax": (jax.nn.softmax, (0.5, 0.5, 0.5)),
+    "softmax by hand": (by_hand, (0.5, 0.5, 0.5)),
+    "log-softmax": (jax.nn.log_softmax, (3.0, 2.0, 2.0)),
+    "log-softmax by hand": (lambda x: x - jax.nn.logsumexp(x, 1, keepdims=True), (3.0, 2.0, 2.0)),
+    "log-sum-exp": (lambda x: jax.nn.logsumexp(x, 1), (1.0, 1.0, 1.0)),
+}
+
+
+@pytest.mark.parametrize("name", OF_SHARES)
+def test_a_softmax_and_its_kin_have_the_constants_that_their_jacobians_attain(name):
+    f, constants = OF_SHARES[name]
+    points = jnp.array([[[0.0, 0.0, -30.0, -30.0]] * 4, [[30.0, 0.0, 0.0, 0.0]] * 4])
+    jacobians = np.asarray(jax.jit(jax.vmap(jax.jacobian(f)))(points)).reshape(2, -1, 16)
+    for norm, constant in zip((l1, l2, linf), constants, strict=True):
+        attained = np.linalg.norm(jacobians, {l1: 1, l2: 2, linf: np.inf}[norm], axis=(1, 2)).max()
+        assert global_bound(f, (4, 4), norm_in=norm) == pytest.approx(constant) == pytest.approx(attained)
+
+
+def test_exponentials_over_sums_of_others_are_no_softmax():
+    assert global_bound(lambda x: jnp.exp(x) / jnp.sum(jnp.exp(x), 1), (4, 4)) == np.inf
 
 
 @pytest.mark.parametrize("name", ["entries placed", "entries replaced", "running sums"])

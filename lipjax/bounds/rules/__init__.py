@@ -18,6 +18,7 @@ from lipjax.bounds.rules.rule import is_gate as is_gate
 from lipjax.bounds.rules.rule import local_rule_of as local_rule_of
 from lipjax.bounds.rules.rule import rule_of as rule_of
 from lipjax.bounds.rules.selection import TAKEN_APART, Maximum, MaxPool, Selection
+from lipjax.bounds.rules.softmax import LogSoftmax, LogSumExp, Softmax
 from lipjax.bounds.rules.two_sided_relu import TwoSidedRelu
 
 KINDS += [
@@ -33,6 +34,9 @@ KINDS += [
     Elementwise(),
     TwoSidedRelu(),
     NormPool(),
+    Softmax(),
+    LogSoftmax(),
+    LogSumExp(),
     Product(),
     Selection(),
     MaxPool(),

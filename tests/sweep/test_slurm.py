@@ -107,7 +107,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         "SlurmctldPort": ports[0], "SlurmdPort": ports[1], "MpiDefault": "none", "ReturnToService": 2,
         "ProctrackType": "proctrack/linuxproc", "TaskPlugin": "task/none", "JobRequeue": 1, "KillWait": 5,
         "SelectType": "select/cons_tres", "SelectTypeParameters": "CR_Core", "MinJobAge": 600,
-        "SchedulerParameters": "bf_interval=1",  # seconds between looks at what waits
         "StateSaveLocation": folder / "state", "SlurmdSpoolDir": folder / "spool",
         "SlurmctldPidFile": folder / "slurmctld.pid", "SlurmdPidFile": folder / "slurmd.pid",
         "SlurmctldLogFile": folder / "slurmctld.log", "SlurmdLogFile": folder / "slurmd.log",

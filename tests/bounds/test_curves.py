@@ -17,7 +17,8 @@ from lipjax.bounds import (
     upper_curve,
 )
 from lipjax.networks import from_functions
-from lipjax.norms import Norm, l1, l2, linf
+from lipjax.norms import Norm, l1, l2, linf, masked
+from lipjax.parallel import mesh, over
 from lipjax.types import Model, Output, Variables
 
 
@@ -127,3 +128,12 @@ def test_a_lower_value_above_its_upper_bound_is_named() -> None:
         check_bracket("P", radii, np.array([[1.0, 1.5], [0.0, 7.0]]), upper)
     with pytest.raises(BracketError, match="nan"):
         check_bracket("P", radii, np.array([[1.0, 0.5], [0.0, np.nan]]), upper)
+
+
+def test_masked_norms_have_local_bounds_on_a_mesh_too(model: Model) -> None:
+    ball = masked(l2, np.array([1.0, 1.0, 0.0, 1.0])).ball(1.0)
+    ask = partial(upper_curve, model, np.full((2, 4), 0.5, np.float32), [0.05], ball=ball, num_local=1)
+    alone = ask()
+    assert alone.values[0, 0] < alone.of_network
+    with over(mesh(jax.devices()[:1])):
+        np.testing.assert_allclose(ask().values, alone.values, rtol=1e-6)

@@ -80,7 +80,7 @@ def _walk(builder: Builder, closed: ClosedJaxpr, inputs: Sequence[Operand], scop
 
 LONGEST_LOOP, _MOST_PRODUCTS = 64, 2**16
 _CALLS = {"jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call", "checkpoint"}
-_IDENTITIES = {"copy", "copy_p", "name", "reduce_precision", "sharding_constraint", "stop_gradient"}
+_IDENTITIES = {"copy", "copy_p", "name", "pvary", "reduce_precision", "reshard", "sharding_constraint", "stop_gradient"}
 _FULL_PRECISION = {"precision": (jax.lax.Precision.HIGHEST,) * 2, "preferred_element_type": None}
 _IN_FULL = {"conv_general_dilated": _FULL_PRECISION, "dot_general": _FULL_PRECISION}
 

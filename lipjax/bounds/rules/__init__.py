@@ -18,7 +18,7 @@ from lipjax.bounds.rules.rule import is_gate as is_gate
 from lipjax.bounds.rules.rule import local_rule_of as local_rule_of
 from lipjax.bounds.rules.rule import rule_of as rule_of
 from lipjax.bounds.rules.selection import TAKEN_APART, Maximum, MaxPool, Selection
-from lipjax.bounds.rules.softmax import LogSoftmax, LogSumExp, Softmax
+from lipjax.bounds.rules.softmax import MEASURED, LogSoftmax, LogSumExp, Softmax
 from lipjax.bounds.rules.two_sided_relu import TwoSidedRelu
 
 KINDS += [
@@ -75,5 +75,6 @@ def find_sizes(program: Program) -> None:
 
 
 def take_apart(program: Program) -> Program:
-    """The same function with selections as maxima of two wires, which have bounds on balls; itself if it has none."""
-    return rewrite(program, TAKEN_APART) if any(step.op in TAKEN_APART for step in program.steps) else program
+    """The same function with selections as maxima of two wires, and softmax with its logarithm, for bounds on balls."""
+    idioms = TAKEN_APART | MEASURED
+    return rewrite(program, idioms) if any(step.op in idioms for step in program.steps) else program

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lipjax.bounds.carried import Around, Derivative, Entries, Expanded, Form, Gain, Gate, Region, Rows
-from lipjax.bounds.program import Builder, Operand, Step, Wire, is_constant
+from lipjax.bounds.program import Builder, Idiom, Operand, Step, Wire, is_constant
 from lipjax.bounds.rounding import eps, hull, length, spectral
 from lipjax.bounds.rules.rule import LocalRule
 from lipjax.norms import Norm
@@ -134,6 +134,18 @@ def _softmax(builder: Builder, step: Step) -> Wire | None:
 _LOGARITHMS = "log", "logsumexp"
 
 
+def _measured(builder: Builder, step: Step) -> Wire | None:
+    """A softmax that also reads its logarithm, whose derivative is measured on balls."""
+    if len(step.wires) > 1:
+        return None
+    axes, exponents = step.params["axes"], step.wires[0]
+    logarithm = builder.add("log_softmax", (exponents,), partial(jax.nn.log_softmax, axis=axes), axes=axes)
+    return builder.add("softmax", (exponents, logarithm), lambda z, _: jax.nn.softmax(z, axis=axes), axes=axes)
+
+
+MEASURED: dict[str, list[Idiom]] = {"softmax": [_measured]}
+
+
 def _log_softmax(builder: Builder, step: Step) -> Wire | None:
     """`z - log(sum(exp(z)))`."""
     for exponents, minus in (step.operands, step.operands[::-1]):
@@ -222,16 +234,22 @@ def _ends(step: Step, region: Region) -> _Ends:
     return _Ends(low, high, at_low, at_high, others_low, others_high)
 
 
-def _interval(step: Step, region: Region) -> tuple[Entries, Entries]:
-    """Bounds of the shares: each is smallest where its exponent is and the others are largest."""
-    _, _, at_low, at_high, others_low, others_high = _ends(step, region)
+def _interval(step: Step, regions: list[Region]) -> tuple[Entries, Entries]:
+    """Bounds of the shares, by both ends of the exponents and by the logarithms: the least has the others largest."""
+    _, _, at_low, at_high, others_low, others_high = _ends(step, regions[0])
     lower = at_low / (at_low + others_high) * (1 - 8 * eps())
-    return lower, jnp.minimum(at_high / (at_high + others_low) * (1 + 8 * eps()), 1.0)
+    upper = jnp.minimum(at_high / (at_high + others_low) * (1 + 8 * eps()), 1.0)
+    for region in regions[1:]:
+        low, high = (jnp.clip(bound, -200.0, 0.0) for bound in (region.lower, region.upper))
+        least = jnp.where(low > -80.0, jnp.exp(low) * (1 - (8 + jnp.abs(low)) * eps()), 0.0)
+        most = jnp.exp(high) * (1 + (8 + jnp.abs(high)) * eps()) + float(jnp.finfo(high.dtype).tiny)
+        lower, upper = jnp.fmax(lower, least), jnp.fmin(upper, most)
+    return lower, upper
 
 
-def _shares(step: Step, region: Region, middle: Entries | None = None) -> _Shares:
+def _shares(step: Step, regions: list[Region], middle: Entries | None = None) -> _Shares:
     """The shares around a vector, by default the middle of their bounds."""
-    lower, upper = _interval(step, region)
+    lower, upper = _interval(step, regions)
     axes = step.params["axes"]
     middle = (lower + upper) / 2 if middle is None else middle
     middle = middle / jnp.sum(middle, axes, keepdims=True)
@@ -241,8 +259,8 @@ def _shares(step: Step, region: Region, middle: Entries | None = None) -> _Share
     return _Shares(lower, upper, middle, change, longest)
 
 
-def _at_center(step: Step, region: Region) -> _Shares:
-    return _shares(step, region, jax.nn.softmax(region.center, axis=step.params["axes"]))
+def _at_center(step: Step, regions: list[Region]) -> _Shares:
+    return _shares(step, regions, jax.nn.softmax(regions[0].center, axis=step.params["axes"]))
 
 
 def _lengths(step: Step, entries: Entries) -> Scalar:
@@ -279,17 +297,18 @@ class Softmax(LocalRule):
         return Gain(0.5 if _terms(step) > 1 else 0.0, "exact", "2 p (1 - p)")
 
     def region(self, step: Step, regions: list[Region]) -> Region:
-        (region,) = regions
-        shares = _shares(step, region)
+        region, shares = regions[0], _shares(step, regions)
         steepest = _steepness(shares)
         noise = (_terms(step) + 256) * eps() * length(shares.upper)
         spread = steepest * region.spread * (1 + 4 * eps()) + noise
-        found = Region(step(region.center), shares.lower, shares.upper, spread, steepest * region.norm)
+        found = Region(
+            step(*[each.center for each in regions]), shares.lower, shares.upper, spread, steepest * region.norm
+        )
         return found.within(spread)
 
     def derivative(self, around: Around, derivative: Derivative) -> list[Derivative]:
-        step, (region,), _ = around
-        shares, rounding = _at_center(step, region), (_terms(step) + 16) * eps()
+        step, regions = around.step, around.operands
+        shares, rounding = _at_center(step, regions), (_terms(step) + 16) * eps()
         rows = _centered(step, derivative.center, shares.middle)
         steepest = _steepness(shares)
         root = jnp.sqrt(shares.change) * (1 + 4 * eps())
@@ -299,11 +318,12 @@ class Softmax(LocalRule):
         change = jnp.minimum(by_rows, derivative.norm * moved) + derivative.change * steepest
         lost = 4 * rounding * length(derivative.center)
         bounds = _scaled_differences(step, shares, derivative)
-        return [Derivative(rows * shares.middle, *bounds, change + lost, derivative.norm * steepest)]
+        before = Derivative(rows * shares.middle, *bounds, change + lost, derivative.norm * steepest)
+        return [before, *[jax.tree.map(jnp.zeros_like, before) for _ in regions[1:]]]
 
     def expansion(self, around: Around, form: Form) -> Expanded:
-        step, (region,), _ = around
-        shares, count = _shares(step, region), _terms(step)
+        step, regions = around.step, around.operands
+        region, shares, count = regions[0], _shares(step, regions), _terms(step)
         rows = _centered(step, form.rows, shares.middle)
         longest = math.sqrt(count) * _lengths(step, shares.middle) * (1 + 4 * eps())
         centered = Form(rows, form.norm * longest)
@@ -311,9 +331,13 @@ class Softmax(LocalRule):
         root = jnp.sqrt(shares.change)
         steepest = jnp.max(root)
         norm = region.norm * _longest_part(step, shares, root) / steepest
-        gate = Gate(centered, shares.change, _slopes_of_differences(step, shares, region.slopes), norm)
+        slopes = _slopes_of_differences(step, shares, region.slopes)
+        for logarithm in regions[1:]:
+            slopes = jnp.fmin(slopes, logarithm.slopes)
+        gate = Gate(centered, shares.change, slopes, norm)
         lost = 4 * (count + 16) * eps() * (1 + _lengths(step, shares.change)) * region.norm
-        return Expanded([before], [gate], rounding=jax.vmap(length)(form.rows) * lost)
+        nothing = [jax.tree.map(jnp.zeros_like, before) for _ in regions[1:]]
+        return Expanded([before, *nothing], [gate], rounding=jax.vmap(length)(form.rows) * lost)
 
 
 def _centered(step: Step, rows: Rows, middle: Entries) -> Rows:
@@ -382,7 +406,7 @@ class _OfSum(LocalRule):
     def region(self, step: Step, regions: list[Region]) -> Region:
         (region,) = regions
         lower, upper = self.values(step, region)
-        steepest = self.factor_norm(step) * _shares(step, region).length
+        steepest = self.factor_norm(step) * _shares(step, [region]).length
         noise = (_terms(step) + 16) * eps() * (1 + jnp.maximum(jnp.abs(lower), jnp.abs(upper)))
         spread = steepest * region.spread * (1 + 4 * eps()) + length(noise)
         found = Region(step(region.center), lower - noise, upper + noise, spread, steepest * region.norm)
@@ -390,7 +414,7 @@ class _OfSum(LocalRule):
 
     def derivative(self, around: Around, derivative: Derivative) -> list[Derivative]:
         step, (region,), _ = around
-        shares, norm = _at_center(step, region), self.factor_norm(step)
+        shares, norm = _at_center(step, [region]), self.factor_norm(step)
         plain, factor = self.split(step, derivative.center)
         moved = jnp.minimum(spectral(factor), derivative.norm * norm) * _lengths(step, shares.change)
         lost = 4 * (_terms(step) + 16) * eps() * norm * length(derivative.center)
@@ -400,7 +424,7 @@ class _OfSum(LocalRule):
 
     def expansion(self, around: Around, form: Form) -> Expanded:
         step, (region,), _ = around
-        shares, count = _shares(step, region), _terms(step)
+        shares, count = _shares(step, [region]), _terms(step)
         plain, factor = self.split(step, form.rows)
         norm = form.norm * self.factor_norm(step) * (1 + 4 * eps())
         before = Form(plain + factor * shares.middle, norm * _lengths(step, shares.middle))

@@ -9,6 +9,7 @@ from lipjax.bounds.rules.affine import Addition, Affine, Copies, Moves, Scaling,
 from lipjax.bounds.rules.by_matrix import ByMatrix
 from lipjax.bounds.rules.convolution import Convolution
 from lipjax.bounds.rules.dense import Dense
+from lipjax.bounds.rules.exponentials import MEASURED
 from lipjax.bounds.rules.norm_pool import NormPool
 from lipjax.bounds.rules.product import Product
 from lipjax.bounds.rules.residual import Residual, residual
@@ -18,7 +19,7 @@ from lipjax.bounds.rules.rule import is_gate as is_gate
 from lipjax.bounds.rules.rule import local_rule_of as local_rule_of
 from lipjax.bounds.rules.rule import rule_of as rule_of
 from lipjax.bounds.rules.selection import TAKEN_APART, Maximum, MaxPool, Selection
-from lipjax.bounds.rules.softmax import MEASURED, LogSoftmax, LogSumExp, Softmax
+from lipjax.bounds.rules.softmax import LogSoftmax, LogSumExp, Softmax
 from lipjax.bounds.rules.two_sided_relu import TwoSidedRelu
 
 KINDS += [

@@ -1,7 +1,7 @@
 """What decides the result of a cascade, and its compiled programs."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from lipjax import checks, losses, parallel, records, values
+from lipjax.attacks import aim
 from lipjax.evaluation.cascade.chunks import Chunk
 from lipjax.evaluation.cascade.suites import Stage, Suite
 from lipjax.evaluation.examples import Classifier
@@ -202,17 +203,21 @@ def _share_a_program(one: Stage, other: Stage) -> bool:
     return one.attack == other.attack and not isinstance(one.attack, BoundaryAttack)
 
 
-def _one_of(stages: Sequence[Stage], index: Int[Array, ""]) -> Stage:
-    """What does as the stage of this index does, of stages that share a program: compiled once, it chooses the loss."""
+def _run_of(stages: Sequence[Stage], index: Int[Array, ""]) -> Callable[..., Point]:
+    """`run` of the stage of this index, of stages that share a program: compiled once, it chooses the loss."""
+    first = stages[0]
     if len(stages) == 1:
-        return stages[0]
+        return first.run
 
     def loss(logits: Array, label: Array, target: Array) -> Array:
         exact = jax.numpy.promote_types(logits.dtype, np.float32)  # the losses may be of different types
         each = [lambda *given, stage=stage: jax.numpy.asarray(stage.climbed(*given), exact) for stage in stages]
         return jax.lax.switch(index, each, logits, label, target)
 
-    return stages[0].replace(loss=loss, targeted=True)
+    def run(key: KeyArray, f: VectorFn, x: Point, label: Array, target: Array) -> Point:
+        return first.attack(key, aim(first.attack, f, label, loss, target), x)
+
+    return run
 
 
 @jax.jit
@@ -232,11 +237,11 @@ def _attack(
     `which` are the numbers of the stage in the suite, of its run and of the examples.
     """
     number, repeat, rows = which
-    stage = _one_of(stages, index)
+    run = _run_of(stages, index)
     run_key = jax.random.fold_in(jax.random.fold_in(key, number), repeat)
 
     def one(row: Array, x: Point, label: Array, target: Array) -> tuple[Point, Array]:
-        point = ball.project(stage.run(jax.random.fold_in(run_key, row), f, x, label, target), x)
+        point = ball.project(run(jax.random.fold_in(run_key, row), f, x, label, target), x)
         return point, ~losses.is_correct(f(point), label)
 
     return jax.vmap(one)(rows, inputs, labels, targets)

@@ -291,16 +291,16 @@ def masked(norm: Norm, mask: Bool[np.ndarray | Array, "*dims"]) -> Masked:
         A norm; equal masks give equal norms.
 
     Raises:
-        ValueError: If the mask allows no entry.
+        ValueError: If the mask is not of truth values, or none is true.
 
     Examples:
         >>> masked(linf, np.array([True, False])).steepest(jnp.array([2.0, 3.0]))
         Array([1., 0.], dtype=float32)
     """
-    free = tuple(np.flatnonzero(mask).tolist())
-    if not free:
-        raise ValueError("the mask allows no entry to change")
-    return Masked(norm, free, np.shape(mask))
+    free = np.flatnonzero(mask)
+    if np.asarray(mask).dtype != bool or not free.size:
+        raise ValueError(f"mask must be truth values, some of them true, got {mask}")
+    return Masked(norm, tuple(free.tolist()), np.shape(mask))
 
 
 class Largest(Norm):

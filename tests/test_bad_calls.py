@@ -92,7 +92,11 @@ CALLS: dict[str, tuple[Callable[[], Any], str]] = {
     "radius word": (lambda: l2.ball("wide"), "radius must be a number, got 'wide'"),
     "norm word": (lambda: norms.Ball("l2", 1.0), "norm must be a Norm, got 'l2'"),
     "norm unknown": (lambda: norms.named("l3"), "norm must be one of l1, l2, linf"),
-    "mask of nothing": (lambda: norms.masked(l2, np.zeros(3, bool)), "the mask allows no entry"),
+    "mask of weights": (
+        lambda: norms.masked(l2, np.array([0.5, 1.0])),
+        "mask must be truth values, some of them true, got",
+    ),
+    "mask of nothing": (lambda: norms.masked(l2, np.zeros(3, bool)), "mask must be truth values, some of them true"),
     # Networks, layers, methods.
     "widths one": (lambda: networks.mlp(2, widths=5), "widths must be several whole numbers, got 5"),
     "widths word": (lambda: networks.mlp(2, widths="ab"), "widths must be several whole numbers, got 'ab'"),

@@ -131,7 +131,7 @@ def test_a_lower_value_above_its_upper_bound_is_named() -> None:
 
 
 def test_masked_norms_have_local_bounds_on_a_mesh_too(model: Model) -> None:
-    ball = masked(l2, np.array([1.0, 1.0, 0.0, 1.0])).ball(1.0)
+    ball = masked(l2, np.array([True, True, False, True])).ball(1.0)
     ask = partial(upper_curve, model, np.full((2, 4), 0.5, np.float32), [0.05], ball=ball, num_local=1)
     alone = ask()
     assert alone.values[0, 0] < alone.of_network

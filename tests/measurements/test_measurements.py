@@ -122,6 +122,17 @@ def test_alpha_of_a_linear_function_is_its_slope_from_below_and_above(dataset: D
     np.testing.assert_allclose(rise, 2.0, rtol=1e-3)
 
 
+def test_escalating_bounds_of_alpha_come_close_to_the_lower_values(dataset: Dataset) -> None:
+    network = networks.mlp(3, widths=(4,))
+    model = Model(network, network.init(jax.random.key(0), dataset.input_shape))
+    asked = measurements.alpha(RADII, of="logits", num_points=2, num_bounded=1, bound="escalating")
+    answers = asked(jax.random.key(1), model, dataset)
+    lower, upper = answers["alpha"].values[0], answers["alpha_upper"].values[0]
+    assert (lower <= upper).all()
+    assert (upper[0] <= 1.5 * lower[0]).all()
+    np.testing.assert_allclose(upper[1], answers["bound_of_logits"].values[0])
+
+
 def test_certified_radii_are_those_of_the_boundary(dataset: Dataset) -> None:
     answers = measured(dataset, measurements.certified())
     distance = np.abs(dataset.test.inputs[:, 0, 0, 0] - 0.5) * 2.0

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from lipjax.compatibility import device, host, pair_distances
+from lipjax.compatibility import Counting, device, host, pair_distances
 from lipjax.compatibility.blocks import Backend
 from lipjax.norms import Norm, l1, l2, linf
 
@@ -34,8 +34,8 @@ def images(count: int) -> np.ndarray:
 
 def lipjax_on(backend: Backend, norm: Norm, count: int, block_size: int = 1024) -> Measured:
     inputs, labels = images(count), np.arange(count) % 10
-    options = {"block_size": block_size, "backend": backend}
-    return count * (count - 1) // 2, lambda: pair_distances(inputs, labels, norm, **options)
+    counting = Counting(block_size, backend=backend)
+    return count * (count - 1) // 2, lambda: pair_distances(inputs, labels, norm, counting=counting)
 
 
 def scipy(count: int, metric: str) -> Measured:

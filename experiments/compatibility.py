@@ -28,7 +28,7 @@ import numpy as np
 from jaxtyping import Float
 
 from lipjax import checks, datasets, norms, records, report
-from lipjax.compatibility import PairDistances, pair_distances
+from lipjax.compatibility import Counting, PairDistances, pair_distances
 from lipjax.types import Batch, Dataset, pixels
 
 from . import cli, process
@@ -151,8 +151,7 @@ def run(config: Config) -> dict[str, Any]:
             norms.named(config.norm),
             other=other,
             thresholds=[*distances, 2 * config.radius],
-            journal_dir=held.path / "journal",
-            progress=config.progress,
+            counting=Counting(journal_dir=held.path / "journal", progress=config.progress),
         )
         results = summary(result, config, len(batch.labels), distances)
         records.write_json(held.path / "compatibility.json", results)

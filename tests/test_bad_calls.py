@@ -201,8 +201,8 @@ CALLS: dict[str, tuple[Callable[[], Any], str]] = {
     "bound outside": (lambda: bounds.local_bound(linear, jnp.array([9.0]), l2.ball(0.1)), "x must be within box"),
     "bound nan": (lambda: bounds.local_bound(linear, jnp.array([NAN]), l2.ball(0.1)), "x must be finite numbers"),
     "bounds radii": (lambda: bounds.upper_curve(linear, IMAGES, [-1.0]), "radii must be 0 or greater"),
-    "bounds escalation": (
-        lambda: bounds.upper_curve(linear, IMAGES, [1.0], method=bounds.Escalation(np.ones((1, 2)))),
+    "bounds lower": (
+        lambda: bounds.upper_curve(linear, IMAGES, [1.0], local=bounds.LocalBounds(1, lower=np.ones((1, 2)))),
         "lower must be .points, radii., here",
     ),
     "bounds levels": (lambda: bounds.upper_curve(linear, 255 * IMAGES, [1.0], ball=l2.ball(1.0)), "xs must be within"),

@@ -47,8 +47,8 @@ def test_a_damaged_journal_is_set_aside_and_computed_again(content: str, tmp_pat
 @pytest.mark.parametrize("damage", [tear, flip, empty])
 def test_a_damaged_count_of_pairs_is_counted_again(damage: Callable[[Path], None], tmp_path: Path) -> None:
     def counted() -> np.ndarray:
-        options = {"thresholds": [0.5], "journal_dir": tmp_path, "progress": False}
-        return compatibility.pair_distances(IMAGES, LABELS, norms.l1, **options).histogram
+        counting = compatibility.Counting(journal_dir=tmp_path)
+        return compatibility.pair_distances(IMAGES, LABELS, norms.l1, thresholds=[0.5], counting=counting).histogram
 
     first = counted()
     (journal,) = tmp_path.glob("*.npz")

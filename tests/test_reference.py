@@ -1,4 +1,4 @@
-"""The reference: every public function, class and value shows how it is used."""
+"""The reference: every public function, class and value shows how it is used, and is called with few arguments."""
 
 import importlib
 import inspect
@@ -34,6 +34,20 @@ def has_example(thing: Any) -> bool:
 @pytest.mark.parametrize("module", PAGES["modules"]())
 def test_every_public_function_class_and_value_has_an_example(module: str) -> None:
     assert not [name for name, thing in asked(module) if not has_example(thing)]
+
+
+def parameter_lists(thing: Any) -> Iterator[inspect.Signature]:
+    """Signatures of a function, or of the methods of a class; the fields of a record are no list of parameters."""
+    functions = vars(thing).values() if inspect.isclass(thing) else [thing]
+    for function in functions:
+        if callable(function) and not getattr(function, "__name__", "__").startswith("__"):
+            yield inspect.signature(function)
+
+
+@pytest.mark.parametrize("module", PAGES["modules"]())
+def test_no_public_function_has_more_than_eight_parameters(module: str) -> None:
+    things = {name: parameter_lists(thing) for name, thing in asked(module)}
+    assert not [name for name, lists in things.items() if any(len(each.parameters) > 8 for each in lists)]
 
 
 def test_an_example_is_asked_for_and_seen() -> None:

@@ -18,7 +18,7 @@ from lipjax.bounds.audit import Layer as Layer
 from lipjax.bounds.audit import audit as audit
 from lipjax.bounds.curves import METHODS as METHODS
 from lipjax.bounds.curves import BracketError as BracketError
-from lipjax.bounds.curves import Escalation as Escalation
+from lipjax.bounds.curves import LocalBounds as LocalBounds
 from lipjax.bounds.curves import UpperCurve as UpperCurve
 from lipjax.bounds.curves import check_bracket as check_bracket
 from lipjax.bounds.curves import upper_curve as upper_curve

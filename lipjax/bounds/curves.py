@@ -26,29 +26,44 @@ METHODS = ("interval", "expansion", "linear", "sdp")
 """The methods of local bounds, the cheapest first; each is the smaller of its own bound and those of cheaper ones."""
 
 
-class Escalation(NamedTuple):
-    """Local bounds by one method after another, the cheapest first, until they are close enough to lower values.
+class LocalBounds(NamedTuple):
+    """Which points get local bounds besides the global one, and how: by one method after another, the cheapest first.
 
-    A point is given to the next method while one of its bounds is more than `ratio` times its lower value.
+    A point is given to the next method while one of its bounds is more than `ratio` times its lower value; where no
+    lower values are given, to all of them.
 
     Attributes:
+        num_points: Number of points, the first ones: local bounds cost far more than the global one.
+        methods: Methods of `local_bound`, in this order; `METHODS` are all.
         lower: Lower values of the same constants `[points, radii]`, from an estimator.
         ratio: Upper over lower value that is close enough.
         seconds: After so long, compilation included, no further point is begun, and all bounds so far are valid. None
             for no limit.
-        methods: The methods in this order.
 
     Examples:
         >>> f, xs = lambda x: jax.nn.relu(x) + 3 * jax.nn.relu(x - 1), np.array([[0.5], [1.0]])
-        >>> upper_curve(f, xs, [0.25], method=Escalation(np.array([[1.0], [4.0]])), num_local=2).methods
+        >>> upper_curve(f, xs, [0.25], local=LocalBounds(2, METHODS, np.array([[1.0], [4.0]]))).methods
         array([['interval'],
                ['global']], dtype='<U9')
     """
 
-    lower: Float[Array | np.ndarray, "points radii"]
+    num_points: int
+    methods: Sequence[str] = ("interval",)
+    lower: Float[Array | np.ndarray, "points radii"] | None = None
     ratio: float = 1.5
     seconds: float | None = None
-    methods: Sequence[str] = METHODS
+
+    def check(self, shape: tuple[int, int]) -> None:
+        """Raises ValueError if these are no local bounds of so many points and radii."""
+        checks.at_least(0, num_points=self.num_points)
+        checks.at_least(1, **{"the number of methods": len(self.methods)})
+        for word in self.methods:
+            checks.one_of("method", word, METHODS)
+        checks.positive(ratio=self.ratio)
+        if self.seconds is not None:
+            checks.not_negative(seconds=self.seconds)
+        if self.lower is not None and np.shape(self.lower) != shape:
+            raise ValueError(f"lower must be [points, radii], here {shape}, got {np.shape(self.lower)}")
 
 
 class UpperCurve(NamedTuple):
@@ -62,7 +77,7 @@ class UpperCurve(NamedTuple):
 
     Examples:
         >>> f, xs = lambda x: 2 * jax.nn.relu(x - 1), np.zeros((2, 1))
-        >>> upper_curve(f, xs, [0.5, 2.0], num_local=1)
+        >>> upper_curve(f, xs, [0.5, 2.0], local=LocalBounds(1))
         UpperCurve(values=array([[0., 2.],
                [2., 2.]]), of_network=2.0, num_local=1, methods=array([['interval', 'global'],
                ['global', 'global']], dtype='<U9'))
@@ -93,9 +108,8 @@ def upper_curve(
     ball: Ball = l2.ball(math.inf),  # noqa: B008
     norm_out: Norm | None = None,
     of_probabilities: bool = False,
-    method: str | Escalation = "interval",
     constant: str = "pairwise",
-    num_local: int = 0,
+    local: LocalBounds = LocalBounds(0),  # noqa: B008
 ) -> UpperCurve:
     """Upper bounds around many points: `min(global_bound, local_bound)` of the logits, carried through the softmax.
 
@@ -106,30 +120,29 @@ def upper_curve(
         ball: Norm of radii and of input differences, and the box of legal inputs; every radius takes the place of its.
         norm_out: Norm of output differences; default the ball's.
         of_probabilities: Bound the probabilities, by `softmax_bound`; otherwise the logits.
-        method: How local bounds are found, see `local_bound`; or an `Escalation`, from one method to the next.
         constant: "pairwise", or "slope", of which local bounds may be smaller; see `local_bound`.
-        num_local: Number of points that get local bounds, the first ones: they cost far more than the global one.
+        local: Which points get local bounds, and by which methods; "sdp" alone bounds the whole network so, too.
 
     Returns:
         The bounds, non-decreasing in the radius but for the softmax. What holds for "pairwise" holds for "slope"
         too.
 
     Raises:
-        ValueError: If a point is not finite or outside the box, a radius or num_local is negative, a method is not a
-            legal word, or an escalation has no method, a ratio that is not positive, negative seconds or lower values
-            of another shape.
+        ValueError: If a point is not finite or outside the box, a radius is negative, or local bounds have a negative
+            number of points, no method, one that is not a legal word, a ratio that is not positive, negative seconds
+            or lower values of another shape.
 
     Examples:
         >>> upper_curve(lambda x: jnp.tanh(3 * x), np.zeros((1, 2)), [0.5, 1.0]).values
         array([[3., 3.]])
     """
-    checks.at_least(0, num_local=num_local)
     points, levels = jnp.asarray(xs), jnp.asarray(radii, jnp.result_type(float))
     checks.inside(ball.box, xs=points)
     checks.not_negative(radii=levels)
-    ladder = _ladder(method, (len(points), levels.size))
-    num_local, mesh = min(num_local, len(points)), parallel.current()
-    of_network = "sdp" if method == "sdp" else "average"
+    local.check((len(points), levels.size))
+    num_local, mesh = min(local.num_points, len(points)), parallel.current()
+    close = -math.inf if local.lower is None else local.ratio * np.asarray(local.lower)
+    of_network = "sdp" if tuple(local.methods) == ("sdp",) else "average"
     everywhere = global_bound(model, points.shape[1:], norm_in=ball.norm, norm_out=norm_out, method=of_network)
     values = np.full((len(points), levels.size), everywhere)
     methods = np.full(values.shape, "global", "<U9")
@@ -143,12 +156,12 @@ def upper_curve(
         return np.asarray(_through_softmax(single(model), points, constants, levels, out, mesh=mesh), np.float64)
 
     start = time.monotonic()
-    for word in ladder.methods:
-        is_loose = (finished() > ladder.ratio * ladder.lower)[:num_local]
+    for word in local.methods:
+        is_loose = (finished() > close)[:num_local]
         rows = np.flatnonzero(is_loose.any(axis=1))
-        size = max(len(rows), 1) if ladder.seconds is None else parallel.filled(1)
+        size = max(len(rows), 1) if local.seconds is None else parallel.filled(1)
         for part in (rows[first : first + size] for first in range(0, len(rows), size)):
-            if ladder.seconds is not None and time.monotonic() - start >= ladder.seconds:
+            if local.seconds is not None and time.monotonic() - start >= local.seconds:
                 break
             given = single(model), points[part], levels, ball, norm_out
             if word == "sdp":
@@ -160,21 +173,6 @@ def upper_curve(
             methods[part] = np.where(is_less, word, methods[part])
         _make_monotone(values, methods, np.asarray(levels))
     return UpperCurve(finished(), everywhere, num_local, methods)
-
-
-def _ladder(method: str | Escalation, shape: tuple[int, int]) -> Escalation:
-    """The methods in their order, all of them asked for unless it is said when a bound is close enough."""
-    if isinstance(method, str):
-        method = Escalation(np.full(shape, -math.inf), methods=(method,))
-    checks.at_least(1, **{"the number of methods": len(method.methods)})
-    for word in method.methods:
-        checks.one_of("method", word, METHODS)
-    checks.positive(ratio=method.ratio)
-    if method.seconds is not None:
-        checks.not_negative(seconds=method.seconds)
-    if np.shape(method.lower) != shape:
-        raise ValueError(f"lower must be [points, radii], here {shape}, got {np.shape(method.lower)}")
-    return method._replace(lower=np.asarray(method.lower))
 
 
 def _make_monotone(values: np.ndarray, methods: np.ndarray, radii: Float[np.ndarray, " radii"]) -> None:

@@ -12,10 +12,11 @@ from lipjax.compatibility.results import PairDistances, Separation
 
 if TYPE_CHECKING:
     from lipjax.compatibility.distances import pair_distances
+    from lipjax.compatibility.run import Counting
     from lipjax.compatibility.slopes import RequiredSlopes, required_slopes
 
-__all__ = ["PairDistances", "RequiredSlopes", "Separation", "pair_distances", "required_slopes"]
-_LATE = {"pair_distances": "distances", "RequiredSlopes": "slopes", "required_slopes": "slopes"}
+__all__ = ["Counting", "PairDistances", "RequiredSlopes", "Separation", "pair_distances", "required_slopes"]
+_LATE = {"Counting": "run", "pair_distances": "distances", "RequiredSlopes": "slopes", "required_slopes": "slopes"}
 
 
 def __getattr__(name: str) -> Any:

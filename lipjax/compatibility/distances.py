@@ -1,7 +1,5 @@
 """Exact counts of the distances between all pairs of a dataset."""
 
-from pathlib import Path
-
 import jax
 import numpy as np
 from jaxtyping import Array, Integer, Num
@@ -9,10 +7,10 @@ from jaxtyping import Array, Integer, Num
 from lipjax import checks
 from lipjax.compatibility import device, host
 from lipjax.compatibility.bins import WHOLE_BINS, Edges, edges_between, regular_edges, with_guide
-from lipjax.compatibility.blocks import Backend, Counts, Pairs, absorb, closer, cut, no_counts
+from lipjax.compatibility.blocks import Counts, Pairs, absorb, closer, cut, no_counts
 from lipjax.compatibility.conflicts import conflicting_pairs
 from lipjax.compatibility.results import PairDistances, Separation
-from lipjax.compatibility.run import count_blocks, journal_of
+from lipjax.compatibility.run import Counting, count_blocks, journal_of
 from lipjax.compatibility.units import Numbers, comparable, flat, largest_value, unit_of
 from lipjax.norms import Norm, linf
 from lipjax.operators import is_plain
@@ -32,10 +30,7 @@ def pair_distances(
     *,
     other: Batch | tuple | None = None,
     thresholds: Numbers = (),
-    block_size: int = 4096,
-    journal_dir: Path | str | None = None,
-    progress: bool | None = False,
-    backend: Backend | None = None,
+    counting: Counting = Counting(),  # noqa: B008
 ) -> PairDistances:
     """Counts all pairs of examples by their distance `||x_i - x_j||`, apart for different and for equal classes.
 
@@ -58,14 +53,10 @@ def pair_distances(
         norm: Norm of the distance: linf, l2 or l1.
         other: Inputs and labels of a second set, to count pairs between the two sets.
         thresholds: Distances that will be asked for (1 / alpha and 2 * radius), in input units.
-        block_size: Examples on either side of a block of pairs: a block is what one core or device does at a time.
-        journal_dir: Folder for the counts of the blocks done, from which the same call continues after a crash.
-        progress: Show a progress bar with the time left; None for on terminals only.
-        backend: How blocks are counted; by default `compatibility.host.workers` on CPU and
-            `compatibility.device.workers` on accelerators.
+        counting: In which blocks and where the pairs are counted, with a journal and progress.
 
     Returns:
-        The counts. They do not depend on block_size, on the number of devices or on interruptions.
+        The counts. They do not depend on `counting`, on the number of devices or on interruptions.
 
     Raises:
         ValueError: If there are no examples or more than 2,048 classes, labels or features do not match, an input is
@@ -86,12 +77,13 @@ def pair_distances(
         of a Lipschitz constraint with a dataset; Yang et al. 2020, "A closer look at accuracy vs. robustness" (arXiv
         2003.02460), separation.
     """
-    checks.at_least(1, block_size=block_size)
+    counting.check()
     checks.not_negative(thresholds=np.asarray(thresholds))
     is_plain(norm=norm)
     pairs, classes = pairs_of(inputs, labels, norm, other)
-    block_size = min(block_size, max(len(pairs.rows), len(pairs.columns)))
+    block_size = min(counting.block_size, max(len(pairs.rows), len(pairs.columns)))
     bins = with_guide(edges_of(pairs, thresholds))
+    backend = counting.backend
     if backend is None:
         on_cpu = jax.default_backend() == "cpu" or not device.can_count(pairs, bins, block_size)
         backend = host.workers if on_cpu else device.workers
@@ -101,9 +93,9 @@ def pair_distances(
         backend(pairs, bins, block_size),
         no_counts(pairs, bins.edges),
         absorb,
-        journal=journal_of(journal_dir, *pairs, bins.edges, block_size),
+        journal=journal_of(counting.journal_dir, *pairs, bins.edges, block_size),
         within=pairs.within,
-        progress=progress,
+        progress=counting.progress,
     )
     return _result(pairs, bins.edges, counts, classes, seconds)
 

@@ -16,14 +16,41 @@ import numpy as np
 from jax.experimental import multihost_utils
 from tqdm import tqdm
 
-from lipjax import records
-from lipjax.compatibility.blocks import Block
+from lipjax import checks, records
+from lipjax.compatibility.blocks import Backend, Block
 
 Tally: TypeAlias = Any
 """A NamedTuple of arrays: the counts of some blocks."""
 
 Absorb = Callable[[Tally, Block, Tally], None]
 """`(total, block, counts)`: adds the counts of a block to a total, in place, in whatever order blocks come."""
+
+
+class Counting(NamedTuple):
+    """How pairs are counted, which decides nothing about the counts.
+
+    Attributes:
+        block_size: Examples on either side of a block of pairs: a block is what one core or device does at a time.
+        journal_dir: Folder for the counts of the blocks done, from which the same call continues after a crash.
+        progress: Whether to show a progress bar with the time left; None shows it on terminals only.
+        backend: How blocks are counted; by default `compatibility.host.workers` on CPU and
+            `compatibility.device.workers` on accelerators.
+
+    Examples:
+        >>> Counting(block_size=0).check()
+        Traceback (most recent call last):
+            ...
+        ValueError: block_size must be a whole number of at least 1, got 0
+    """
+
+    block_size: int = 4096
+    journal_dir: Path | str | None = None
+    progress: bool | None = False
+    backend: Backend | None = None
+
+    def check(self) -> None:
+        """Raises ValueError unless block_size is a whole number of at least 1."""
+        checks.at_least(1, block_size=self.block_size)
 
 
 class BlockJournal(NamedTuple):

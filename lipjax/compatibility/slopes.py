@@ -1,7 +1,6 @@
 """Slopes that a dataset requires of a function: compatibility of Lipschitz constraints with any targets."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple, no_type_check
 
 import numpy as np
@@ -12,7 +11,7 @@ from lipjax import checks
 from lipjax.compatibility.blocks import Block, cut
 from lipjax.compatibility.conflicts import conflicting_pairs
 from lipjax.compatibility.host import KERNELS, TILE, tile_values
-from lipjax.compatibility.run import count_blocks, journal_of
+from lipjax.compatibility.run import Counting, count_blocks, journal_of
 from lipjax.compatibility.units import TOLERANCE, Features, Numbers, Unit, Values, comparable, flat, unit_of
 from lipjax.norms import Norm, linf
 from lipjax.operators import is_plain
@@ -169,9 +168,7 @@ def required_slopes(
     alphas: Numbers,
     radius: float | None = None,
     other: tuple | None = None,
-    block_size: int = 4096,
-    journal_dir: Path | str | None = None,
-    progress: bool | None = False,
+    counting: Counting = Counting(),  # noqa: B008
 ) -> RequiredSlopes:
     """Counts the pairs that no alpha-Lipschitz function can fit, for any targets: scores, soft labels, embeddings.
 
@@ -191,12 +188,10 @@ def required_slopes(
         radius: Radius of the restriction, in input units: pairs whose closed balls of this radius meet are also counted
             apart. None restricts nothing.
         other: Inputs and targets of a second set, to count pairs between the two sets.
-        block_size: Examples on either side of a block of pairs.
-        journal_dir: Folder for the counts of the blocks done, from which the same call continues after a crash.
-        progress: Show a progress bar with the time left; None for on terminals only.
+        counting: In which blocks the pairs are counted, with a journal and progress. The backend is always the host's.
 
     Returns:
-        The counts, in the order of `alphas`. They do not depend on block_size or on interruptions.
+        The counts, in the order of `alphas`. They do not depend on `counting` or on interruptions.
 
     Raises:
         ValueError: If there are no examples, inputs and targets do not match, anything is not finite, a constant or the
@@ -210,20 +205,20 @@ def required_slopes(
         >>> slopes.anywhere.largest, slopes.anywhere.pair
         (4.0, array([0, 1]))
     """
-    checks.at_least(1, block_size=block_size)
+    counting.check()
     constants = np.atleast_1d(np.asarray(alphas, np.float64))
     checks.not_negative(alphas=constants, radius=0.0 if radius is None else radius)
     sets = [(inputs, targets)] if other is None else [(inputs, targets), other]
     ascending, order = np.unique(constants, return_inverse=True)
     task = _task(sets, norm, norm_out, ascending, radius)
     tally, seconds = count_blocks(
-        cut(len(task.rows), len(task.columns), block_size, within=task.within),
+        cut(len(task.rows), len(task.columns), counting.block_size, within=task.within),
         _workers(task, norm, norm_out),
         _nothing(len(ascending)),
         _absorb,
-        journal=journal_of(journal_dir, *task, norm, norm_out, block_size),
+        journal=journal_of(counting.journal_dir, *task, norm, norm_out, counting.block_size),
         within=task.within,
-        progress=progress,
+        progress=counting.progress,
     )
     pairs = int(tally.forbidden[0].sum())
     anywhere, within_radius = (_required(tally, scope, order) for scope in range(2))

@@ -84,6 +84,9 @@ class alpha(Measurement):
             self.radii,
             keep_witnesses=self.num_witnesses > 0,
         )
+        local = bounds.LocalBounds(self.num_bounded, (self.bound,))
+        if self.bound == ESCALATING:
+            local = local._replace(methods=bounds.METHODS, lower=np.asarray(curve.values))
         upper = bounds.upper_curve(
             model,
             points,
@@ -91,9 +94,8 @@ class alpha(Measurement):
             ball=self.estimator.ball,
             norm_out=self.estimator.norm_out,
             of_probabilities=self.of == "probabilities",
-            method=bounds.Escalation(np.asarray(curve.values)) if self.bound == ESCALATING else self.bound,
             constant="slope" if self.estimator.constant == "slope" else "pairwise",
-            num_local=self.num_bounded,
+            local=local,
         )
         bounds.check_bracket(self.label, self.radii, curve.values, upper.values)
         axes = ("constant", "point", "radius")

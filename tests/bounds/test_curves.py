@@ -9,7 +9,7 @@ import pytest
 
 from lipjax.bounds import (
     BracketError,
-    Escalation,
+    LocalBounds,
     check_bracket,
     global_bound,
     local_bound,
@@ -69,7 +69,7 @@ def model() -> Model:
 
 def test_a_bound_is_the_smaller_of_the_global_and_the_local_one(model: Model) -> None:
     xs, radii = np.random.default_rng(2).uniform(size=(3, 4)).astype(np.float32), [0.01, 5.0]
-    found = upper_curve(model, xs, radii, ball=linf.ball(0.0), num_local=2)
+    found = upper_curve(model, xs, radii, ball=linf.ball(0.0), local=LocalBounds(2))
     everywhere = global_bound(model, (4,), norm_in=linf)
     assert found.of_network == everywhere
     assert found.num_local == 2
@@ -87,22 +87,22 @@ def test_dearer_methods_are_asked_where_a_bound_is_not_close_to_the_lower_value(
         return jax.nn.relu(jax.nn.relu(x @ kernels[0]) @ kernels[1]) @ kernels[2]
 
     xs = np.random.default_rng(5).uniform(size=(4, 4)).astype(np.float32)
-    ask = partial(upper_curve, f, xs, [0.3, 0.03], num_local=3)
-    interval, linear = (ask(method=word) for word in ("interval", "linear"))
+    ask = partial(upper_curve, f, xs, [0.3, 0.03])
+    interval, linear = (ask(local=LocalBounds(3, (word,))) for word in ("interval", "linear"))
     assert (linear.values[:3, 0] < 0.9 * interval.values[:3, 0]).all()
 
-    never = Escalation(linear.values / 2, ratio=1.5, methods=("interval", "linear"))
-    tightest = ask(method=never)
+    never = LocalBounds(3, ("interval", "linear"), linear.values / 2, ratio=1.5)
+    tightest = ask(local=never)
     np.testing.assert_allclose(tightest.values, linear.values, rtol=1e-5)
     assert tightest.methods[:, 0].tolist() == ["linear"] * 3 + ["global"]
-    np.testing.assert_array_equal(tightest.values, ask(method=never._replace(seconds=600.0)).values)
-    out_of_time = ask(method=never._replace(seconds=0.0))
+    np.testing.assert_array_equal(tightest.values, ask(local=never._replace(seconds=600.0)).values)
+    out_of_time = ask(local=never._replace(seconds=0.0))
     assert (out_of_time.values == linear.of_network).all()
     assert (out_of_time.methods == "global").all()
 
     lower = linear.values.copy()
     lower[1] = interval.values[1] / 1.05
-    found = ask(method=Escalation(lower, ratio=1.1, methods=("interval", "linear")))
+    found = ask(local=never._replace(lower=lower, ratio=1.1))
     assert (found.values[1] == interval.values[1]).all()
     assert "linear" not in found.methods[1]
     np.testing.assert_allclose(found.values[[0, 2]], linear.values[[0, 2]], rtol=1e-5)
@@ -110,8 +110,8 @@ def test_dearer_methods_are_asked_where_a_bound_is_not_close_to_the_lower_value(
 
 def test_bounds_of_probabilities_are_above_every_quotient_and_at_most_half_of_those_of_logits(model: Model) -> None:
     xs, radii = np.random.default_rng(3).uniform(size=(2, 4)).astype(np.float32), [0.1, 0.5]
-    upper = upper_curve(model, xs, radii, of_probabilities=True, num_local=2).values
-    assert np.all(upper <= 0.5001 * upper_curve(model, xs, radii, num_local=2).values)
+    upper = upper_curve(model, xs, radii, of_probabilities=True, local=LocalBounds(2)).values
+    assert np.all(upper <= 0.5001 * upper_curve(model, xs, radii, local=LocalBounds(2)).values)
     p = jax.vmap(lambda x: jax.nn.softmax(model.single(x)))
     for point, bounds in zip(xs, upper, strict=True):
         steps = np.random.default_rng(4).normal(size=(2, 2000, 4)).astype(np.float32)
@@ -132,7 +132,7 @@ def test_a_lower_value_above_its_upper_bound_is_named() -> None:
 
 def test_masked_norms_have_local_bounds_on_a_mesh_too(model: Model) -> None:
     ball = masked(l2, np.array([True, True, False, True])).ball(1.0)
-    ask = partial(upper_curve, model, np.full((2, 4), 0.5, np.float32), [0.05], ball=ball, num_local=1)
+    ask = partial(upper_curve, model, np.full((2, 4), 0.5, np.float32), [0.05], ball=ball, local=LocalBounds(1))
     alone = ask()
     assert alone.values[0, 0] < alone.of_network
     with over(mesh(jax.devices()[:1])):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lipjax.bounds import global_bound, local_bound, upper_curve
+from lipjax.bounds import LocalBounds, global_bound, local_bound, upper_curve
 from lipjax.bounds.multipliers import Limited, _is_certain, largest_output
 from lipjax.norms import l1, l2, linf
 
@@ -112,7 +112,9 @@ def test_curves_take_the_bound_and_never_fall():
     model = mlp(random_kernels(2, (3, 3, 3)))
     xs, radii = jax.random.normal(jax.random.key(0), (2, 3)), [0.5, 0.05, 5.0]
     ball = l2.ball(1.0, box=None)
-    curves = [upper_curve(model, xs, radii, ball=ball, method=name, num_local=2).values for name in ("linear", "sdp")]
+    curves = [
+        upper_curve(model, xs, radii, ball=ball, local=LocalBounds(2, (name,))).values for name in ("linear", "sdp")
+    ]
     for values in curves:
         assert np.all(np.diff(values[:, [1, 0, 2]]) >= 0.0)
     assert np.all(curves[1] <= curves[0])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from compatibility_oracle import some_images
 
-from lipjax.compatibility import device, host, pair_distances
+from lipjax.compatibility import Counting, device, host, pair_distances
 from lipjax.compatibility.bins import with_guide
 from lipjax.compatibility.blocks import Backend, Block, Counts, Pairs, absorb, cut, no_counts
 from lipjax.compatibility.distances import edges_of, pairs_of
@@ -60,10 +60,10 @@ def test_a_backend_counts_bins_that_are_no_range_as_the_reference_does(backend: 
 def test_the_program_for_accelerators_refuses_what_does_not_fit_in_32_bits() -> None:
     features = np.array([[0.1], [0.25]])
     with pytest.raises(ValueError, match="only images"):
-        pair_distances(features, np.array([0, 1]), backend=device.workers)
+        pair_distances(features, np.array([0, 1]), counting=Counting(backend=device.workers))
     corners = np.array([[0], [255]], np.uint8).repeat(34000, axis=1)
     with pytest.raises(ValueError, match="under 2\\^31"):
-        pair_distances(corners, np.array([0, 1]), l2, backend=device.workers)
+        pair_distances(corners, np.array([0, 1]), l2, counting=Counting(backend=device.workers))
 
 
 def test_on_an_accelerator_the_xla_program_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +72,7 @@ def test_on_an_accelerator_the_xla_program_is_the_default(monkeypatch: pytest.Mo
     workers = device.workers
     monkeypatch.setattr(device, "workers", lambda *arguments: used.append("device") or workers(*arguments))
     images, labels = some_images(6)
-    pair_distances(images, labels, block_size=64)
+    pair_distances(images, labels, counting=Counting(block_size=64))
     assert used == ["device"]
     pair_distances(np.array([[0.1], [0.25]]), np.array([0, 1]))  # floats stay on the host
     assert used == ["device"]
@@ -82,10 +82,10 @@ EIGHT_DEVICES = """
 import sys, jax, numpy as np
 sys.path.insert(0, sys.argv[1])
 from compatibility_oracle import some_images
-from lipjax.compatibility import device, pair_distances
+from lipjax.compatibility import Counting, device, pair_distances
 assert jax.local_device_count() == 8
 images, labels = some_images()
-result = pair_distances(images, labels, backend=device.workers, block_size=64)
+result = pair_distances(images, labels, counting=Counting(backend=device.workers, block_size=64))
 np.savez(sys.argv[2], different=result.histogram, same=result.same_class_histogram,
          neighbors=result.separation.neighbors, minima=result.class_minima)
 """

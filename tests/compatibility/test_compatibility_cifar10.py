@@ -7,7 +7,7 @@ import pytest
 from compatibility_oracle import all_distances, assert_counts_are, pair_mask
 
 from lipjax import datasets
-from lipjax.compatibility import PairDistances, pair_distances
+from lipjax.compatibility import Counting, PairDistances, pair_distances
 from lipjax.norms import Norm, l1, l2, linf
 from lipjax.types import Batch
 
@@ -54,6 +54,6 @@ def test_the_closest_pairs_of_cifar10_are_as_close_as_counted(everything: PairDi
 @pytest.mark.parametrize("norm", [linf, l1, l2], ids=lambda norm: norm.name)
 def test_500_real_images_have_the_counts_of_brute_force(norm: Norm, train: Batch) -> None:
     images, labels = np.asarray(train.inputs[:500]), np.asarray(train.labels[:500])
-    result = pair_distances(images, labels, norm, block_size=192)
+    result = pair_distances(images, labels, norm, counting=Counting(block_size=192))
     distances = all_distances(norm.name, images)
     assert_counts_are(result, distances, pair_mask(labels, same=False), pair_mask(labels, same=True))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from compatibility_oracle import some_images
 
-from lipjax.compatibility import host, pair_distances, required_slopes
+from lipjax.compatibility import Counting, host, pair_distances, required_slopes
 from lipjax.compatibility.bins import Bins
 from lipjax.compatibility.blocks import Block, Counts, Pairs, Worker
 
@@ -23,7 +23,7 @@ KILLED = """
 import os, pathlib, signal, sys, time
 sys.path.insert(0, sys.argv[1])
 from compatibility_oracle import some_images
-from lipjax.compatibility import host, pair_distances
+from lipjax.compatibility import Counting, host, pair_distances
 
 def workers(pairs, bins, block_size):
     [count, *_] = host.workers(pairs, bins, block_size)
@@ -38,7 +38,7 @@ def workers(pairs, bins, block_size):
     return [fragile]
 
 images, labels = some_images()
-pair_distances(images, labels, block_size=64, journal_dir=sys.argv[2], backend=workers)
+pair_distances(images, labels, counting=Counting(block_size=64, journal_dir=sys.argv[2], backend=workers))
 """
 
 TWO_PROCESSES = """
@@ -47,9 +47,9 @@ address, index, tests, out = sys.argv[1:]
 jax.distributed.initialize(address, num_processes=2, process_id=int(index))
 sys.path.insert(0, tests)
 from compatibility_oracle import some_images
-from lipjax.compatibility import pair_distances
+from lipjax.compatibility import Counting, pair_distances
 images, labels = some_images()
-result = pair_distances(images, labels, block_size=64, journal_dir=out)
+result = pair_distances(images, labels, counting=Counting(block_size=64, journal_dir=out))
 np.savez(f"{out}/result{index}.npz", different=result.histogram, same=result.same_class_histogram,
          neighbors=result.separation.neighbors, minima=result.class_minima)
 """
@@ -77,9 +77,11 @@ def test_a_run_that_was_killed_continues_where_it_was_and_counts_the_same(tmp_pa
     assert script(KILLED, HERE, tmp_path).wait() == -signal.SIGKILL
     images, labels = some_images()
     blocks: list[Block] = []
-    resumed = pair_distances(images, labels, block_size=64, journal_dir=tmp_path, backend=counting(blocks))
+    resumed = pair_distances(
+        images, labels, counting=Counting(block_size=64, journal_dir=tmp_path, backend=counting(blocks))
+    )
     assert 16 <= len(blocks) < 36  # 20 of 36 were done when it was killed, some of them in the journal
-    expected = pair_distances(images, labels, block_size=64)
+    expected = pair_distances(images, labels, counting=Counting(block_size=64))
     np.testing.assert_array_equal(resumed.histogram, expected.histogram)
     np.testing.assert_array_equal(resumed.same_class_histogram, expected.same_class_histogram)
     np.testing.assert_array_equal(resumed.separation.neighbors, expected.separation.neighbors)
@@ -88,9 +90,11 @@ def test_a_run_that_was_killed_continues_where_it_was_and_counts_the_same(tmp_pa
 
 def test_a_run_that_is_complete_counts_nothing_again_and_remembers_its_seconds(tmp_path: Path) -> None:
     images, labels = some_images(100)
-    first = pair_distances(images, labels, block_size=64, journal_dir=tmp_path)
+    first = pair_distances(images, labels, counting=Counting(block_size=64, journal_dir=tmp_path))
     blocks: list[Block] = []
-    again = pair_distances(images, labels, block_size=64, journal_dir=tmp_path, backend=counting(blocks))
+    again = pair_distances(
+        images, labels, counting=Counting(block_size=64, journal_dir=tmp_path, backend=counting(blocks))
+    )
     assert not blocks
     assert again.seconds == first.seconds > 0
     np.testing.assert_array_equal(again.histogram, first.histogram)
@@ -98,10 +102,10 @@ def test_a_run_that_is_complete_counts_nothing_again_and_remembers_its_seconds(t
 
 def test_a_journal_of_other_data_is_left_alone(tmp_path: Path) -> None:
     images, labels = some_images(100)
-    pair_distances(images, labels, journal_dir=tmp_path)
+    pair_distances(images, labels, counting=Counting(journal_dir=tmp_path))
     changed = images.copy()
     changed[50, 0, 0, 0] += 1
-    result = pair_distances(changed, labels, journal_dir=tmp_path)
+    result = pair_distances(changed, labels, counting=Counting(journal_dir=tmp_path))
     np.testing.assert_array_equal(result.histogram, pair_distances(changed, labels).histogram)
     assert len(list(tmp_path.iterdir())) == 2
 
@@ -109,7 +113,8 @@ def test_a_journal_of_other_data_is_left_alone(tmp_path: Path) -> None:
 def test_required_slopes_continue_from_their_journal(tmp_path: Path) -> None:
     images, labels = some_images(100)
     first, again = (
-        required_slopes(images, labels, alphas=[1.0, 3.0], block_size=64, journal_dir=tmp_path) for _ in range(2)
+        required_slopes(images, labels, alphas=[1.0, 3.0], counting=Counting(block_size=64, journal_dir=tmp_path))
+        for _ in range(2)
     )
     assert again.seconds == first.seconds
     np.testing.assert_array_equal(again.anywhere.incompatible, first.anywhere.incompatible)
@@ -151,11 +156,11 @@ def test_an_error_in_a_worker_ends_the_run_before_the_other_blocks() -> None:
 
     images, labels = some_images()
     with pytest.raises(RuntimeError, match="device lost"):
-        pair_distances(images, labels, block_size=16, backend=workers)
+        pair_distances(images, labels, counting=Counting(block_size=16, backend=workers))
     assert len(started) < 500  # of 528
 
 
 def test_the_progress_bar_counts_pairs(capsys: pytest.CaptureFixture) -> None:
     images, labels = some_images(100)
-    pair_distances(images, labels, block_size=64, progress=True)
+    pair_distances(images, labels, counting=Counting(block_size=64, progress=True))
     assert "4.95k/4.95k" in capsys.readouterr().err

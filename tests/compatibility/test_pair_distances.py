@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from lipjax.compatibility import PairDistances, pair_distances
+from lipjax.compatibility import Counting, PairDistances, pair_distances
 from lipjax.norms import Largest, Norm, l1, l2, linf
 from lipjax.types import Batch
 
@@ -32,7 +32,7 @@ def assert_equal(first: PairDistances, second: PairDistances) -> None:
 @NORMS
 def test_the_histograms_are_those_of_brute_force(norm: Norm) -> None:
     images, labels = some_images()
-    result = pair_distances(images, labels, norm, block_size=200)
+    result = pair_distances(images, labels, norm, counting=Counting(block_size=200))
     distances = all_distances(norm.name, images)
     assert_counts_are(result, distances, pair_mask(labels, same=False), pair_mask(labels, same=True))
     assert result.different_class_pairs + result.same_class_pairs == 500 * 499 // 2
@@ -54,12 +54,15 @@ def test_counts_at_every_occurring_distance_are_those_of_brute_force_strict_or_n
 @pytest.mark.parametrize("block_size", [37, 64, 130, 500])
 def test_no_result_depends_on_the_block_size(norm: Norm, block_size: int) -> None:
     images, labels = some_images()
-    assert_equal(pair_distances(images, labels, norm), pair_distances(images, labels, norm, block_size=block_size))
+    assert_equal(
+        pair_distances(images, labels, norm),
+        pair_distances(images, labels, norm, counting=Counting(block_size=block_size)),
+    )
 
 
 def test_blocks_of_one_image_count_the_same() -> None:
     images, labels = some_images(9)
-    assert_equal(pair_distances(images, labels), pair_distances(images, labels, block_size=1))
+    assert_equal(pair_distances(images, labels), pair_distances(images, labels, counting=Counting(block_size=1)))
 
 
 @NORMS
@@ -75,7 +78,7 @@ def test_pixels_count_as_the_levels_they_stand_for(norm: Norm) -> None:
 @NORMS
 def test_the_separation_is_the_distance_to_the_nearest_example_of_another_class(norm: Norm) -> None:
     images, labels = some_images()
-    result = pair_distances(images, labels, norm, block_size=90)
+    result = pair_distances(images, labels, norm, counting=Counting(block_size=90))
     distances = np.where(labels[:, None] != labels, all_distances(norm.name, images), np.inf)
     np.testing.assert_allclose(result.separation.distances, distances.min(1), rtol=1e-12)
     np.testing.assert_array_equal(result.separation.neighbors, distances.argmin(1))  # the first one of ties
@@ -93,7 +96,7 @@ def test_a_quantile_of_the_separation_is_a_distance_that_occurs() -> None:
 def test_class_minima_are_the_smallest_distances_between_classes(norm: Norm) -> None:
     images, labels = some_images(100)
     names = np.array([7, -2, 100, 3])  # labels need not be 0, 1, 2, ...
-    result = pair_distances(images, names[labels], norm, block_size=33)
+    result = pair_distances(images, names[labels], norm, counting=Counting(block_size=33))
     distances = all_distances(norm.name, images)
     np.testing.assert_array_equal(result.classes, np.sort(names))
     for i, first in enumerate(result.classes):
@@ -107,7 +110,9 @@ def test_class_minima_are_the_smallest_distances_between_classes(norm: Norm) -> 
 @pytest.mark.parametrize("block_size", [64, 500])
 def test_between_two_sets_every_pair_counts_once(norm: Norm, block_size: int) -> None:
     (first, first_labels), (second, second_labels) = some_images(70), some_images(101, seed=1)
-    result = pair_distances(first, first_labels, norm, other=Batch(second, second_labels), block_size=block_size)
+    result = pair_distances(
+        first, first_labels, norm, other=Batch(second, second_labels), counting=Counting(block_size=block_size)
+    )
     distances = all_distances(norm.name, first, second)
     different = pair_mask(first_labels, second_labels, same=False)
     assert_counts_are(result, distances, different, ~different)
@@ -152,7 +157,7 @@ def test_opposite_corners_of_a_large_image_do_not_overflow(norm: Norm) -> None:
 @settings(deadline=None, max_examples=60)
 def test_any_images_have_the_counts_of_brute_force(images: np.ndarray, block_size: int, norm: Norm) -> None:
     labels = np.arange(len(images)) % 3
-    result = pair_distances(images, labels, norm, block_size=block_size)
+    result = pair_distances(images, labels, norm, counting=Counting(block_size=block_size))
     distances = all_distances(norm.name, images)
     assert_counts_are(result, distances, pair_mask(labels, same=False), pair_mask(labels, same=True))
 
@@ -184,7 +189,7 @@ def test_features_that_are_no_pixels_are_counted_in_their_own_unit(norm: Norm) -
     random = np.random.default_rng(0)
     features = (10 * random.normal(size=(300, 7))).astype(np.float32)
     labels = random.integers(0, 3, 300)
-    result = pair_distances(features, labels, norm, block_size=100)
+    result = pair_distances(features, labels, norm, counting=Counting(block_size=100))
     distances = all_distances(norm.name, features)
     assert_counts_between_are(result, distances, pair_mask(labels, same=False))
     assert result.same_class_pairs == pair_mask(labels, same=True).sum()
@@ -323,7 +328,7 @@ def test_a_single_class_forbids_nothing(count: int) -> None:
         (np.array([[0.1], [np.nan]]), np.zeros(2, int), {}, "must be finite"),
         (np.array([[-np.inf], [0.1]]), np.zeros(2, int), {}, "must be finite"),
         (np.zeros((2049, 1), np.uint8), np.arange(2049), {}, "2049 classes"),
-        (np.zeros((2, 3), np.uint8), np.zeros(2, int), {"block_size": 0}, "block_size"),
+        (np.zeros((2, 3), np.uint8), np.zeros(2, int), {"counting": Counting(block_size=0)}, "block_size"),
         (np.zeros((2, 3), np.uint8), np.zeros(2, int), {"norm": Largest(linf)}, "l1, l2 or linf"),
         (
             np.zeros((2, 3), np.uint8),

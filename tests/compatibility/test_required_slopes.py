@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from compatibility_oracle import all_distances, some_images
 
-from lipjax.compatibility import pair_distances, required_slopes
+from lipjax.compatibility import Counting, pair_distances, required_slopes
 from lipjax.norms import Largest, Norm, l1, l2, linf
 
 NORMS = pytest.mark.parametrize("norm", [linf, l1, l2], ids=lambda norm: norm.name)
@@ -33,7 +33,9 @@ def test_the_counts_are_those_of_brute_force_anywhere_and_within_a_radius(norm: 
     finite = slopes[np.isfinite(slopes)]
     alphas = np.quantile(finite[finite > 0], [0.9, 0.1, 0.5]) * (1 + 1e-9)
     radius = np.median(distances) / 2
-    result = required_slopes(images, targets, norm, norm_out, alphas=alphas, radius=radius, block_size=70)
+    result = required_slopes(
+        images, targets, norm, norm_out, alphas=alphas, radius=radius, counting=Counting(block_size=70)
+    )
 
     close = distances[upper] <= 2 * radius
     np.testing.assert_array_equal(result.alphas, alphas)
@@ -75,7 +77,7 @@ def test_the_first_of_several_steepest_pairs_is_named_whatever_the_block_size() 
     inputs[:5] = [[0.0], [0.0], [0.0], [0.0], [0.0]]
     targets = inputs * 3
     for block_size in (7, 64, 200):
-        result = required_slopes(inputs, targets, alphas=[1.0], block_size=block_size)
+        result = required_slopes(inputs, targets, alphas=[1.0], counting=Counting(block_size=block_size))
         np.testing.assert_array_equal(result.anywhere.pair, [0, 5])
         assert result.anywhere.largest == 3.0
 
@@ -104,7 +106,9 @@ def test_equal_targets_require_nothing() -> None:
 def test_between_two_sets_every_pair_counts_once() -> None:
     first, second = some_images(40)[0], some_images(55, seed=1)[0]
     targets, other_targets = some_targets(40), some_targets(55, seed=1)
-    result = required_slopes(first, targets, l1, l2, alphas=[0.004], other=(second, other_targets), block_size=30)
+    result = required_slopes(
+        first, targets, l1, l2, alphas=[0.004], other=(second, other_targets), counting=Counting(block_size=30)
+    )
     slopes = slopes_of(all_distances("l1", first, second), all_distances("l2", targets, other_targets))
     np.testing.assert_array_equal(result.anywhere.incompatible, [np.sum(slopes > 0.004)])
 
@@ -129,7 +133,7 @@ def test_jax_arrays_and_scalar_targets_are_accepted() -> None:
         (np.zeros(2), {"alphas": [-1.0]}, "alphas must be 0 or greater"),
         (np.zeros(2), {"radius": -1.0}, "radius must be 0 or greater"),
         (np.zeros(2), {"norm_out": Largest(linf)}, "norm_out must be l1, l2 or linf"),
-        (np.zeros(2), {"block_size": 0}, "block_size"),
+        (np.zeros(2), {"counting": Counting(block_size=0)}, "block_size"),
     ],
 )
 def test_what_can_not_be_counted_is_refused(targets: np.ndarray, options: dict, message: str) -> None:

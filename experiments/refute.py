@@ -3,10 +3,11 @@
     python -m experiments.train --system=L2NN --out_dir=runs/l2nn
     python -m experiments.refute --run_dir=runs/l2nn --claimed=1.0
 
-Prints the verdict (false, true or open), the steepest pair found and a certified bound; writes `refute-NORM.json` and
-the pair as `refute-NORM.npz` into the run directory. NumPy alone sees that the quotient of the pair exceeds the claim:
+Prints the verdict (false, true or open), the steepest pair found and a certified bound; writes them as
+`refute-NORM-DIGEST.json`, and the pair as a file `.npz` of that name, into the run directory; the digest is that of the
+claim and of how it was tested. NumPy alone sees that the quotient of the pair exceeds the claim:
 
-    w = np.load("refute-l2.npz")
+    w = np.load("refute-l2-06fc0bd1.npz")
     rise = np.maximum(np.abs(np.subtract(*w["outputs"])) - w["rounding"], 0.0)
     np.linalg.norm(rise.ravel(), w["exponent_out"]) / np.linalg.norm(np.subtract(*w["pair"]).ravel(), w["exponent_in"])
 
@@ -45,21 +46,24 @@ class Config(measuring.RunFlags):
 
 def run(config: Config) -> dict[str, Any]:
     """Tests the claim and writes what came out into the run directory."""
-    with flag_errors("radius"):
-        norm, norm_out = norms.named(config.norm), norms.named(config.norm_out)
-        ball = norm.ball(config.radius, box=None if math.isinf(config.radius) else (0.0, 1.0))
+    norm, norm_out = norms.named(config.norm), norms.named(config.norm_out)
     trained = measuring.trained(config)
+    with flag_errors("radius"):
+        ball = norm.ball(config.radius, None if math.isinf(config.radius) else trained.dataset.box)
     count = len(trained.dataset.train.labels)
     if config.example >= count:
         raise cli.UsageError(f"--example must be below the {count} training examples, got {config.example}")
     x, key = pixels(trained.dataset.train.inputs[config.example]), jax.random.key(config.seed)
     found = bounds.refute(trained.model, config.claimed, x, ball, norm_out=norm_out, key=key, method=config.bound)
     answers = {"verdict": found.verdict, "claimed": found.claimed, "quotient": found.quotient, "upper": found.upper}
-    results = {"settings": cli.settings(config), "environment": records.environment(), **answers}
+    settings = cli.settings(config)
+    results = {"settings": settings, "environment": records.environment(), **answers}
+    digest = records.digest_of_settings({name: value for name, value in settings.items() if name != "run_dir"})
     with records.hold(trained.path) as folder:
-        found.save(folder / f"refute-{config.norm}.npz")
-        records.write_json(folder / f"refute-{config.norm}.json", results)
-    print(found)
+        pair = folder / f"refute-{config.norm}-{digest[:8]}.npz"
+        found.save(pair)
+        records.write_json(pair.with_suffix(".json"), results)
+    print(f"{found}; see {pair}")
     return results
 
 

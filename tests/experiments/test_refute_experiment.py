@@ -14,11 +14,19 @@ def test_a_claim_is_refuted_and_its_witness_written(tmp_path: Path, capsys: pyte
     train.run(cli.parse(train.Config, [*flags, f"--out_dir={tmp_path}", "--noprogress"]))
     results = refute.run(cli.parse(refute.Config, [f"--run_dir={tmp_path}", "--claimed=1e-3"]))
     assert results["verdict"] == "false"
-    assert json.loads((tmp_path / "refute-l2.json").read_text())["quotient"] == results["quotient"]
-    assert "is false" in capsys.readouterr().out
-    with np.load(tmp_path / "refute-l2.npz") as witness:
+    (pair,) = tmp_path.glob("refute-l2-*.npz")
+    assert json.loads(pair.with_suffix(".json").read_text())["quotient"] == results["quotient"]
+    printed = capsys.readouterr().out
+    assert "is false" in printed
+    assert str(pair) in printed
+    with np.load(pair) as witness:
         rise = np.maximum(np.abs(np.subtract(*witness["outputs"])) - witness["rounding"], 0.0)
         quotient = np.linalg.norm(rise.ravel()) / np.linalg.norm(np.subtract(*witness["pair"]).ravel())
         assert quotient == pytest.approx(results["quotient"])
+
+    before = pair.read_bytes()
+    refute.run(cli.parse(refute.Config, [f"--run_dir={tmp_path}", "--claimed=1e-3", "--radius=0.1"]))
+    assert len(list(tmp_path.glob("refute-l2-*.npz"))) == 2
+    assert pair.read_bytes() == before
     with pytest.raises(cli.UsageError, match="claimed"):
         refute.run(cli.parse(refute.Config, [f"--run_dir={tmp_path}", "--claimed=-1"]))

@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -35,7 +36,9 @@ def keep_programs() -> None:
     """Compiled programs are kept in lipjax's cache folder, unless JAX was told where to, for the next command."""
     if not getattr(jax.config, "jax_compilation_cache_dir", None):
         jax.config.update("jax_compilation_cache_dir", str(cache.root() / "programs"))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # small ones are many
+        # An entry that another process is just writing, or was killed while writing: the program is compiled instead.
+        warnings.filterwarnings("ignore", "Error reading persistent compilation cache entry")
 
 
 def joined(arguments: Sequence[str]) -> list[str]:

@@ -154,7 +154,7 @@ def fitted(dataset: Any, num_steps: Any, batch_size: Any) -> Any:
 
 
 def counted(images: Any, labels: Any, thresholds: Any) -> Any:
-    return compatibility.pair_distances(images, labels, norms.l1, thresholds=thresholds, progress=False)
+    return compatibility.pair_distances(images, labels, norms.l1, thresholds=thresholds)
 
 
 def loaded(images: Any, labels: Any) -> Any:

@@ -245,9 +245,12 @@ def _reshaped(builder: Builder, wire: Wire, shape: tuple[int, ...]) -> Wire:
 
 def _unrolled(builder: Builder, params: Mapping[str, Any], operands: Sequence[Operand], scope: str) -> list[Operand]:
     """A loop of known length, turn by turn."""
-    fixed = params["num_consts"]
-    consts, carry = list(operands[:fixed]), list(operands[fixed : fixed + params["num_carry"]])
-    rest, turns = operands[fixed + params["num_carry"] :], range(params["length"])
+    if "ft_in" in params:  # from JAX 0.12 on
+        consts, carry, rest = map(list, params["ft_in"].update(operands).unpack())
+    else:
+        ends = params["num_consts"], params["num_consts"] + params["num_carry"]
+        consts, carry, rest = operands[: ends[0]], operands[ends[0] : ends[1]], operands[ends[1] :]
+    turns = range(params["length"])
     stacked: list[list[Operand]] = []
     for turn in reversed(turns) if params["reverse"] else turns:
         slices = [_at(builder, operand, turn) for operand in rest]

@@ -246,10 +246,12 @@ def _reshaped(builder: Builder, wire: Wire, shape: tuple[int, ...]) -> Wire:
 def _unrolled(builder: Builder, params: Mapping[str, Any], operands: Sequence[Operand], scope: str) -> list[Operand]:
     """A loop of known length, turn by turn."""
     if "ft_in" in params:  # from JAX 0.12 on
-        consts, carry, rest = map(list, params["ft_in"].update(operands).unpack())
+        parts = params["ft_in"].update(operands).unpack()
     else:
-        ends = params["num_consts"], params["num_consts"] + params["num_carry"]
-        consts, carry, rest = operands[: ends[0]], operands[ends[0] : ends[1]], operands[ends[1] :]
+        first = params["num_consts"]
+        last = first + params["num_carry"]
+        parts = operands[:first], operands[first:last], operands[last:]
+    consts, carry, rest = map(list, parts)
     turns = range(params["length"])
     stacked: list[list[Operand]] = []
     for turn in reversed(turns) if params["reverse"] else turns:

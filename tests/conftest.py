@@ -44,11 +44,6 @@ from jaxlib.mlir import ir
 collect_ignore_glob = ["conftest.py", "*/conftest.py"]
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """A worker more than processors: it works while others wait, as those that have started a cluster do."""
-    return 1 + len(getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0))
-
-
 def pytest_collection_finish() -> None:
     """What is imported stays, and traces make many objects and few cycles: the collector looks at them rarely."""
     gc.freeze()

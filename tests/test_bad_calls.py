@@ -205,6 +205,16 @@ CALLS: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: bounds.upper_curve(linear, IMAGES, [1.0], local=bounds.LocalBounds(1, lower=np.ones((1, 2)))),
         "lower must be .points, radii., here",
     ),
+    "bounds local": (lambda: bounds.upper_curve(linear, IMAGES, [1.0], local=2), "local must be a LocalBounds"),
+    "bounds methods": (
+        lambda: bounds.upper_curve(linear, IMAGES, [1.0], local=bounds.LocalBounds(1, "linear")),
+        "methods must be several words, got 'linear'",
+    ),
+    "counting": (lambda: compatibility.pair_distances(IMAGES, LABELS, counting=64), "counting must be a Counting"),
+    "counting backend": (
+        lambda: compatibility.pair_distances(IMAGES, LABELS, counting=compatibility.Counting(backend="gpu")),
+        "backend must be a function or None",
+    ),
     "bounds levels": (lambda: bounds.upper_curve(linear, 255 * IMAGES, [1.0], ball=l2.ball(1.0)), "xs must be within"),
     "bound ball": (lambda: bounds.local_bound(linear, jnp.ones(2), 0.1), "ball must be a ball"),
     "bound method": (lambda: bounds.global_bound(linear, (2,), method="best"), "method must be one of"),
@@ -235,6 +245,7 @@ CALLS: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "fit steps": (lambda: fitted(num_steps=0), "num_steps must be a whole number of at least 1"),
     "fit batch": (lambda: fitted(batch_size=3), "batch_size must be at most the 2 examples, got 3"),
+    "fit execution": (lambda: fitted(execution=3), "execution must be a Execution"),
     "fit pace": (lambda: fitted(execution=training.Execution(log_every=3, checkpoint_every=4)), "must be a multiple"),
     "pairs thresholds": (
         lambda: compatibility.pair_distances(IMAGES, LABELS, l2, thresholds=[NAN]),

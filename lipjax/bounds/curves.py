@@ -48,7 +48,7 @@ class LocalBounds(NamedTuple):
     """
 
     num_points: int
-    methods: Sequence[str] = ("interval",)
+    methods: tuple[str, ...] = ("interval",)
     lower: Float[Array | np.ndarray, "points radii"] | None = None
     ratio: float = 1.5
     seconds: float | None = None
@@ -56,6 +56,7 @@ class LocalBounds(NamedTuple):
     def check(self, shape: tuple[int, int]) -> None:
         """Raises ValueError if these are no local bounds of so many points and radii."""
         checks.at_least(0, num_points=self.num_points)
+        checks.of_type(tuple[str, ...], methods=self.methods)
         checks.at_least(1, **{"the number of methods": len(self.methods)})
         for word in self.methods:
             checks.one_of("method", word, METHODS)
@@ -139,10 +140,11 @@ def upper_curve(
     points, levels = jnp.asarray(xs), jnp.asarray(radii, jnp.result_type(float))
     checks.inside(ball.box, xs=points)
     checks.not_negative(radii=levels)
+    checks.of_type(LocalBounds, local=local)
     local.check((len(points), levels.size))
     num_local, mesh = min(local.num_points, len(points)), parallel.current()
     close = -math.inf if local.lower is None else local.ratio * np.asarray(local.lower)
-    of_network = "sdp" if tuple(local.methods) == ("sdp",) else "average"
+    of_network = "sdp" if local.methods == ("sdp",) else "average"
     everywhere = global_bound(model, points.shape[1:], norm_in=ball.norm, norm_out=norm_out, method=of_network)
     values = np.full((len(points), levels.size), everywhere)
     methods = np.full(values.shape, "global", "<U9")

@@ -77,6 +77,7 @@ def pair_distances(
         of a Lipschitz constraint with a dataset; Yang et al. 2020, "A closer look at accuracy vs. robustness" (arXiv
         2003.02460), separation.
     """
+    checks.of_type(Counting, counting=counting)
     counting.check()
     checks.not_negative(thresholds=np.asarray(thresholds))
     is_plain(norm=norm)

@@ -49,8 +49,10 @@ class Counting(NamedTuple):
     backend: Backend | None = None
 
     def check(self) -> None:
-        """Raises ValueError unless block_size is a whole number of at least 1."""
+        """Raises ValueError unless these are settings of their kinds, and block_size is at least 1."""
         checks.at_least(1, block_size=self.block_size)
+        checks.of_type(bool | None, progress=self.progress)
+        checks.of_type(Callable | None, backend=self.backend)
 
 
 class BlockJournal(NamedTuple):

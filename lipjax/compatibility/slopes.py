@@ -205,6 +205,7 @@ def required_slopes(
         >>> slopes.anywhere.largest, slopes.anywhere.pair
         (4.0, array([0, 1]))
     """
+    checks.of_type(Counting, counting=counting)
     counting.check()
     constants = np.atleast_1d(np.asarray(alphas, np.float64))
     checks.not_negative(alphas=constants, radius=0.0 if radius is None else radius)

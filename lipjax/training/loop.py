@@ -165,6 +165,7 @@ def fit(
         >>> model(jnp.zeros((3, *dataset.input_shape)))[0].logits.shape
         (3, 2)
     """
+    checks.of_type(Execution, execution=execution)
     trainee = Trainee(key, system, optimizer, augment, execution.run, execution.log)
     (trained,) = fit_together(
         [trainee], dataset, num_steps=num_steps, batch_size=batch_size, execution=execution._replace(run=None, log=None)
@@ -213,6 +214,7 @@ def fit_together(
     checks.at_least(1, num_steps=num_steps, batch_size=batch_size)
     num_steps, batch_size = int(num_steps), int(batch_size)
     checks.of_type(Dataset, dataset=dataset)
+    checks.of_type(Execution, execution=execution)
     execution.check()
     checks.examples(*dataset.train)
     checks.classes(dataset.num_classes, dataset.train.labels)

@@ -4,6 +4,7 @@ import errno
 import os
 import resource
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from lipjax.records.checkpoints import Checkpoints
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (30, 4, 4, 1), np.uint8)
 LABELS = np.arange(30) % 3
+ROOT = Path(__file__).parents[1]
 
 
 def tear(path: Path) -> None:
@@ -195,6 +197,19 @@ def test_a_process_without_descriptors_keeps_the_last_checkpoint(tmp_path: Path)
     assert checkpoints.newest(template)[0] == 1
     checkpoints.save(2, template)
     checkpoints.close()
+
+
+def test_a_program_that_was_half_written_is_compiled_without_a_word(tmp_path: Path) -> None:
+    command = "import jax; from experiments.process import keep_programs; keep_programs(); print(jax.jit(abs)(-1.0))"
+    environment = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
+    environment |= {"LIPJAX_CACHE": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-c", command], env=environment, capture_output=True, text=True)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "1.0\n", "")
+        programs = list((tmp_path / "programs").glob("*-cache"))
+        assert programs
+        for program in programs:
+            program.write_bytes(program.read_bytes()[:100])
 
 
 def test_a_clock_that_was_set_back_changes_no_order(tmp_path: Path) -> None:

@@ -107,6 +107,14 @@ def test_what_does_not_depend_on_the_input_is_evaluated():
     assert not isinstance(trace(lambda x: jnp.ones(3), (6,)).output, Wire)
 
 
+def test_what_is_computed_again_for_gradients_is_seen_and_random_numbers_are_evaluated():
+    def f(x):
+        noise = jax.random.normal(jax.random.fold_in(jax.random.key(0), 1), (6,))
+        return jax.checkpoint(lambda y: jnp.tanh(y @ KERNEL))(x) + noise
+
+    assert [step.op for step in trace(f, (6,)).steps] == ["dot_general", "tanh", "add"]
+
+
 def test_a_scalar_that_is_spread_over_a_vector_counts_once_per_entry():
     def f(x):
         return jnp.sum(x) * jnp.arange(1.0, 4.0) + jnp.tanh(x[0])

@@ -79,7 +79,7 @@ def _walk(builder: Builder, closed: ClosedJaxpr, inputs: Sequence[Operand], scop
 
 
 LONGEST_LOOP, _MOST_PRODUCTS = 64, 2**16
-_CALLS = {"jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call", "checkpoint"}
+_CALLS = {"jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call", "remat2"}
 _IDENTITIES = {"copy", "copy_p", "name", "pvary", "reduce_precision", "reshard", "sharding_constraint", "stop_gradient"}
 _FULL_PRECISION = {"precision": (jax.lax.Precision.HIGHEST,) * 2, "preferred_element_type": None}
 _IN_FULL = {"conv_general_dilated": _FULL_PRECISION, "dot_general": _FULL_PRECISION}
@@ -134,7 +134,9 @@ def _evaluated(results: Sequence[Callable[..., Any]], constants: Sequence[Any]) 
 
 
 def _constant(value: Any) -> Any:
-    """A constant, a number in JAX's own float type; a NumPy array where its value is known."""
+    """A constant, a number in JAX's own float type; a NumPy array where its value is known, but for random keys."""
+    if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
+        return value
     if not isinstance(value, jax.core.Tracer):
         value = np.asarray(value)
     return value.astype(jnp.result_type(float)) if jnp.issubdtype(value.dtype, jnp.floating) else value
